@@ -1,0 +1,41 @@
+# `make help` lists the targets; `make setup PYTHON=python3.12` picks the interpreter.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup train test lint tensorboard lock clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(READY)  ## make the environment in .venv from the lock file
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; v = "%d.%d" % sys.version_info[:2]; v in ("3.11", "3.12", "3.13") or sys.exit("error: Python is %s, wanted 3.11 to 3.13: make setup PYTHON=python3.12" % v)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+train: $(READY)  ## train the quickstart: 5,000 digits, no download
+	$(BIN)/python train.py experiment=quickstart
+
+test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
+	$(BIN)/python -m pytest
+
+lint: $(READY)  ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+tensorboard: $(READY)  ## look at all runs in TensorBoard
+	$(BIN)/tensorboard --logdir outputs
+
+lock:  ## choose versions anew within the ranges of pyproject.toml (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
+		--custom-compile-command "make lock" --quiet --group dev pyproject.toml -o requirements.lock
+
+clean:  ## remove the environment and the caches; runs and data stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,26 @@
+"""Test a finished run's best checkpoint again and rewrite its report."""
+
+import argparse
+from pathlib import Path
+
+from digits.cli import plain_errors
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path, help="a run's folder, like outputs/2026-01-31/12-00-00_cnn")
+    folder = parser.parse_args().run
+
+    from digits.reporting.report import write_report
+    from digits.reporting.summary import print_summary
+    from digits.rerun import evaluate_run
+
+    metrics, evaluation, record = evaluate_run(folder)
+    write_report(folder, metrics, evaluation, record)
+    print_summary(folder, metrics)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

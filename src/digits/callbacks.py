@@ -1,0 +1,62 @@
+"""What goes on beside the training steps: seeding, and the course of training as rows."""
+
+import logging
+import time
+from typing import Any
+
+import torch
+from lightning import Callback, LightningModule, Trainer
+
+from digits.models.classifier import Classifier
+from digits.ranges import Seed
+
+log = logging.getLogger(__name__)
+
+
+class SeedEveryEpoch(Callback):
+    """Dropout and augmentation follow from (seed, epoch, rank), so a resumed run draws what the killed one would.
+
+    Args:
+        seed: the run's.
+    """
+
+    def __init__(self, seed: Seed) -> None:
+        self.seed = seed
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Seed torch anew; no checkpoint holds the state of its generators."""
+        torch.manual_seed((self.seed * 1_000_003 + trainer.current_epoch) * 4099 + trainer.global_rank)
+
+
+class History(Callback):
+    """A row of metrics for each epoch, kept in the checkpoint and logged as it comes."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock of this epoch."""
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Add the epoch's row. Lightning calls this before any checkpoint of the epoch's end is written."""
+        assert isinstance(pl_module, Classifier)
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row["train/loss"] = torch.stack(pl_module.losses).mean().item()
+        for name in ("val/loss", "val/accuracy"):
+            if name in trainer.callback_metrics:
+                row[name] = trainer.callback_metrics[name].item()
+        row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+        row["seconds"] = time.monotonic() - self._started
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            numbers = [f"{name} {value:.4f}" for name, value in row.items() if "/" in name]
+            log.info("epoch %d: %s (%.1f s)", row["epoch"], ", ".join(numbers), row["seconds"])
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the killed run's rows."""
+        self.rows = state_dict["rows"]

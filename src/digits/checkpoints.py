@@ -1,0 +1,109 @@
+"""Checkpoints: written whole, read without running code, the best one carried over when a run resumes."""
+
+import hashlib
+import shutil
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import TorchCheckpointIO
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.utilities import rank_zero_only
+
+from digits.atomic import atomic_path
+from digits.errors import ModelFileError
+from digits.models.classifier import Classifier
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Lightning's own neither syncs to the disk nor reports a folder it may not write."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
+        """Write `checkpoint` to `path`, whole or not at all."""
+        with atomic_path(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)
+
+
+class BestCheckpoint(ModelCheckpoint):
+    """A ModelCheckpoint that a resumed run takes up where the killed one left it.
+
+    Lightning forgets the best score when the folder changes; then the first epoch after a resume would count
+    as the best of all.
+    """
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Copy the best checkpoint so far into this run's folder and go on from its score."""
+        best = Path(state_dict["best_model_path"])
+        if not best.is_file() or self.dirpath is None:
+            return
+        copy = Path(self.dirpath) / best.name
+        if copy != best:
+            self._copy(best, copy)
+        self.best_model_path = self.kth_best_model_path = str(copy)
+        self.best_model_score = self.current_score = self.kth_value = state_dict["best_model_score"]
+        self.best_k_models = {str(copy): state_dict["best_model_score"]}
+
+    @rank_zero_only
+    def _copy(self, best: Path, copy: Path) -> None:
+        with atomic_path(copy) as temporary:
+            shutil.copyfile(best, temporary)
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint's tensors and plain values; nothing in it is executed.
+
+    Raises:
+        ModelFileError: the file is absent, cut off, holds pickled code or is no checkpoint of a classifier.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}; wanted a checkpoint file") from error
+    except Exception as error:  # torch raises whatever the broken bytes make it stumble over
+        first_line = str(error).strip().split("\n")[0].split(". ")[0]
+        raise ModelFileError(
+            f"{path}: not a whole checkpoint of plain tensors and values ({first_line}); wanted one that train.py wrote"
+        ) from error
+    wanted = {"state_dict", "hyper_parameters", "model_class"}
+    if not isinstance(checkpoint, dict) or not wanted <= checkpoint.keys():
+        raise ModelFileError(f"{path}: not a checkpoint of this project; wanted one that train.py wrote")
+    return checkpoint
+
+
+def load_model(path: Path) -> Classifier:
+    """Rebuild a classifier, in evaluation mode on the CPU, from its checkpoint alone."""
+    checkpoint = read_checkpoint(path)
+    module, _, name = str(checkpoint["model_class"]).rpartition(".")
+    try:
+        if not module.startswith("digits.models."):
+            raise ModelFileError(f"{path}: model class is {module}.{name}, wanted one of digits.models")
+        model = getattr(import_module(module), name)(**checkpoint["hyper_parameters"])
+        model.load_state_dict(checkpoint["state_dict"])
+    except (ImportError, AttributeError, TypeError, RuntimeError) as error:
+        first_line = str(error).split("\n")[0]
+        raise ModelFileError(f"{path}: does not fit its model {module}.{name} ({first_line})") from error
+    return model.eval()
+
+
+def check_resumable(path: Path, model: Classifier) -> None:
+    """Make sure that training of `model` can go on from the checkpoint at `path`.
+
+    Raises:
+        ModelFileError: as read_checkpoint, or the checkpoint is of another model.
+    """
+    checkpoint = read_checkpoint(path)
+    found = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if found != wanted or "optimizer_states" not in checkpoint:
+        settings = ", ".join(f"{key}={value}" for key, value in checkpoint["hyper_parameters"].items())
+        raise ModelFileError(
+            f"{path}: of another model ({checkpoint['model_class']}: {settings}); "
+            f"wanted one of {type(model).__name__} as the config has it; give the same model=… as that run had"
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,78 @@
+"""The frame around every command: what goes wrong ends in one plain line and the right exit code."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from hydra import initialize_config_dir
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from digits.config import jobs_of, mistakes_in_overrides
+from digits.errors import ConfigError, DigitsError, Terminated
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+# Read before plain_errors sets it; the other ranks of a run inherit it from rank 0 and leave the telling to it.
+WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1" and int(os.environ.get("LOCAL_RANK", 0)) == 0
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Turn what goes wrong inside into one line on stderr and an exit code.
+
+    HYDRA_FULL_ERROR=1 in the environment adds the traceback.
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints in its own way and exits with 1
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    except Exception as error:
+        stop(_explained(error) if isinstance(error, HydraException | OmegaConfBaseException) else error)
+    except Terminated as end:
+        print("terminated;", end, file=sys.stderr)
+        sys.exit(143)
+    except KeyboardInterrupt as end:
+        print("interrupted;", end, file=sys.stderr)
+        sys.exit(130)
+
+
+def stop(error: Exception) -> NoReturn:
+    """Tell what went wrong and leave with its exit code."""
+    tell(error)
+    sys.exit(getattr(error, "exit_code", 1))
+
+
+def tell(error: Exception) -> None:
+    """Print an error as people should see it."""
+    if WANTS_TRACEBACK:
+        traceback.print_exception(error)
+    if isinstance(error, DigitsError):
+        text = str(error)
+    elif isinstance(error, OSError) and error.filename:
+        text = f"{error.filename}: {error.strerror}"
+    else:
+        text = f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows where)"
+    print(f"error: {text}", file=sys.stderr)
+
+
+def _explained(error: Exception) -> Exception:
+    """Name everything that is wrong with the overrides, not only what Hydra stumbled over first."""
+    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            mistakes = [line for job in jobs_of(overrides) for line in mistakes_in_overrides(job)]
+    except (HydraException, OmegaConfBaseException) as unreadable:
+        mistakes = [str(unreadable).partition("\n")[0]]
+    return ConfigError("\n".join(dict.fromkeys(mistakes)) or str(error).partition("\n")[0])
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -1,0 +1,162 @@
+"""Is this config good? Every mistake in it at once, before data are read or a folder exists.
+
+Hydra finds the keys that do not exist. Types and ranges are read off the constructors that the config names, so
+a classifier of your own is checked without a line of schema.
+"""
+
+import copy
+import inspect
+from collections.abc import Iterator, Set
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from hydra import compose
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code, so not just any
+FROM_DATA = {"classes"}  # what the model is given by the data, not by the config
+
+
+def mistakes_in(config: DictConfig) -> list[str]:
+    """Check a composed config, Hydra's part included.
+
+    Returns:
+        A line for each mistake: key, what it got, what it wanted.
+    """
+    from digits.ranges import Seed
+    from digits.trainer import hardware_mistakes  # torch, which composing a config does without
+
+    try:
+        plain = _resolved(config)
+    except OmegaConfBaseException as error:
+        return [f"{error.full_key or 'config'}: {_first_line(error)}"]
+    mistakes = [*_check_value("seed", plain["seed"], Seed)]
+    mistakes += _check_value("ckpt_path", plain["ckpt_path"], str | None)
+    mistakes += _check_node("data", plain["data"])
+    mistakes += _check_node("model", plain["model"], FROM_DATA)
+    in_trainer = [*_check_node("trainer", plain["trainer"])]
+    mistakes += in_trainer or hardware_mistakes(plain["trainer"])
+    for group in ("callbacks", "logger"):
+        for name, node in (plain[group] or {}).items():
+            mistakes += _check_node(f"{group}.{name}", node)
+    return mistakes
+
+
+def mistakes_in_overrides(overrides: list[str]) -> list[str]:
+    """Check a job's command line where Hydra could not compose it; Hydra must be initialized.
+
+    Hydra stops at the first override it cannot apply. Here each is tried on top of those that work, so that all
+    the mistakes are told, those in the values of the others too.
+    """
+    good: list[str] = []
+    mistakes = []
+    for override in sorted(overrides, key=lambda text: "." in text.partition("=")[0]):  # groups first
+        try:
+            compose("train", [*good, override])
+            good.append(override)
+        except (HydraException, OmegaConfBaseException) as error:
+            mistakes.append(_override_mistake(override, error))
+    return mistakes + mistakes_in(compose("train", good, return_hydra_config=True))
+
+
+def jobs_of(overrides: list[str]) -> list[list[str]]:
+    """The overrides of each job of a grid: `seed=1,2` is two."""
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def _resolved(config: DictConfig) -> dict[str, Any]:
+    """The task's part with all ${…} filled in; there is no run folder yet, so its name stands for it."""
+    HydraConfig.instance().set_config(copy.deepcopy(config))
+    task = copy.deepcopy(config)
+    with open_dict(task):
+        del task["hydra"]
+    task.run_folder = "outputs"
+    resolved = OmegaConf.to_container(task, resolve=True)
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def _check_node(path: str, node: dict[str, Any] | None, given: Set[str] = frozenset()) -> Iterator[str]:
+    """Hold what a config says under `path` against the constructor that its _target_ names."""
+    name = (node or {}).get("_target_")
+    if node is None or not isinstance(name, str) or not name.startswith(ALLOWED_TARGETS):
+        yield f"{path}._target_: got {name}, wanted a class of {', '.join(t + '*' for t in ALLOWED_TARGETS)}"
+        return
+    module, _, attribute = name.rpartition(".")
+    try:
+        parameters = _parameters(getattr(import_module(module), attribute))
+    except (ImportError, AttributeError) as error:
+        yield f"{path}._target_: got {name}, which cannot be imported ({error})"
+        return
+    for key, value in node.items():
+        if key in parameters and not (isinstance(value, dict) and "_target_" in value):
+            yield from _check_value(f"{path}.{key}", value, parameters[key].annotation)
+        elif key not in parameters and key not in ("_target_", "_convert_"):
+            yield f"{path}.{key}: no such key{_nearest(key, parameters, path)}"
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in node and key not in given:
+            yield f"{path}.{key}: missing, and {name} wants it"
+
+
+def _parameters(target: Any) -> dict[str, inspect.Parameter]:
+    """What a class or function takes, by name; a class that passes **options on takes its bases' too."""
+    inits = (
+        [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
+        if inspect.isclass(target)
+        else [target]
+    )
+    found: dict[str, inspect.Parameter] = {}
+    for init in inits:
+        hints = get_type_hints(init, include_extras=True)
+        parameters = inspect.signature(init).parameters.values()
+        for parameter in parameters:
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and parameter.name != "self":
+                # a base's own need is the subclass's to fill: only the first constructor's are required
+                default = parameter.default if init is inits[0] else None
+                typed = parameter.replace(annotation=hints.get(parameter.name, Any), default=default)
+                found.setdefault(parameter.name, typed)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def _check_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
+    adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        reasons = [detail["msg"] for detail in error.errors()]
+        for start in ("Input should be ", "Value error, ", "valid "):
+            reasons = [reason.replace(start, "") for reason in reasons]
+        yield f"{path}: got {value!r}, wanted {' or '.join(dict.fromkeys(reasons))}"
+
+
+def _override_mistake(override: str, error: Exception) -> str:
+    """One line for an override that Hydra cannot apply, with the nearest names that exist."""
+    key, _, value = override.partition("=")
+    if isinstance(error, MissingConfigException) and error.options:
+        return f"{override}: no such choice{_nearest(value, error.options)}"
+    parent, wrong = getattr(error.__cause__, "parent_node", None), getattr(error.__cause__, "key", None)
+    if isinstance(parent, DictConfig) and wrong is not None:
+        return f"{key}: no such key{_nearest(str(wrong), parent, parent._get_full_key(None))}"
+    return f"{override}: {_first_line(error)}"
+
+
+def _nearest(wrong: str, valid: Any, path: str = "") -> str:
+    names = sorted(str(name) for name in valid if not str(name).startswith("_"))
+    near = get_close_matches(wrong, names, n=2)
+    if near:
+        return "; did you mean " + " or ".join(f"{path}.{name}" if path else name for name in near) + "?"
+    return f"; there are {', '.join(names)}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

@@ -1,0 +1,108 @@
+"""The full MNIST database: 60,000 training and 10,000 test digits.
+
+Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
+"""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+from torchvision import datasets
+
+from digits.data.datamodule import DigitsData, Source
+from digits.errors import DataError
+
+SHA256 = {
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+WAYS_OUT = (
+    "set MNIST_DIR to the folder that holds MNIST/raw (MNIST_DIR=… python train.py …), "
+    "or take data=mnist_5k, which needs no download"
+)
+
+
+class Mnist(DigitsData):
+    """MNIST from `folder`/MNIST/raw, downloaded there if it is not.
+
+    Args:
+        folder: what torchvision calls root: the folder that holds MNIST/raw.
+        options: those of DigitsData.
+    """
+
+    name = "mnist"
+    test_split = "official test split"
+
+    def __init__(self, folder: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.raw = Path(folder) / "MNIST" / "raw"
+
+    def prepare_data(self) -> None:
+        """Download what is missing. Several processes may come at once; one downloads, the others wait."""
+        if self._complete():
+            return
+        try:
+            self.raw.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.raw / ".download.lock"):
+                if not self._complete():
+                    self._download()
+        except (OSError, RuntimeError) as error:
+            raise DataError(f"MNIST is not in {self.raw} and could not be downloaded ({error}): {WAYS_OUT}") from error
+
+    def read(self) -> Source:
+        """Open the four files, each checked by its SHA-256.
+
+        Raises:
+            DataError: a file is absent, cut off, changed or another one's content.
+        """
+        content = {name: self._checked(name) for name in SHA256}
+        train_images, train_labels, test_images, test_labels = content.values()
+        return Source(
+            train_images=_pixels(train_images),
+            train_labels=_digits(train_labels),
+            test_images=_pixels(test_images),
+            test_labels=_digits(test_labels),
+            sha256=hashlib.sha256(b"".join(content.values())).hexdigest(),
+        )
+
+    def _complete(self) -> bool:
+        return all((self.raw / name).exists() for name in SHA256)
+
+    def _download(self) -> None:
+        """Through torchvision into a folder beside the right one; files move in when they are whole."""
+        with tempfile.TemporaryDirectory(dir=self.raw.parent) as temporary:
+            datasets.MNIST(temporary, download=True)
+            for name in SHA256:
+                (Path(temporary) / "MNIST" / "raw" / name).replace(self.raw / name)
+
+    def _checked(self, name: str) -> bytes:
+        path = self.raw / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}; {WAYS_OUT}") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != SHA256[name]:
+            other = next((o for o, sha256 in SHA256.items() if sha256 == found), None)
+            what = f"holds what belongs in {other}" if other else f"is damaged (SHA-256 {found[:12]}…)"
+            raise DataError(
+                f"{path}: {what}, wanted SHA-256 {SHA256[name][:12]}…; "
+                f"delete it and start again to download it anew, or {WAYS_OUT}"
+            )
+        return content
+
+
+def _pixels(content: bytes) -> Tensor:
+    """Uint8 [N, 1, 28, 28] out of an IDX file's bytes: 16 bytes of header, then the pixels."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=16).reshape(-1, 1, 28, 28)
+
+
+def _digits(content: bytes) -> Tensor:
+    """Int64 [N] out of an IDX file's bytes: 8 bytes of header, then a byte a label."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=8).long()

@@ -1,0 +1,33 @@
+"""What can go wrong for a user, and the exit code each kind ends with.
+
+0 good, 1 a fault of ours, 2 the command or config, 3 the data, 4 a checkpoint or model file,
+130 interrupted, 143 terminated.
+"""
+
+
+class DigitsError(Exception):
+    """A fault told in one plain line: what, got, wanted, what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(DigitsError):
+    """The command or the config is wrong."""
+
+    exit_code = 2
+
+
+class DataError(DigitsError):
+    """The data is absent, damaged or not what it should be."""
+
+    exit_code = 3
+
+
+class ModelFileError(DigitsError):
+    """A checkpoint or an ONNX file is absent, damaged or of another model."""
+
+    exit_code = 4
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived; Lightning winds down as it does for Ctrl-C."""

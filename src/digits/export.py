@@ -1,0 +1,113 @@
+"""Best checkpoint to one ONNX file, proved equal to the checkpoint."""
+
+import json
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from torch import Tensor, nn
+
+from digits.atomic import atomic_path
+from digits.errors import DigitsError
+from digits.evaluation import Evaluation
+from digits.models.classifier import Classifier
+
+TOLERANCE = 1e-4
+
+
+class WithProbabilities(nn.Module):
+    """What the file computes: logits and probabilities, both [N, classes]."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Images float32 [N, 1, 28, 28], ink 1 and paper 0."""
+        logits = self.model(images)
+        return logits, logits.softmax(dim=1)
+
+
+def export_onnx(evaluation: Evaluation, path: Path, metadata: dict[str, Any]) -> dict[str, float]:
+    """Write a model to `path`; nothing is written unless it answers as the checkpoint does.
+
+    Args:
+        evaluation: the model, and what its checkpoint says of the test split.
+        path: of the file, which holds weights and all.
+        metadata: put into the file, values as JSON where they are no strings.
+
+    Returns:
+        bytes, max_abs_diff, argmax_agreement and samples of the comparison.
+
+    Raises:
+        DigitsError: the file and the checkpoint differ.
+    """
+    with atomic_path(path) as temporary:
+        onnx.save(_converted(evaluation.model, metadata), temporary)
+        agreement = _compare(temporary, evaluation)
+    return {"bytes": path.stat().st_size, **agreement}
+
+
+def onnx_metadata(metrics: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
+    """What a reader of the file should know, from metrics.json and run.json."""
+    return {
+        "model": metrics["model"],
+        "classes": metrics["dataset"]["classes"],
+        "input": "images: float32 [batch, 1, 28, 28], ink 1, paper 0; nothing to normalise",
+        "output": "logits and probabilities: float32 [batch, classes], in the order of classes",
+        "dataset": metrics["dataset"]["name"],
+        "test_split": metrics["dataset"]["test_split"],
+        "test_accuracy": metrics["test/accuracy"],
+        "checkpoint_sha256": metrics["checkpoint_sha256"],
+        "git_commit": record["git"]["commit"] or "",
+    }
+
+
+def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's exporter warns of its own insides
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            WithProbabilities(model).eval(),
+            (torch.zeros(2, 1, 28, 28),),  # a batch of 1 would be taken for a constant
+            input_names=["images"],
+            output_names=["logits", "probabilities"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    proto = program.model_proto
+    for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.functions):
+        del part.metadata_props[:]  # stack traces with the paths of this machine
+        part.doc_string = ""
+    for key, value in metadata.items():
+        proto.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
+    onnx.checker.check_model(proto, full_check=True)
+    return proto
+
+
+def _compare(path: Path, evaluation: Evaluation) -> dict[str, float]:
+    """Run the file over the test split in batches of 1, 7 and 256 and hold it against the checkpoint."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    images = evaluation.images.float().div(255).numpy()
+    wanted = (evaluation.logits.numpy(), evaluation.probabilities.numpy())
+    largest, agreeing = 0.0, 1.0
+    for size in (1, 7, 256):
+        batches = [session.run(None, {"images": images[at : at + size]}) for at in range(0, len(images), size)]
+        found = [np.concatenate(output) for output in zip(*batches, strict=True)]
+        largest = max(largest, *(float(abs(f - w).max()) for f, w in zip(found, wanted, strict=True)))
+        agreeing = min(agreeing, float((found[0].argmax(axis=1) == wanted[0].argmax(axis=1)).mean()))
+    if not (largest <= TOLERANCE and agreeing == 1.0):
+        raise DigitsError(
+            f"model.onnx differs from the checkpoint: by {largest:.2e} at most and on {1 - agreeing:.2%} of the "
+            f"answers, wanted {TOLERANCE:.0e} and none; nothing was exported"
+        )
+    return {"max_abs_diff": largest, "argmax_agreement": agreeing, "samples": len(images)}

@@ -1,0 +1,1 @@
+"""Classifiers of digits, one a file."""

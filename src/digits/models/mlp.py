@@ -1,0 +1,27 @@
+"""Multi-layer perceptron."""
+
+from typing import Any
+
+from torch import nn
+
+from digits.models.classifier import Classifier
+from digits.ranges import Count, Fraction
+
+
+class MLP(Classifier):
+    """Fully connected layers with ReLU between them.
+
+    Args:
+        hidden: units of each hidden layer.
+        dropout: share of hidden units silenced in training.
+        options: those of Classifier.
+    """
+
+    def __init__(self, hidden: list[Count], dropout: Fraction = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        layers: list[nn.Module] = [nn.Flatten()]
+        width = 28 * 28
+        for units in hidden:
+            layers += [nn.Linear(width, units), nn.ReLU(), nn.Dropout(dropout)]
+            width = units
+        self.net = nn.Sequential(*layers, nn.Linear(width, len(self.hparams["classes"])))

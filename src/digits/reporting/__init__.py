@@ -1,0 +1,1 @@
+"""Numbers and pictures of one run, and many runs side by side."""

@@ -1,0 +1,144 @@
+"""The report's pictures, drawn with matplotlib: as PNG on paper, as SVG that takes the page's colours."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from digits.atomic import atomic_path
+from digits.evaluation import Evaluation
+from digits.reporting.metrics import worst_mistakes
+
+# Colours that stand for the page's own in an SVG; each turns up nowhere else.
+INK, ACCENT, SECOND, FAINT = "#1b1f24", "#2563eb", "#d97706", "#c9ced6"
+PAGE_COLOURS = {INK: "var(--ink)", ACCENT: "var(--accent)", SECOND: "var(--second)", FAINT: "var(--line)"}
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "digits",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.color": FAINT,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+}
+
+
+def confusion_matrix(metrics: dict[str, Any]) -> Figure:
+    """Rows true, columns predicted; counts written, share of the row as shade."""
+    classes, counts = list(metrics["per_class"]), metrics["confusion_matrix"]
+    with rc_context(STYLE | {"axes.grid": False}):
+        figure = Figure(figsize=(6.4, 6), layout="constrained")
+        axes = figure.add_subplot()
+        shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for true, row in enumerate(counts):
+            for predicted, count in enumerate(row):
+                if count:
+                    colour = "white" if shares[true][predicted] > 0.5 else INK
+                    axes.text(predicted, true, count, ha="center", va="center", color=colour, fontsize=9)
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes)
+        axes.set(
+            xlabel="predicted",
+            ylabel="true",
+            title=f"{metrics['model']}: {metrics['test/accuracy']:.2%} right",
+        )
+    return figure
+
+
+def mistakes(metrics: dict[str, Any], evaluation: Evaluation, most: int = 40) -> Figure:
+    """The wrong answers that the model was surest of."""
+    classes = list(metrics["per_class"])
+    worst = worst_mistakes(evaluation, most)
+    columns = 8
+    rows = max(1, -(-len(worst) // columns))
+    with rc_context(STYLE):
+        figure = Figure(figsize=(columns * 1.2, rows * 1.5 + 0.4), layout="constrained")
+        figure.suptitle(
+            f"{metrics['model']}: worst mistakes (true → predicted, confidence)" if len(worst) else "no mistakes"
+        )
+        grid = figure.subplots(rows, columns, squeeze=False).flat
+        for axes in grid:
+            axes.axis("off")
+        for axes, index in zip(figure.axes, worst.tolist(), strict=False):
+            true, predicted = evaluation.labels[index], evaluation.predictions[index]
+            confidence = evaluation.probabilities[index].max().item()
+            axes.imshow(evaluation.images[index, 0], cmap="gray_r", vmin=0, vmax=255)
+            axes.set_title(f"{classes[true]} → {classes[predicted]}  {confidence:.0%}", fontsize=9)
+    return figure
+
+
+def learning_curves(history: list[dict[str, float]]) -> Figure:
+    """Losses on the left, validation accuracy on the right, over epochs."""
+    epochs = [row["epoch"] + 1 for row in history]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8, 3), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        for name, colour in (("train/loss", SECOND), ("val/loss", ACCENT)):
+            if name in history[0]:
+                left.plot(epochs, [row[name] for row in history], "o-", color=colour, markersize=3, label=name)
+        left.set(xlabel="epoch", title="loss (nats)", yscale="log")
+        left.legend()
+        if "val/accuracy" in history[0]:
+            accuracy = [100 * row["val/accuracy"] for row in history]
+            right.plot(epochs, accuracy, "o-", color=ACCENT, markersize=3)
+        right.set(xlabel="epoch", title="validation accuracy (%)")
+        for axes in (left, right):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return figure
+
+
+def reliability(metrics: dict[str, Any]) -> Figure:
+    """How often the model is right against how sure it says it is; on the diagonal is honest."""
+    rows = metrics["reliability"]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        axes.plot([0, 1], [0, 1], "--", color=FAINT)
+        width = rows[0]["to"] - rows[0]["from"]
+        axes.bar(
+            [row["from"] for row in rows],
+            [row["accuracy"] for row in rows],
+            width,
+            align="edge",
+            color=ACCENT,
+            alpha=0.3,
+        )
+        axes.plot(
+            [row["confidence"] for row in rows],
+            [row["accuracy"] for row in rows],
+            "o",
+            color=ACCENT,
+            markersize=4,
+        )
+        axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
+    return figure
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a figure to `path` atomically."""
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
+
+
+def svg(figure: Figure) -> str:
+    """A figure as an <svg> element that takes its colours from the page around it."""
+    text = io.StringIO()
+    with rc_context(STYLE):
+        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    element = text.getvalue()
+    element = element[element.index("<svg") :]
+    for colour, variable in PAGE_COLOURS.items():
+        element = element.replace(colour, variable)
+    return element

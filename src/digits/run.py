@@ -1,0 +1,106 @@
+"""The record of one run: run.json says how it stands, from its first second to its end."""
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+from digits.atomic import write_text
+
+log = logging.getLogger(__name__)
+
+PACKAGES = [
+    "torch",
+    "torchvision",
+    "lightning",
+    "torchmetrics",
+    "hydra-core",
+    "omegaconf",
+    "onnx",
+    "onnxruntime",
+]
+
+
+class Run:
+    """A context: the run is `running` inside, `finished` or `failed` after, with the reason beside it.
+
+    Args:
+        folder: the run's folder; run.json lies in it. Only rank 0 writes.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record: dict[str, Any] = {
+            "status": "running",
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": " ".join(["python", *sys.argv]),
+            "git": git_state(),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "hardware": hardware(),
+            "seconds": {},
+        }
+
+    def __enter__(self) -> "Run":
+        self._write()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.record["status"] = "finished" if error is None else "failed"
+        if error is not None:
+            self.record["error"] = str(error) or type(error).__name__
+            log.debug("the run failed", exc_info=error)
+        self._write()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Take the time of one part of the run."""
+        started = time.monotonic()
+        yield
+        self.record["seconds"][name] = round(time.monotonic() - started, 3)
+        self._write()
+
+    @rank_zero_only
+    def _write(self) -> None:
+        write_text(self.folder / "run.json", json.dumps(self.record, indent=2))
+
+
+def git_state() -> dict[str, Any]:
+    """Commit of the project's checkout and whether it has changes; None where it is no checkout."""
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(
+                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+            )
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        return done.stdout.strip()
+
+    changes = git("status", "--porcelain")
+    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def hardware() -> dict[str, Any]:
+    """The machine in a few words: system, processor, usable cores, threads torch takes, GPUs."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+    }

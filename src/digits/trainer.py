@@ -1,0 +1,89 @@
+"""Lightning's Trainer with this project's defaults: precision by hardware, checkpoints written whole."""
+
+from typing import Any, Literal
+
+import lightning
+import torch
+from lightning import Callback
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+
+from digits.checkpoints import AtomicCheckpointIO
+from digits.ranges import Count, NonNegativeCount
+
+Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
+
+class Trainer(lightning.Trainer):
+    """A Trainer that a config can name.
+
+    Args:
+        accelerator: `auto` takes a GPU where there is one.
+        devices: how many, or which by index, or `auto` for all.
+        precision: `auto` takes bf16-mixed where the hardware multiplies bf16, else 32-true.
+        max_epochs: passes over the training split.
+        options: those of lightning.Trainer.
+    """
+
+    fast_dev_run: bool | int  # set by Lightning, which does not say so
+    callbacks: list[Callback]
+
+    def __init__(
+        self,
+        accelerator: Accelerator = "auto",
+        devices: Count | list[NonNegativeCount] | Literal["auto"] = 1,
+        precision: Precision | Literal["auto"] = "auto",
+        max_epochs: Count = 10,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            accelerator=accelerator,
+            devices=devices,
+            precision=automatic_precision(accelerator) if precision == "auto" else precision,
+            max_epochs=max_epochs,
+            plugins=[AtomicCheckpointIO()],
+            use_distributed_sampler=False,  # DigitsData deals the batches among ranks itself, none twice
+            **options,
+        )
+
+
+def automatic_precision(accelerator: Accelerator) -> Precision:
+    """bf16-mixed where the hardware has units for it (GPU, AMX, AVX512-BF16), else 32-true."""
+    kind = accelerator_kind(accelerator)
+    if kind == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        cpu = torch.cpu.get_capabilities()
+        has_bf16 = kind == "cpu" and bool(cpu.get("amx_bf16") or cpu.get("avx512_bf16"))
+    return "bf16-mixed" if has_bf16 else "32-true"
+
+
+def accelerator_kind(accelerator: Accelerator) -> Literal["cpu", "cuda", "mps"] | None:
+    """What `accelerator` means on this machine; None where this machine has nothing of the kind."""
+    if accelerator == "cpu":
+        return "cpu"
+    if accelerator in ("auto", "gpu", "cuda") and CUDAAccelerator.is_available():
+        return "cuda"
+    if accelerator in ("auto", "gpu", "mps") and MPSAccelerator.is_available():
+        return "mps"
+    return "cpu" if accelerator == "auto" else None
+
+
+def hardware_mistakes(config: dict[str, Any]) -> list[str]:
+    """What a trainer config, its types already checked, asks of this machine that it has not; a line each."""
+    accelerator, devices = config.get("accelerator", "auto"), config.get("devices", 1)
+    kind = accelerator_kind(accelerator)
+    if kind is None:
+        return [
+            f"trainer.accelerator: got {accelerator}, but this machine has none; take trainer.accelerator=cpu or auto"
+        ]
+    mistakes = []
+    if kind == "cpu" and isinstance(devices, list):
+        mistakes.append(f"trainer.devices: got {devices}, wanted a number of processes, as accelerator is cpu")
+    if kind != "cpu" and devices != "auto":
+        there = CUDAAccelerator.auto_device_count() if kind == "cuda" else 1
+        if max(devices if isinstance(devices, list) else [devices - 1]) >= there:
+            mistakes.append(f"trainer.devices: got {devices}, but this machine has {there} ({kind})")
+    if kind == "cpu" and config.get("precision") == "16-mixed":
+        mistakes.append("trainer.precision: got 16-mixed, which needs a GPU; take bf16-mixed, 32-true or auto")
+    return mistakes

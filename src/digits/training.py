@@ -1,0 +1,111 @@
+"""One run, from a good config to a report. The whole story, top to bottom."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning import seed_everything
+from omegaconf import DictConfig, OmegaConf
+
+from digits.callbacks import History
+from digits.checkpoints import check_resumable, load_model
+from digits.data.datamodule import DigitsData
+from digits.errors import ConfigError
+from digits.evaluation import evaluate
+from digits.export import export_onnx, onnx_metadata
+from digits.models.classifier import Classifier
+from digits.reporting.metrics import measure
+from digits.reporting.report import write_report
+from digits.reporting.summary import print_summary
+from digits.reporting.tensorboard import log_results
+from digits.run import Run
+from digits.trainer import Trainer
+
+log = logging.getLogger(__name__)
+
+# What libraries say to each other, or of this project's own choices, is nothing a user can act on.
+for message in (
+    ".*does not have many workers",  # the digits lie in memory, worker processes would only slow them down
+    ".*isinstance.treespec, LeafSpec.",  # lightning to torch
+    ".*torch.jit.trace",  # TensorBoard's graph, to torch
+    ".*not supported by the model summary",  # bf16 in the estimate of megabytes
+):
+    warnings.filterwarnings("ignore", message=message)
+
+
+def train(cfg: DictConfig) -> float | None:
+    """Build, fit, test the best, export, report.
+
+    Args:
+        cfg: as composed from configs/train.yaml, checked.
+
+    Returns:
+        val/accuracy of the best checkpoint; None on ranks above 0 and in a dry run.
+    """
+    config = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(config, dict)
+    folder = Path(cfg.run_folder)
+    best = folder / "checkpoints" / "best.ckpt"
+
+    with Run(folder) as run:
+        with run.phase("setup"):
+            seed_everything(cfg.seed, workers=True, verbose=False)
+            data: DigitsData = instantiate(cfg.data, _convert_="all")
+            data.prepare_data()
+            data.setup()
+            model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
+            callbacks = instantiate(cfg.callbacks, _convert_="all") or {}
+            loggers = instantiate(cfg.logger, _convert_="all") or {}
+            trainer: Trainer = instantiate(
+                cfg.trainer,
+                callbacks=list(callbacks.values()),
+                logger=list(loggers.values()),
+                _convert_="all",
+            )
+            if cfg.ckpt_path is not None:
+                check_resumable(Path(cfg.ckpt_path), model)
+            run.record |= {"model": HydraConfig.get().runtime.choices["model"], "config": config}
+            run.record |= {"data": data.facts(), "precision": trainer.precision}
+
+        with run.phase("fit"):
+            fit(trainer, model, data, cfg.ckpt_path)
+        if not trainer.is_global_zero:
+            return None
+        if trainer.fast_dev_run:
+            log.info("dry run: a batch of training and of validation went through; nothing is kept")
+            return None
+        if not best.exists():
+            raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
+        run.record["history"] = next((each.rows for each in trainer.callbacks if isinstance(each, History)), [])
+
+        with run.phase("test"):
+            evaluation = evaluate(load_model(best), data, config["trainer"])
+            metrics = measure(evaluation, best, run.record)
+
+        with run.phase("export"):
+            metrics["onnx"] = export_onnx(evaluation, folder / "model.onnx", onnx_metadata(metrics, run.record))
+
+        with run.phase("report"):
+            write_report(folder, metrics, evaluation, run.record)
+            log_results(loggers.values(), metrics, evaluation, trainer.global_step)
+
+    print_summary(folder, metrics)
+    return metrics["val/accuracy"]
+
+
+def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | None) -> None:
+    """Train; leave several devices behind, as what follows needs one."""
+    try:
+        trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
+    except SystemExit as stop:  # what Lightning makes of Ctrl-C
+        interrupt = stop.__context__
+        if isinstance(interrupt, KeyboardInterrupt):
+            last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
+            raise type(interrupt)(f"go on with ckpt_path={last}" if last.exists() else "") from None
+        raise
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
