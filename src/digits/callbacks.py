@@ -1,6 +1,7 @@
-"""What goes on beside the training steps: seeding, and the course of training as rows."""
+"""What goes on beside the training steps: seeding, the course of training as rows, the signal to end."""
 
 import logging
+import signal
 import time
 from typing import Any
 
@@ -60,3 +61,18 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on after the killed run's rows."""
         self.rows = state_dict["rows"]
+
+
+class KeepSigterm(Callback):
+    """Keep the process's own answer to SIGTERM.
+
+    Lightning's waits for the other ranks inside the signal handler, where they may never come, and exits with 0.
+    """
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Remember the handler before Lightning sets its own."""
+        self._handler = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Set it again."""
+        signal.signal(signal.SIGTERM, self._handler)

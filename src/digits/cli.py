@@ -11,10 +11,10 @@ from types import FrameType
 from typing import NoReturn
 
 from hydra import initialize_config_dir
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from digits.config import jobs_of, mistakes_in_overrides
+from digits.config import in_one_line, jobs_of, mistakes_in_overrides
 from digits.errors import ConfigError, DigitsError, Terminated
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -66,12 +66,14 @@ def tell(error: Exception) -> None:
 def _explained(error: Exception) -> Exception:
     """Name everything that is wrong with the overrides, not only what Hydra stumbled over first."""
     overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
+    sweeps = "-m" in sys.argv or "--multirun" in sys.argv
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            mistakes = [line for job in jobs_of(overrides) for line in mistakes_in_overrides(job)]
-    except (HydraException, OmegaConfBaseException) as unreadable:
-        mistakes = [str(unreadable).partition("\n")[0]]
-    return ConfigError("\n".join(dict.fromkeys(mistakes)) or str(error).partition("\n")[0])
+            jobs = jobs_of(overrides) if sweeps else [overrides]
+            mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
+    except OverrideParseException as unreadable:
+        mistakes = [f"{unreadable.override}: cannot be read ({in_one_line(unreadable)})"]
+    return ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

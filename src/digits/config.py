@@ -36,7 +36,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     try:
         plain = _resolved(config)
     except OmegaConfBaseException as error:
-        return [f"{error.full_key or 'config'}: {_first_line(error)}"]
+        return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
     mistakes = [*_check_value("seed", plain["seed"], Seed)]
     mistakes += _check_value("ckpt_path", plain["ckpt_path"], str | None)
     mistakes += _check_node("data", plain["data"])
@@ -46,7 +46,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     for group in ("callbacks", "logger"):
         for name, node in (plain[group] or {}).items():
             mistakes += _check_node(f"{group}.{name}", node)
-    return mistakes
+    return [mistake for mistake in mistakes if not _is_copied(config, mistake)]
 
 
 def mistakes_in_overrides(overrides: list[str]) -> list[str]:
@@ -70,6 +70,13 @@ def jobs_of(overrides: list[str]) -> list[list[str]]:
     """The overrides of each job of a grid: `seed=1,2` is two."""
     parsed = OverridesParser.create().parse_overrides(overrides)
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
+
+
+def _is_copied(config: DictConfig, mistake: str) -> bool:
+    """Whether a mistake lies in a ${…}, and so is told where the value comes from."""
+    parent, _, key = mistake.partition(":")[0].rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node, DictConfig) and key in node and OmegaConf.is_interpolation(node, key)
 
 
 def _resolved(config: DictConfig) -> dict[str, Any]:
@@ -134,8 +141,8 @@ def _check_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
         adapter.validate_python(value)
     except ValidationError as error:
         reasons = [detail["msg"] for detail in error.errors()]
-        for start in ("Input should be ", "Value error, ", "valid "):
-            reasons = [reason.replace(start, "") for reason in reasons]
+        for theirs, ours in (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", "")):
+            reasons = [reason.replace(theirs, ours) for reason in reasons]
         yield f"{path}: got {value!r}, wanted {' or '.join(dict.fromkeys(reasons))}"
 
 
@@ -147,7 +154,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     parent, wrong = getattr(error.__cause__, "parent_node", None), getattr(error.__cause__, "key", None)
     if isinstance(parent, DictConfig) and wrong is not None:
         return f"{key}: no such key{_nearest(str(wrong), parent, parent._get_full_key(None))}"
-    return f"{override}: {_first_line(error)}"
+    return f"{override}: {in_one_line(error)}"
 
 
 def _nearest(wrong: str, valid: Any, path: str = "") -> str:
@@ -158,5 +165,6 @@ def _nearest(wrong: str, valid: Any, path: str = "") -> str:
     return f"; there are {', '.join(names)}"
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+def in_one_line(error: Exception) -> str:
+    """The message of a library's error, which may have several lines."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

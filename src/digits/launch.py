@@ -15,6 +15,8 @@ from digits.cli import stop, tell
 from digits.config import jobs_of, mistakes_in
 from digits.errors import ConfigError
 
+FIRST_FILE = {"run": "run.json", "sweep": "multirun.yaml"}  # written by the run, by Hydra's sweeper
+
 
 class Launch(Callback):
     """Hydra callback of every run and sweep. Hydra swallows exceptions here, so what is wrong leaves by SystemExit."""
@@ -67,22 +69,21 @@ def _refuse(mistakes: list[str]) -> None:
 
 
 def _claim_folder(config: DictConfig, kind: str) -> None:
-    """Make hydra.`kind`.dir, under another name if it is taken; a name that the user gave must be free."""
+    """Make hydra.`kind`.dir this process's own; a name that the user did not choose gives way if it is taken."""
     key = f"hydra.{kind}.dir"
     wanted = Path(config.hydra[kind].dir)
-    chosen_by_user = any(text.startswith(f"{key}=") for text in config.hydra.overrides.hydra)
+    chosen = any(text.startswith(f"{key}=") for text in config.hydra.overrides.hydra)
     for number in count(1):
         folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FIRST_FILE[kind]).touch(exist_ok=False)  # of two processes, one succeeds
             break
+        except FileExistsError as error:
+            if folder.is_dir() and not chosen:
+                continue
+            _refuse([f"{key}: {folder} is taken ({error.strerror}); choose a name that is free"])
         except OSError as error:
-            if isinstance(error, FileExistsError) and folder.is_dir():
-                if not chosen_by_user:
-                    continue
-                if not (folder / "run.json").exists():
-                    break
-                _refuse([f"{key}: {folder} holds a run already, wanted a new folder; choose another name"])
             _refuse([f"{key}: cannot make {folder} ({error.strerror}); choose a folder that can be written"])
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)

@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from lightning import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
-from digits.callbacks import History
+from digits.callbacks import History, KeepSigterm
 from digits.checkpoints import check_resumable, load_model
 from digits.data.datamodule import DigitsData
 from digits.errors import ConfigError
@@ -61,7 +61,7 @@ def train(cfg: DictConfig) -> float | None:
             loggers = instantiate(cfg.logger, _convert_="all") or {}
             trainer: Trainer = instantiate(
                 cfg.trainer,
-                callbacks=list(callbacks.values()),
+                callbacks=[*callbacks.values(), KeepSigterm()],
                 logger=list(loggers.values()),
                 _convert_="all",
             )

@@ -114,7 +114,9 @@ class DigitsData(LightningDataModule):
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
             device = self.trainer.strategy.root_device
         sampler = EpochBatches(len(labels), batch_size, seed, rank, ranks)
-        return DataLoader(TensorDataset(images.to(device), labels.to(device)), sampler=sampler, batch_size=None)
+        dataset = TensorDataset(images.to(device), labels.to(device))
+        # each pass over a loader draws a seed: from a generator of its own, or dropout would depend on when it draws
+        return DataLoader(dataset, sampler=sampler, batch_size=None, generator=torch.Generator())
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the pictures of `classes` and turn digits into positions in `classes`."""

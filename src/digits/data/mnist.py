@@ -53,7 +53,8 @@ class Mnist(DigitsData):
                 if not self._complete():
                     self._download()
         except (OSError, RuntimeError) as error:
-            raise DataError(f"MNIST is not in {self.raw} and could not be downloaded ({error}): {WAYS_OUT}") from error
+            reason = str(error).partition("\n")[0].rstrip(":")
+            raise DataError(f"MNIST is not in {self.raw} and could not be downloaded ({reason}): {WAYS_OUT}") from error
 
     def read(self) -> Source:
         """Open the four files, each checked by its SHA-256.

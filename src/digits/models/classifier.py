@@ -6,9 +6,10 @@ import torch
 import torch.nn.functional as F
 from lightning import LightningModule
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
 from torchmetrics.classification import MulticlassAccuracy
 
-from digits.errors import DigitsError
+from digits.errors import ConfigError, DigitsError
 from digits.models.augmentation import RandomAffine
 from digits.ranges import Classes, Degrees, Fraction, NonNegative, Positive
 
@@ -68,6 +69,15 @@ class Classifier(LightningModule):
         self.log("train/loss", loss, prog_bar=True)
         return loss
 
+    def on_train_start(self) -> None:
+        """Refuse to resume into a run of another length: the schedule in the checkpoint would not fit it."""
+        schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
+        if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
+            raise ConfigError(
+                f"trainer.max_epochs: got a run of {steps} steps, but the one_cycle schedule in the checkpoint is for "
+                f"{schedule.total_steps}; resume with the settings that its run was started with"
+            )
+
     def on_train_epoch_end(self) -> None:
         """Fail loudly on a loss that is no number, before anything is saved."""
         self._check_losses()
@@ -100,9 +110,7 @@ class Classifier(LightningModule):
         if hparams["schedule"] == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, hparams["learning_rate"], total_steps=steps, pct_start=0.25
-        )
+        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=0.25)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

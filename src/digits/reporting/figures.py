@@ -31,6 +31,7 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
+    "lines.markersize": 3,
 }
 
 
@@ -79,23 +80,26 @@ def mistakes(metrics: dict[str, Any], evaluation: Evaluation, most: int = 40) ->
     return figure
 
 
-def learning_curves(history: list[dict[str, float]]) -> Figure:
-    """Losses on the left, validation accuracy on the right, over epochs."""
-    epochs = [row["epoch"] + 1 for row in history]
+def losses(history: list[dict[str, float]]) -> Figure:
+    """Training and validation loss over epochs."""
+    return _curves(history, {"train/loss": SECOND, "val/loss": ACCENT}, "loss (nats)", yscale="log")
+
+
+def accuracy(history: list[dict[str, float]]) -> Figure:
+    """Validation accuracy over epochs."""
+    return _curves(history, {"val/accuracy": ACCENT}, "share of validation digits right")
+
+
+def _curves(history: list[dict[str, float]], colours: dict[str, str], title: str, **axis: Any) -> Figure:
     with rc_context(STYLE):
-        figure = Figure(figsize=(8, 3), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        for name, colour in (("train/loss", SECOND), ("val/loss", ACCENT)):
-            if name in history[0]:
-                left.plot(epochs, [row[name] for row in history], "o-", color=colour, markersize=3, label=name)
-        left.set(xlabel="epoch", title="loss (nats)", yscale="log")
-        left.legend()
-        if "val/accuracy" in history[0]:
-            accuracy = [100 * row["val/accuracy"] for row in history]
-            right.plot(epochs, accuracy, "o-", color=ACCENT, markersize=3)
-        right.set(xlabel="epoch", title="validation accuracy (%)")
-        for axes in (left, right):
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        figure = Figure(figsize=(4.4, 3), layout="constrained")
+        axes = figure.add_subplot()
+        for name, colour in colours.items():
+            rows = [row for row in history if name in row]
+            axes.plot([row["epoch"] + 1 for row in rows], [row[name] for row in rows], "o-", color=colour, label=name)
+        axes.set(xlabel="epoch", title=title, **axis)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.legend()
     return figure
 
 
@@ -136,7 +140,9 @@ def svg(figure: Figure) -> str:
     """A figure as an <svg> element that takes its colours from the page around it."""
     text = io.StringIO()
     with rc_context(STYLE):
-        figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(
+            text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     element = text.getvalue()
     element = element[element.index("<svg") :]
     for colour, variable in PAGE_COLOURS.items():

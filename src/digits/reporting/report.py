@@ -60,7 +60,7 @@ def _page(metrics: dict[str, Any], evaluation: Evaluation, record: dict[str, Any
         tested=len(evaluation.labels),
         mistakes=mistakes,
         config=yaml.safe_dump(record["config"], sort_keys=False),
-        curves=Markup(figures.svg(figures.learning_curves(history))) if history else None,
+        curves=[Markup(figures.svg(draw(history))) for draw in (figures.losses, figures.accuracy) if history],
         reliability=Markup(figures.svg(figures.reliability(metrics))),
     )
 

@@ -19,13 +19,15 @@ def print_sweep(folder: Path) -> bool:
         Whether all jobs finished.
     """
     jobs = sorted((path.parent for path in folder.glob("*/.hydra")), key=lambda job: int(job.name))
+    overrides = [[str(each) for each in OmegaConf.load(job / ".hydra" / "overrides.yaml")] for job in jobs]
+    shared = set(overrides[0]).intersection(*overrides) if len(jobs) > 1 else set()
     settings: dict[str, list[Path]] = {}
-    for job in jobs:
-        overrides = OmegaConf.load(job / ".hydra" / "overrides.yaml")
-        setting = " ".join(str(override) for override in overrides if not str(override).startswith("seed="))
+    for job, own in zip(jobs, overrides, strict=True):
+        setting = "\n".join(each for each in own if each not in shared and not each.startswith("seed="))
         settings.setdefault(setting, []).append(job)
 
-    table = Table(title=f"{len(jobs)} jobs in {folder}", title_justify="left")
+    title = " ".join([f"{len(jobs)} jobs in {folder}", *(each for each in overrides[0] if each in shared)])
+    table = Table(title=title, title_justify="left")
     table.add_column("setting", overflow="fold")
     for column in ("seeds", "test accuracy", "validation", "fit", "failed"):
         table.add_column(column, justify="right")
@@ -36,7 +38,7 @@ def print_sweep(folder: Path) -> bool:
         metrics = [values for values in metrics if values]  # a dry run finishes without a report
         all_finished = all_finished and not failed
         table.add_row(
-            setting or "(defaults)",
+            setting or "(all the same)",
             str(len(metrics)),
             _percent([values["test/accuracy"] for values in metrics]),
             _percent([values["val/accuracy"] for values in metrics if values["val/accuracy"] is not None]),

@@ -1,0 +1,74 @@
+"""Commands run as a user runs them, and one finished run that many tests look at."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+QUIET = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, **environment: str):
+    """Run one of the project's scripts in `cwd`; return the finished process with its output as text."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        cwd=cwd,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
+
+
+def run_folders(cwd: Path) -> list[Path]:
+    """The folders of the single runs made in `cwd`, oldest first."""
+    return sorted(path.parent for path in cwd.glob("outputs/*-*-*/*/run.json"))
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """`command("train.py", "model=mlp")` in a folder of this test's own."""
+
+    def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run_command(script, *arguments, cwd=tmp_path, **environment)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a quickstart cut short to two epochs; tests read it and leave it as it is."""
+    cwd = tmp_path_factory.mktemp("quickstart")
+    done = run_command("train.py", "experiment=quickstart", "trainer.max_epochs=2", *QUIET, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(cwd)
+    (folder / "stdout.txt").write_text(done.stdout)
+    (folder / "stderr.txt").write_text(done.stderr)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> str:
+    """The folder that holds MNIST/raw, for tests on the full set; they are not collected without one."""
+    return os.environ["MNIST_DIR"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, and count as deselected, what needs the full set where there is none."""
+    if os.environ.get("MNIST_DIR"):
+        return
+    needing = [item for item in items if "mnist_dir" in getattr(item, "fixturenames", ())]
+    items[:] = [item for item in items if item not in needing]
+    config.hook.pytest_deselected(items=needing)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Say whether the full set is tested."""
+    folder = os.environ.get("MNIST_DIR")
+    return f"full MNIST: {folder}" if folder else "full MNIST: not tested, set MNIST_DIR to test on it"

@@ -1,0 +1,105 @@
+"""Killed, interrupted, resumed: nothing is lost and nothing differs."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import QUIET, ROOT, run_command, run_folders
+
+# Dropout, augmentation, one_cycle and a best epoch that is not the last: all that a resume could get wrong.
+RUN = ["data=mnist_5k", "model=mlp", "model.rotation=10", "trainer.max_epochs=6", "seed=3", *QUIET]
+ENDLESS = ["trainer.max_epochs=1000", "callbacks.early_stopping.patience=1000"]
+
+
+def signalled(cwd, *arguments, after, number):
+    """Start a run in a process group of its own and send it a signal once its log says `after`.
+
+    Return the process group, the exit code and what was printed; whatever is left is killed.
+    """
+    command = [sys.executable, str(ROOT / "train.py"), *RUN, *arguments]
+    output = cwd / "printed.txt"
+    with output.open("w") as file:
+        process = subprocess.Popen(command, cwd=cwd, stdout=file, stderr=file, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 120
+        while not any(after in log.read_text() for log in cwd.glob("outputs/*/*/train.log")):
+            assert process.poll() is None and time.monotonic() < deadline, output.read_text()
+            time.sleep(0.02)
+        os.kill(process.pid, number)
+        code = process.wait(timeout=60)
+        time.sleep(1)
+        return bool(alive(process.pid)), code, output.read_text()
+    finally:
+        if alive(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def alive(group):
+    """The processes of a group, but for dead ones that nobody has waited for."""
+    states = subprocess.run(["ps", "-e", "-o", "pgid=,stat="], capture_output=True, text=True, check=True).stdout
+    return [line for line in states.splitlines() if line.split()[0] == str(group) and "Z" not in line.split()[1]]
+
+
+def weights(path):
+    return torch.load(path, weights_only=True)["state_dict"]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_killed_and_resumed_ends_in_the_same_weights_bit_for_bit(tmp_path):
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    done = run_command("train.py", *RUN, cwd=tmp_path / "whole")
+    assert done.returncode == 0, done.stderr
+    (whole,) = run_folders(tmp_path / "whole")
+
+    _, code, _ = signalled(tmp_path / "killed", after="epoch 3:", number=signal.SIGKILL)
+    assert code == -signal.SIGKILL
+    (killed,) = run_folders(tmp_path / "killed")
+    assert json.loads((killed / "run.json").read_text())["status"] == "running"
+    last = killed / "checkpoints" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["epoch"] < 5
+    done = run_command("train.py", *RUN, f"ckpt_path={last}", cwd=tmp_path / "killed")
+    assert done.returncode == 0, done.stderr
+    resumed = run_folders(tmp_path / "killed")[-1]
+
+    for name in ("last.ckpt", "best.ckpt"):
+        assert same(weights(whole / "checkpoints" / name), weights(resumed / "checkpoints" / name)), name
+    first, second = (json.loads((run / "report" / "metrics.json").read_text()) for run in (whole, resumed))
+    assert first["test/accuracy"] == second["test/accuracy"]
+    assert [row["val/loss"] for row in first["history"]] == [row["val/loss"] for row in second["history"]]
+
+
+def test_resume_into_a_run_of_another_length_is_refused(quickstart, command):
+    last = quickstart / "checkpoints" / "last.ckpt"
+    done = command("train.py", "experiment=quickstart", "trainer.max_epochs=3", f"ckpt_path={last}", *QUIET)
+    assert done.returncode == 2
+    assert "trainer.max_epochs: got a run of 165 steps" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "number, code, word", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_signals_end_a_run_with_their_codes_and_say_how_to_go_on(tmp_path, number, code, word):
+    _, found, printed = signalled(tmp_path, *ENDLESS, after="epoch 2:", number=number)
+    assert found == code, printed
+    (run,) = run_folders(tmp_path)
+    assert f"{word}; go on with ckpt_path=" in printed
+    assert "Traceback" not in printed
+    assert json.loads((run / "run.json").read_text())["status"] == "failed"
+    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] >= 1
+
+
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_leave_no_process_of_several_behind(tmp_path, number, code):
+    several = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
+    left, found, printed = signalled(tmp_path, *several, *ENDLESS, after="epoch 2:", number=number)
+    assert (left, found) == (False, code), printed

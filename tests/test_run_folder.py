@@ -1,0 +1,170 @@
+"""What a run leaves behind: the contract that other people's scripts rely on."""
+
+import csv
+import hashlib
+import json
+import re
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from conftest import QUIET, run_command, run_folders
+
+from digits.data.mnist_5k import Mnist5k
+
+FILES = """
+    .hydra/config.yaml .hydra/overrides.yaml run.json train.log checkpoints/best.ckpt checkpoints/last.ckpt
+    tensorboard model.onnx report/index.html report/metrics.json report/confusion_matrix.png report/mistakes.png
+    report/predictions.csv
+"""
+METRICS = """
+    model test/accuracy test/loss test/ece val/accuracy per_class confusion_matrix parameters fit_seconds
+    train_images_per_second dataset onnx checkpoint_sha256 seed
+"""
+
+
+@pytest.fixture(scope="session")
+def metrics(quickstart):
+    return json.loads((quickstart / "report" / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="session")
+def test_split():
+    data = Mnist5k(val_size=500)
+    data.setup()
+    return data.test_images.float() / 255, data.test_labels
+
+
+def test_every_file_of_the_contract_is_there(quickstart):
+    for name in FILES.split():
+        assert (quickstart / name).exists(), name
+    assert re.fullmatch(r"\d\d-\d\d-\d\d_cnn", quickstart.name)
+    assert not list(quickstart.rglob(".*.ckpt*")), "a temporary file was left behind"
+
+
+def test_run_json(quickstart):
+    record = json.loads((quickstart / "run.json").read_text())
+    assert record["status"] == "finished"
+    assert record["git"]["commit"] is None or re.fullmatch(r"[0-9a-f]{40}", record["git"]["commit"])
+    assert {"setup", "fit", "test", "export", "report"} == record["seconds"].keys()
+    assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert record["hardware"]["cores"] >= 1
+
+
+def test_metrics_json(quickstart, metrics):
+    assert set(METRICS.split()) <= metrics.keys()
+    assert metrics["model"] == "cnn" and metrics["seed"] == 0
+    assert metrics["dataset"]["name"] == "mnist_5k"
+    assert [metrics["dataset"][split] for split in ("train", "val", "test")] == [3500, 500, 1000]
+    assert "not the official test split" in metrics["dataset"]["test_split"]
+    confusion = np.array(metrics["confusion_matrix"])
+    assert confusion.sum(axis=1).tolist() == [100] * 10
+    assert metrics["test/accuracy"] == pytest.approx(np.trace(confusion) / 1000)
+    recall = [scores["recall"] for scores in metrics["per_class"].values()]
+    assert recall == pytest.approx((np.diag(confusion) / 100).tolist())
+    checkpoint = (quickstart / "checkpoints" / "best.ckpt").read_bytes()
+    assert metrics["checkpoint_sha256"] == hashlib.sha256(checkpoint).hexdigest()
+    assert metrics["test/accuracy"] > 0.93
+
+
+def test_onnx_file_alone_reads_digits(quickstart, metrics, test_split):
+    """A user divides pixels by 255 and feeds them; nothing else."""
+    images, labels = test_split
+    session = onnxruntime.InferenceSession(quickstart / "model.onnx")
+    (entry,) = session.get_inputs()
+    assert (entry.name, entry.type, entry.shape[1:]) == ("images", "tensor(float)", [1, 28, 28])
+    assert [output.name for output in session.get_outputs()] == ["logits", "probabilities"]
+    for batch in (1, 3, 1000):
+        logits, probabilities = session.run(None, {"images": images[:batch].numpy()})
+        assert logits.shape == probabilities.shape == (batch, 10)
+    assert (probabilities.argmax(axis=1) == labels.numpy()).mean() == pytest.approx(metrics["test/accuracy"])
+    assert probabilities.sum(axis=1) == pytest.approx(np.ones(1000), abs=1e-5)
+
+
+def test_onnx_file_is_sound_and_says_what_it_is(quickstart, metrics):
+    model = onnx.load(quickstart / "model.onnx", load_external_data=False)
+    onnx.checker.check_model(model, full_check=True)
+    facts = {entry.key: entry.value for entry in model.metadata_props}
+    assert json.loads(facts["classes"]) == list(range(10))
+    assert facts["model"] == "cnn"
+    assert facts["checkpoint_sha256"] == metrics["checkpoint_sha256"]
+    assert float(facts["test_accuracy"]) == metrics["test/accuracy"]
+    assert "ink 1" in facts["input"]
+    assert metrics["onnx"]["argmax_agreement"] == 1.0
+    assert metrics["onnx"]["max_abs_diff"] <= 1e-4
+    assert metrics["onnx"]["samples"] == 1000
+    assert metrics["onnx"]["bytes"] == (quickstart / "model.onnx").stat().st_size
+    content = (quickstart / "model.onnx").read_bytes()
+    assert b".py" not in content and b"/site-packages" not in content, "a path of this machine is inside"
+
+
+def test_predictions_csv(quickstart, metrics, test_split):
+    with (quickstart / "report" / "predictions.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["label"]) for row in rows] == test_split[1].tolist()
+    right = sum(row["label"] == row["prediction"] for row in rows) / len(rows)
+    assert right == pytest.approx(metrics["test/accuracy"])
+    assert all(sum(float(row[f"p{digit}"]) for digit in range(10)) == pytest.approx(1, abs=1e-4) for row in rows)
+
+
+def test_page_opens_from_disk_alone(quickstart):
+    page = (quickstart / "report" / "index.html").read_text()
+    assert set(re.findall(r"https?://[^/\"]+", page)) <= {"http://www.w3.org"}, "an address that is no XML namespace"
+    assert not re.search(r"(?:src|href)=[\"'](?!data:|#)", page), "something is fetched from outside"
+    assert page.count("data:image/png;base64,") > 5
+    for words in ("Confusion matrix", "Worst mistakes", "as sure as it should be", "python ", "SHA-256", "<svg"):
+        assert words in page
+    assert "undefined" not in page and "nan" not in re.sub(r"<svg.*?</svg>", "", page, flags=re.S)
+
+
+def test_tensorboard_has_everything(quickstart):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(quickstart / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/loss", "val/loss", "val/accuracy"} <= set(tags["scalars"])
+    assert any(tag.startswith("lr-") for tag in tags["scalars"])
+    assert {"test/confusion_matrix", "test/mistakes"} <= set(tags["images"])
+    assert {f"precision_recall/{digit}" for digit in range(10)} <= set(tags["tensors"])
+    assert tags["graph"]
+    assert "hparams/test/accuracy" in tags["scalars"]
+    plugins = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
+    assert b"learning_rate" in plugins
+
+
+def test_terminal_ends_with_a_short_table_and_no_warning(quickstart):
+    printed = (quickstart / "stdout.txt").read_text()
+    for words in ("test accuracy", "test loss", "fit", "report/index.html", "model.onnx"):
+        assert words in printed
+    assert (quickstart / "stderr.txt").read_text() == ""
+
+
+def test_evaluate_and_export_again_from_the_folder(quickstart, metrics, tmp_path):
+    """Moved elsewhere, its report and ONNX file gone, the run comes out the same."""
+    run = tmp_path / "moved"
+    shutil.copytree(quickstart, run)
+    (run / "report" / "index.html").unlink()
+    (run / "model.onnx").unlink()
+    done = run_command("scripts/evaluate.py", str(run), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((run / "report" / "metrics.json").read_text()) == metrics
+    assert (run / "report" / "index.html").read_text() == (quickstart / "report" / "index.html").read_text()
+    done = run_command("scripts/export.py", str(run), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (run / "model.onnx").stat().st_size == metrics["onnx"]["bytes"]
+    assert "100.00%" in done.stdout
+
+
+@pytest.mark.parametrize("name, codes", [([], [0, 0]), (["hydra.run.dir=outputs/2026-01-01/mine"], [0, 2])])
+def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
+    """A name of the user's own must be free; one of ours gives way."""
+    arguments = ["data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", *QUIET, *name]
+    with ThreadPoolExecutor() as pool:
+        runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path) for _ in range(2)]
+    assert sorted(run.result().returncode for run in runs) == codes
+    assert len(run_folders(tmp_path)) == codes.count(0)
