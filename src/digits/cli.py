@@ -14,7 +14,6 @@ from hydra import initialize_config_dir
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from digits.config import in_one_line, jobs_of, mistakes_in_overrides
 from digits.errors import ConfigError, DigitsError, Terminated
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -65,6 +64,8 @@ def tell(error: Exception) -> None:
 
 def _explained(error: Exception) -> Exception:
     """Name everything that is wrong with the overrides, not only what Hydra stumbled over first."""
+    from digits.config import in_one_line, jobs_of, mistakes_in_overrides  # --help is quicker without
+
     overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
     sweeps = "-m" in sys.argv or "--multirun" in sys.argv
     try:
@@ -73,7 +74,9 @@ def _explained(error: Exception) -> Exception:
             mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
     except OverrideParseException as unreadable:
         mistakes = [f"{unreadable.override}: cannot be read ({in_one_line(unreadable)})"]
-    return ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
+    explained = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
+    explained.__cause__ = error
+    return explained
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

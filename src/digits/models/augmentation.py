@@ -26,13 +26,13 @@ class RandomAffine:
     def __call__(self, images: Tensor) -> Tensor:
         """Images float32 [N, 1, H, W] in 0..1 to the same; what comes in from outside is paper (0)."""
 
-        def uniform(largest: float) -> Tensor:
-            return torch.empty(len(images), device=images.device).uniform_(-largest, largest)
+        def uniform(largest: float, *shape: int) -> Tensor:
+            return torch.empty(len(images), *shape, device=images.device).uniform_(-largest, largest)
 
         angle, slant, scale = uniform(self.rotation), uniform(self.shear).tan(), 1 + uniform(self.zoom)
         cos, sin = angle.cos() / scale, angle.sin() / scale
-        # affine_grid counts from -1 to 1 across the image, so a share of the side counts double
-        x = torch.stack([cos, cos * slant - sin, uniform(2 * self.shift)], dim=1)
-        y = torch.stack([sin, sin * slant + cos, uniform(2 * self.shift)], dim=1)
-        grid = F.affine_grid(torch.stack([x, y], dim=1), list(images.shape), align_corners=False)
+        # where each pixel comes from: first shifted back, then turned, slanted and zoomed
+        matrix = torch.stack([cos, cos * slant - sin, sin, sin * slant + cos], dim=1).view(-1, 2, 2)
+        shift = uniform(2 * self.shift, 2, 1)  # affine_grid counts from -1 to 1, so a share of the side counts double
+        grid = F.affine_grid(torch.cat([matrix, matrix @ shift], dim=2), list(images.shape), align_corners=False)
         return F.grid_sample(images, grid, align_corners=False)

@@ -1,0 +1,103 @@
+"""Checkpoints: safe to read, hard to break, carried over."""
+
+import pickle
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import QUIET, run_folders
+
+from digits.atomic import atomic_path, write_text
+from digits.checkpoints import BestCheckpoint, check_resumable, load_model, read_checkpoint
+from digits.errors import ModelFileError
+from digits.models.cnn import CNN
+from digits.models.linear import Linear
+
+
+@pytest.fixture
+def best(quickstart):
+    return quickstart / "checkpoints" / "best.ckpt"
+
+
+def test_checkpoint_alone_rebuilds_its_model(best):
+    model = load_model(best)
+    assert isinstance(model, CNN) and not model.training
+    assert model.hparams["stages"] == [[32], [64], [128]]
+    assert model.hparams["classes"] == list(range(10))
+
+
+def test_malicious_pickle_is_not_executed(best, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    checkpoint = torch.load(best, weights_only=True)
+    checkpoint["hyper_parameters"]["evil"] = Evil()
+    zipped, plain = tmp_path / "zipped.ckpt", tmp_path / "plain.ckpt"
+    torch.save(checkpoint, zipped)
+    plain.write_bytes(pickle.dumps(Evil()))
+    for path in (zipped, plain):
+        with pytest.raises(ModelFileError, match="not a whole checkpoint of plain tensors and values"):
+            read_checkpoint(path)
+    assert not (tmp_path / "executed").exists()
+
+
+def test_missing_cut_off_foreign_or_of_another_model(best, tmp_path):
+    with pytest.raises(ModelFileError, match=r"none.ckpt: No such file"):
+        read_checkpoint(tmp_path / "none.ckpt")
+    for size in (0, 100, best.stat().st_size // 2, best.stat().st_size - 100):
+        cut = tmp_path / "cut.ckpt"
+        cut.write_bytes(best.read_bytes()[:size])
+        with pytest.raises(ModelFileError, match="not a whole checkpoint"):
+            read_checkpoint(cut)
+    foreign = tmp_path / "foreign.ckpt"
+    torch.save({"state_dict": {}}, foreign)
+    with pytest.raises(ModelFileError, match="not a checkpoint of this project"):
+        read_checkpoint(foreign)
+    with pytest.raises(ModelFileError, match=r"of another model \(digits.models.cnn.CNN: .*wanted one of Linear"):
+        check_resumable(best, Linear(classes=list(range(10))))
+    outside = torch.load(best, weights_only=True) | {"model_class": "os.system"}
+    torch.save(outside, foreign)
+    with pytest.raises(ModelFileError, match=r"wanted one of digits\.models"):
+        load_model(foreign)
+    outside |= {"model_class": "digits.models.linear.Linear"}
+    torch.save(outside, foreign)
+    with pytest.raises(ModelFileError, match="does not fit its model"):
+        load_model(foreign)
+
+
+def test_best_so_far_is_carried_into_the_folder_of_the_resumed_run(tmp_path):
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    (old / "best.ckpt").write_text("the best so far")
+    callback = BestCheckpoint(dirpath=new, filename="best", monitor="val/accuracy", mode="max")
+    state = {"best_model_path": str(old / "best.ckpt"), "best_model_score": torch.tensor(0.9)}
+    callback.load_state_dict(state)
+    assert (new / "best.ckpt").read_text() == "the best so far"
+    alone = SimpleNamespace(strategy=SimpleNamespace(reduce_boolean_decision=bool))
+    assert not callback.check_monitor_top_k(alone, torch.tensor(0.8))
+    assert callback.check_monitor_top_k(alone, torch.tensor(0.95))
+    assert callback.best_model_path == str(new / "best.ckpt")
+
+
+def test_atomic_path_leaves_the_old_file_when_writing_fails(tmp_path):
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_run_that_diverges_fails_in_one_line_and_keeps_no_best(command, tmp_path):
+    done = command(
+        "train.py",
+        *("data=mnist_5k", "model=mlp", "model.schedule=constant", "model.learning_rate=1e30", *QUIET),
+    )
+    assert done.returncode == 1
+    assert "train/loss is" in done.stderr and "at step" in done.stderr and "(epoch 0)" in done.stderr
+    assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
+    (run,) = run_folders(tmp_path)
+    assert not (run / "checkpoints" / "best.ckpt").exists()

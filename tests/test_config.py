@@ -1,0 +1,202 @@
+"""Every config is good; every wrong one is refused, with all its mistakes, before anything happens."""
+
+import time
+
+import pytest
+import yaml
+from conftest import QUIET
+from hydra import compose, initialize_config_dir
+
+from digits.cli import CONFIGS
+from digits.config import jobs_of, mistakes_in, mistakes_in_overrides
+from digits.trainer import automatic_precision, hardware_mistakes
+
+CHOICES = [
+    f"{path.parent.relative_to(CONFIGS)}={path.stem}"
+    for path in sorted(CONFIGS.rglob("*.yaml"))
+    if path.parent != CONFIGS
+]
+
+
+@pytest.fixture
+def hydra():
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        yield
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_every_yaml_is_good(hydra, choice):
+    assert mistakes_in(compose("train", [choice], return_hydra_config=True)) == []
+
+
+@pytest.mark.parametrize("model", sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml")))
+def test_every_model_is_dry_run_through_the_real_command(command, model):
+    done = command("train.py", f"model={model}", "data=mnist_5k", "trainer.fast_dev_run=true", *QUIET)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "dry run" in done.stdout
+
+
+@pytest.mark.parametrize("experiment", sorted(path.stem for path in (CONFIGS / "experiment").glob("*.yaml")))
+def test_every_experiment_is_dry_run_through_the_real_command(command, experiment):
+    done = command("train.py", f"experiment={experiment}", "data=mnist_5k", "trainer.fast_dev_run=true", *QUIET)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("experiment", sorted((CONFIGS / "experiment").glob("*.yaml")))
+def test_every_experiment_says_what_to_expect(experiment):
+    head = experiment.read_text().split("defaults:")[0]
+    for word in ("Expected", "±", "Hardware", f"python train.py experiment={experiment.stem}"):
+        assert word in head, f"{experiment.name}: its first lines do not say {word}"
+
+
+@pytest.mark.parametrize(
+    "overrides, lines",
+    [
+        (["trainer.acelerator=gpu"], ["trainer.acelerator: no such key; did you mean trainer.accelerator?"]),
+        (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
+        (["modle=cnn"], ["modle: no such key; did you mean model?"]),
+        (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
+        (["+model.foo=1"], ["model.foo: no such key; there are classes, "]),
+        (["data.batch_size=many"], ["data.batch_size: got 'many', wanted an integer"]),
+        (["data.batch_size=0"], ["data.batch_size: got 0, wanted greater than or equal to 1"]),
+        (["data.batch_size=true"], ["data.batch_size: got True, wanted an integer"]),
+        (["model.learning_rate=nan"], ["model.learning_rate: got nan, wanted a finite number"]),
+        (["model.learning_rate=inf"], ["model.learning_rate: got inf, wanted a finite number"]),
+        (["model.dropout=1"], ["model.dropout: got 1, wanted less than 1"]),
+        (["model.optimizer=adam"], ["model.optimizer: got 'adam', wanted 'adamw' or 'sgd'"]),
+        (["model.stages=[[32],[]]"], ["model.stages: got [[32], []], wanted "]),
+        (["trainer.max_epochs=-5"], ["trainer.max_epochs: got -5, wanted greater than or equal to 1"]),
+        (["trainer.devices=0"], ["trainer.devices: got 0, wanted greater than or equal to 1 or "]),
+        (["data.classes=[3,3]"], ["data.classes: got [3, 3], wanted each digit once"]),
+        (["data.classes=[3,12]"], ["data.classes: got [3, 12], wanted less than or equal to 9"]),
+        (["data.classes=[3]"], ["data.classes: got [3], wanted "]),
+        (["seed=-1"], ["seed: got -1, wanted greater than or equal to 0"]),
+        (["model._target_=os.system"], ["model._target_: got os.system, wanted a class of digits.*"]),
+        (["model._target_=digits.models.cnn.CNM"], ["model._target_: got digits.models.cnn.CNM, which cannot be"]),
+        (["~model.stages"], ["model.stages: missing, and digits.models.cnn.CNN wants it"]),
+        (
+            ["modle=1", "model.learning_rate=nan", "data.batch_size=0", "trainer.max_epochs=-5", "trainer.devces=2"],
+            ["modle: no such key", "trainer.devces: no such key", "data.batch_size: ", "model.learning", "trainer.max"],
+        ),
+    ],
+)
+def test_mistakes_are_named_with_what_was_wanted(hydra, overrides, lines):
+    found = mistakes_in_overrides(overrides)
+    assert len(found) == len(lines), found
+    for got, wanted in zip(found, lines, strict=True):
+        assert got.startswith(wanted)
+
+
+@pytest.mark.parametrize(
+    "machine, config, lines",
+    [
+        (0, {"accelerator": "gpu"}, ["trainer.accelerator: got gpu, but this machine has none"]),
+        (0, {"accelerator": "auto", "precision": "16-mixed"}, ["trainer.precision: got 16-mixed, which needs a GPU"]),
+        (0, {"accelerator": "cpu", "devices": [0, 1]}, ["trainer.devices: got [0, 1], wanted a number of processes"]),
+        (0, {"accelerator": "cpu", "devices": 4}, []),
+        (2, {"accelerator": "gpu", "devices": 3}, ["trainer.devices: got 3, but this machine has 2 (cuda)"]),
+        (2, {"accelerator": "auto", "devices": [2]}, ["trainer.devices: got [2], but this machine has 2 (cuda)"]),
+        (2, {"accelerator": "gpu", "devices": 2, "precision": "16-mixed"}, []),
+        (2, {"accelerator": "gpu", "devices": "auto"}, []),
+    ],
+)
+def test_hardware_that_is_not_there(monkeypatch, machine, config, lines):
+    """The answers of CUDA and Metal are put in; that a GPU then trains is not shown here."""
+    monkeypatch.setattr("digits.trainer.CUDAAccelerator.is_available", lambda: machine > 0)
+    monkeypatch.setattr("digits.trainer.CUDAAccelerator.auto_device_count", lambda: machine)
+    monkeypatch.setattr("digits.trainer.MPSAccelerator.is_available", lambda: False)
+    found = hardware_mistakes(config)
+    assert [got[: len(line)] for got, line in zip(found, lines, strict=True)] == lines
+
+
+@pytest.mark.parametrize(
+    "units, precision", [({"amx_bf16": True}, "bf16-mixed"), ({"avx512_bf16": True}, "bf16-mixed"), ({}, "32-true")]
+)
+def test_automatic_precision_follows_the_processor(monkeypatch, units, precision):
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: units)
+    assert automatic_precision("cpu") == precision
+
+
+def test_grid_is_taken_apart():
+    assert jobs_of(["model=mlp,cnn", "seed=1,2", "data=mnist_5k"]) == [
+        [f"model={model}", f"seed={seed}", "data=mnist_5k"] for model in ("mlp", "cnn") for seed in (1, 2)
+    ]
+
+
+# Through the command
+
+
+def test_wrong_config_ends_with_2_and_leaves_no_folder(command, tmp_path):
+    done = command("train.py", "modle=cnn", "model.learning_rate=nan", "data.batch_size=0")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: modle: no such key; did you mean model?",
+        "data.batch_size: got 0, wanted greater than or equal to 1",
+        "model.learning_rate: got nan, wanted a finite number",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_traceback_is_for_those_who_ask(command):
+    done = command("train.py", "data.batch_size=[", HYDRA_FULL_ERROR="1")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr and "error: data.batch_size=[: cannot be read" in done.stderr
+
+
+def test_data_that_are_not_there_end_with_3(command, tmp_path):
+    done = command("train.py", "data.folder=nowhere", **{"https_proxy": "http://127.0.0.1:9"})
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    assert "MNIST_DIR=" in done.stderr and "data=mnist_5k" in done.stderr
+
+
+def test_checkpoint_that_is_not_there_ends_with_4(command):
+    done = command("train.py", "data=mnist_5k", "ckpt_path=none.ckpt")
+    assert (done.returncode, done.stderr) == (
+        4,
+        "error: none.ckpt: No such file or directory; wanted a checkpoint file\n",
+    )
+
+
+def test_output_folder_that_cannot_be_made_ends_with_2(command, tmp_path):
+    (tmp_path / "outputs").write_text("a file where the folder should be")
+    done = command("train.py", "data=mnist_5k")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: hydra.run.dir: cannot make outputs/")
+
+
+@pytest.mark.parametrize("script", ["scripts/evaluate.py", "scripts/export.py"])
+def test_folder_that_is_no_run_ends_with_2(command, tmp_path, script):
+    done = command(script, str(tmp_path))
+    assert done.returncode == 2
+    assert "wanted the folder of a finished run" in done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--cfg", "job"], ["-sc", "query=bash"]])
+def test_help_config_and_completion_need_no_torch(command, arguments):
+    environment = {"COMP_LINE": "train.py model=c", "COMP_POINT": "16", "PYTHONPROFILEIMPORTTIME": "1"}
+    started = time.monotonic()
+    done = command("train.py", *arguments, **environment)
+    seconds = time.monotonic() - started
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "hydra" in imported
+    assert not imported & {"torch", "lightning", "numpy"}
+    assert seconds < 5, "ten times what it takes, for noisy machines"
+    shown = {"--help": "cnn_augmented", "--cfg": "batch_size: 256", "-sc": "model=cnn_augmented"}[arguments[0]]
+    assert shown in done.stdout
+
+
+def test_config_job_is_yaml_that_names_everything(command):
+    config = yaml.safe_load(command("train.py", "--cfg", "job").stdout)
+    assert config.keys() == {"data", "trainer", "callbacks", "logger", "model", "seed", "ckpt_path", "run_folder"}
+
+
+def test_logger_of_lightnings_own_is_added_by_plus(command, tmp_path):
+    done = command(
+        "train.py",
+        *("data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET),
+        *("+logger.csv._target_=lightning.pytorch.loggers.CSVLogger", "+logger.csv.save_dir=${run_folder}"),
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("metrics.csv"))

@@ -1,0 +1,206 @@
+"""Splits, batches and files."""
+
+import gzip
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision import datasets
+
+from digits.data import mnist
+from digits.data.batches import EpochBatches
+from digits.data.mnist import Mnist
+from digits.data.mnist_5k import Mnist5k
+from digits.errors import ConfigError, DataError
+
+
+@pytest.mark.parametrize("samples, batch_size, ranks", [(100, 10, 1), (101, 10, 1), (101, 8, 2), (7, 1, 2), (9, 64, 4)])
+def test_every_sample_is_dealt_once_and_evenly(samples, batch_size, ranks):
+    dealt = [list(EpochBatches(samples, batch_size, 5, rank, ranks)) for rank in range(ranks)]
+    assert len({len(batches) for batches in dealt}) == 1, "ranks with different numbers of steps would wait for ever"
+    sizes = [len(batch) for batches in dealt for batch in batches]
+    assert max(sizes) - min(sizes) <= 2 and min(sizes) >= 1
+    indices = torch.cat([batch for batches in dealt for batch in batches])
+    assert indices.sort().values.tolist() == list(range(samples))
+
+
+def test_order_follows_from_seed_and_epoch():
+    def order(seed, epoch):
+        batches = EpochBatches(1000, 100, seed)
+        batches.set_epoch(epoch)
+        return torch.cat(list(batches)).tolist()
+
+    assert order(0, 3) == order(0, 3)
+    assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
+
+
+def test_splits_are_stratified_disjoint_and_follow_the_seed():
+    def setup(seed):
+        data = Mnist5k(val_size=500, seed=seed)
+        data.setup()
+        return data
+
+    data, again, other = setup(1), setup(1), setup(2)
+    assert data.val_labels.bincount().tolist() == [50] * 10
+    assert data.test_labels.bincount().tolist() == [100] * 10
+    assert torch.equal(data.val_images, again.val_images) and not torch.equal(data.val_images, other.val_images)
+    assert torch.equal(data.test_images, other.test_images), "the test split does not follow the seed"
+    pictures = torch.cat([data.train_images, data.val_images, data.test_images]).flatten(1)
+    assert len(pictures) == 5000
+    assert pictures.unique(dim=0).shape[0] >= 4990, "a picture stands in two splits"
+
+
+def test_batches_are_ink_in_0_to_1_and_labels_are_positions():
+    data = Mnist5k(classes=[7, 3], batch_size=50, val_size=100)
+    data.setup()
+    images, labels = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
+    assert images.shape[1:] == (1, 28, 28) and images.dtype == torch.float32
+    assert images.min() == 0 and images.max() == 1
+    assert set(labels.tolist()) == {0, 1} and labels.dtype == torch.int64
+    sevens = Mnist5k(val_size=100)
+    sevens.setup()
+    wanted = sevens.test_images[sevens.test_labels == 7]
+    assert torch.equal(data.test_images[data.test_labels == 0], wanted), "position 0 is the 7"
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        ({"val_size": 3995}, "data.val_size: got 3995, wanted 10 to 3990 of the 4000 images"),
+        ({"val_size": 5}, "data.val_size: got 5, wanted 10 to"),
+        ({"val_size": 500, "train_size": 4000}, "data.train_size: got 4000, wanted 10 to"),
+    ],
+)
+def test_sizes_that_cannot_be(options, line):
+    with pytest.raises(ConfigError, match=line.replace("(", r"\(")):
+        Mnist5k(**options).setup()
+
+
+def test_train_size_is_stratified_and_may_be_all():
+    data = Mnist5k(val_size=500, train_size=100)
+    data.setup()
+    assert data.train_labels.bincount().tolist() == [10] * 10
+    data = Mnist5k(val_size=500, train_size=3500)
+    data.setup()
+    assert len(data.train_labels) == 3500
+
+
+# The full set: read with MNIST_DIR, broken in a copy of it
+
+
+@pytest.fixture
+def copied(mnist_dir, tmp_path):
+    shutil.copytree(Path(mnist_dir) / "MNIST" / "raw", tmp_path / "MNIST" / "raw")
+    for path in (tmp_path / "MNIST" / "raw").iterdir():
+        path.chmod(0o644)
+    return tmp_path / "MNIST" / "raw"
+
+
+def test_full_set_is_what_torchvision_reads(mnist_dir):
+    data = Mnist(folder=mnist_dir)
+    data.setup()
+    assert data.facts() | {"sha256": ""} == {
+        "name": "mnist",
+        "sha256": "",
+        "train": 55000,
+        "val": 5000,
+        "test": 10000,
+        "test_split": "official test split",
+        "classes": list(range(10)),
+    }
+    theirs = datasets.MNIST(mnist_dir, train=False)
+    assert torch.equal(data.test_images[:, 0], theirs.data) and torch.equal(data.test_labels, theirs.targets)
+
+
+def test_truncated(copied):
+    path = copied / "train-images-idx3-ubyte"
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"train-images-idx3-ubyte: is damaged .*delete it and start again"):
+        Mnist(folder=copied.parents[1]).setup()
+
+
+def test_one_byte_flipped(copied):
+    path = copied / "t10k-labels-idx1-ubyte"
+    content = bytearray(path.read_bytes())
+    content[5000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="t10k-labels-idx1-ubyte: is damaged"):
+        Mnist(folder=copied.parents[1]).setup()
+
+
+def test_images_and_labels_swapped(copied):
+    images, labels = copied / "t10k-images-idx3-ubyte", copied / "t10k-labels-idx1-ubyte"
+    images.rename(copied / "x")
+    labels.rename(images)
+    (copied / "x").rename(labels)
+    with pytest.raises(DataError, match="t10k-images-idx3-ubyte: holds what belongs in t10k-labels-idx1-ubyte"):
+        Mnist(folder=copied.parents[1]).setup()
+
+
+def test_planted_processed_file_is_not_read(copied):
+    planted = copied.parent / "processed"
+    planted.mkdir()
+    torch.save((torch.zeros(3, 28, 28), torch.zeros(3)), planted / "training.pt")
+    data = Mnist(folder=copied.parents[1])
+    data.setup()
+    assert len(data.train_labels) == 55000
+
+
+# The download: torchvision's own code, its mirror replaced by a folder
+
+
+def make_mirror(folder: Path) -> dict[str, str]:
+    """Four small IDX files, gzipped; return their SHA-256 by name."""
+    import hashlib
+
+    found = {}
+    for name in mnist.SHA256:
+        if "images" in name:
+            content = np.array([2051, 20, 28, 28], ">i4").tobytes() + bytes(20 * 784)
+        else:
+            content = np.array([2049, 20], ">i4").tobytes() + bytes(range(10)) * 2
+        with gzip.open(folder / f"{name}.gz", "wb") as file:
+            file.write(content)
+        found[name] = hashlib.sha256(content).hexdigest()
+    return found
+
+
+def download_from(mirror: Path, folder: Path, counter: Path) -> None:
+    """Prepare `folder` in a process of its own, with `mirror` in the place of the internet."""
+
+    def fetch(url, download_root, filename, md5=None):
+        with counter.open("a") as file:
+            file.write("x")
+        shutil.copy(mirror / filename, Path(download_root) / filename)
+        with gzip.open(mirror / filename) as packed:
+            (Path(download_root) / filename.removesuffix(".gz")).write_bytes(packed.read())
+
+    datasets.mnist.download_and_extract_archive = fetch
+    Mnist(folder=str(folder), val_size=10).prepare_data()
+
+
+def test_several_processes_start_on_an_empty_folder_at_once(tmp_path, monkeypatch):
+    mirror, folder, counter = tmp_path / "mirror", tmp_path / "data", tmp_path / "count"
+    mirror.mkdir()
+    monkeypatch.setattr(mnist, "SHA256", make_mirror(mirror))
+    with ProcessPoolExecutor(4) as pool:
+        for done in [pool.submit(download_from, mirror, folder, counter) for _ in range(4)]:
+            done.result(timeout=120)
+    assert len(counter.read_text()) == 4, "each of the four files came once"
+    data = Mnist(folder=str(folder), val_size=10)
+    data.setup()
+    assert len(data.train_labels) == 10
+    assert [path.name for path in folder.glob("MNIST/*")] == ["raw"], "a temporary folder was left behind"
+
+
+def test_no_network_and_no_files_names_both_ways_out(tmp_path, monkeypatch, capsys):
+    def unreachable(url, download_root, filename, md5=None):
+        raise OSError("Name or service not known")
+
+    monkeypatch.setattr(datasets.mnist, "download_and_extract_archive", unreachable)
+    with pytest.raises(DataError, match=r"could not be downloaded.*MNIST_DIR=.*data=mnist_5k") as caught:
+        Mnist(folder=str(tmp_path)).prepare_data()
+    assert "\n" not in str(caught.value)
