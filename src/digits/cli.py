@@ -35,12 +35,10 @@ def plain_errors() -> Iterator[None]:
         yield
     except Exception as error:
         stop(_explained(error) if isinstance(error, HydraException | OmegaConfBaseException) else error)
-    except Terminated as end:
-        print("terminated;", end, file=sys.stderr)
-        sys.exit(143)
     except KeyboardInterrupt as end:
-        print("interrupted;", end, file=sys.stderr)
-        sys.exit(130)
+        word, code = ("terminated", 143) if isinstance(end, Terminated) else ("interrupted", 130)
+        print("; ".join(filter(None, [word, str(end)])), file=sys.stderr)
+        sys.exit(code)
 
 
 def stop(error: Exception) -> NoReturn:

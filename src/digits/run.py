@@ -1,12 +1,12 @@
 """The record of one run: run.json says how it stands, from its first second to its end."""
 
 import json
-import logging
 import os
 import platform
 import subprocess
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -19,8 +19,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from digits.atomic import write_text
-
-log = logging.getLogger(__name__)
 
 PACKAGES = [
     "torch",
@@ -63,7 +61,7 @@ class Run:
         self.record["status"] = "finished" if error is None else "failed"
         if error is not None:
             self.record["error"] = str(error) or type(error).__name__
-            log.debug("the run failed", exc_info=error)
+            self.record["traceback"] = traceback.format_exception(error)
         self._write()
 
     @contextmanager

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
+from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -42,11 +43,11 @@ def confusion_matrix(metrics: dict[str, Any]) -> Figure:
         figure = Figure(figsize=(6.4, 6), layout="constrained")
         axes = figure.add_subplot()
         shares = [[count / max(1, sum(row)) for count in row] for row in counts]
-        axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1))  # else a mistake in a hundred is white
         for true, row in enumerate(counts):
             for predicted, count in enumerate(row):
                 if count:
-                    colour = "white" if shares[true][predicted] > 0.5 else INK
+                    colour = "white" if shares[true][predicted] > 0.2 else INK
                     axes.text(predicted, true, count, ha="center", va="center", color=colour, fontsize=9)
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
@@ -76,7 +77,7 @@ def mistakes(metrics: dict[str, Any], evaluation: Evaluation, most: int = 40) ->
             true, predicted = evaluation.labels[index], evaluation.predictions[index]
             confidence = evaluation.probabilities[index].max().item()
             axes.imshow(evaluation.images[index, 0], cmap="gray_r", vmin=0, vmax=255)
-            axes.set_title(f"{classes[true]} → {classes[predicted]}  {confidence:.0%}", fontsize=9)
+            axes.set_title(f"{classes[true]} → {classes[predicted]}  {confidence:.1%}", fontsize=9)
     return figure
 
 

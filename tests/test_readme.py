@@ -1,0 +1,113 @@
+"""What the README shows is what happens."""
+
+import re
+import shlex
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+import torch
+import yaml
+from conftest import ROOT, run_command
+from hydra import initialize_config_dir
+from hydra.utils import instantiate
+from PIL import Image
+
+from digits.cli import CONFIGS
+from digits.config import jobs_of, mistakes_in_overrides
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.S)
+COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
+TRAININGS = [line.removeprefix("python train.py").strip() for line in COMMANDS if "python train.py" in line]
+HARDWARE = ("trainer.accelerator=gpu", "trainer.precision=bf16-mixed")  # what this machine may not have
+
+
+def python_block(words):
+    (block,) = [block for kind, block in BLOCKS if kind == "python" and words in block]
+    return block
+
+
+def module_of(name, code, monkeypatch):
+    """Run a block of the README as the module it says it is."""
+    module = ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    exec(compile(code, name, "exec"), vars(module))
+    return module
+
+
+@pytest.mark.parametrize("command", TRAININGS)
+def test_train_commands_are_good(command):
+    words = [word for word in shlex.split(command) if word != "-m" and word not in HARDWARE]
+    assert len(TRAININGS) >= 6
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        for job in jobs_of(words):
+            assert mistakes_in_overrides(job) == []
+
+
+def test_two_commands_are_targets_and_help_lists_them():
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    listed = {line.split()[0] for line in done.stdout.splitlines()}
+    assert {"setup", "train", "test", "lint", "tensorboard", "clean"} <= listed
+    mentioned = set(re.findall(r"^make ([a-z]+)$", "\n".join(COMMANDS), flags=re.M))
+    assert mentioned == {"train", "test"}
+    assert set(re.findall(r"`make ([a-z]+)`", README)) <= listed
+    train = subprocess.run(["make", "-n", "train"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert "train.py experiment=quickstart" in train
+
+
+@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
+def test_every_script_is_shown_and_explains_itself(script, tmp_path):
+    assert f"scripts/{script.name}" in README
+    done = run_command(f"scripts/{script.name}", "--help", cwd=tmp_path)
+    assert done.returncode == 0 and "usage:" in done.stdout
+
+
+def test_files_it_names_are_there():
+    names = re.findall(r"^(\S+\.py|src/digits/|  \S+\.py|  \S+/)", README.split("## Layout")[1], flags=re.M)
+    for name in names:
+        path = ROOT / name if not name.startswith("  ") else ROOT / "src" / "digits" / name.strip().rstrip(",")
+        assert path.exists(), path
+    for name in re.findall(r'(?:src|srcset)="(docs/[^"]+)"', README):
+        assert (ROOT / name).exists()
+
+
+def test_shown_mistakes_are_what_is_said(tmp_path):
+    (console,) = [block for kind, block in BLOCKS if kind == "console"]
+    command, *lines = console.strip().splitlines()
+    done = run_command("train.py", *shlex.split(command)[3:], cwd=tmp_path)
+    assert done.stderr.splitlines() == lines
+
+
+def test_onnx_example_runs(quickstart, monkeypatch):
+    monkeypatch.chdir(quickstart)
+    module = module_of("example", python_block("onnxruntime"), monkeypatch)
+    assert module.probabilities.shape == (1, 10)
+
+
+def test_own_model_is_built_and_checked(monkeypatch):
+    module_of("digits.models.residual", python_block("class ResNet"), monkeypatch)
+    (text,) = [block for kind, block in BLOCKS if kind == "yaml"]
+    config = yaml.safe_load(text)["model"]
+    assert len(python_block("class ResNet").strip().splitlines()) <= 25
+    model = instantiate(config | {"learning_rate": float(config["learning_rate"])}, classes=list(range(10)))
+    assert model(torch.rand(4, 1, 28, 28)).shape == (4, 10)
+    from digits.config import _check_node
+
+    assert list(_check_node("model", config | {"learning_rate": 3e-3, "width": 0}, {"classes"})) == [
+        "model.width: got 0, wanted greater than or equal to 1"
+    ]
+
+
+def test_own_data_are_read(monkeypatch, tmp_path):
+    for digit in range(10):
+        (tmp_path / str(digit)).mkdir()
+        for number in range(10):
+            Image.new("L", (28, 28), digit * 20 + number).save(tmp_path / str(digit) / f"{number}.png")
+    module = module_of("digits.data.folders", python_block("class Folders"), monkeypatch)
+    data = module.Folders(folder=str(tmp_path), val_size=10, batch_size=7)
+    data.setup()
+    assert [data.facts()[split] for split in ("train", "val", "test")] == [70, 10, 20]
+    assert data.test_labels.tolist() == [digit for digit in range(10) for _ in range(2)]
+    assert data.test_images[3, 0, 0, 0] == 29
