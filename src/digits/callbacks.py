@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 
-from digits.models.classifier import Classifier
+from digits.models.network import Network
 from digits.ranges import Seed
 
 log = logging.getLogger(__name__)
@@ -41,17 +41,17 @@ class History(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Add the epoch's row. Lightning calls this before any checkpoint of the epoch's end is written."""
-        assert isinstance(pl_module, Classifier)
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        row["train/loss"] = torch.stack(pl_module.losses).mean().item()
+        if isinstance(pl_module, Network):
+            row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+            row["train/loss"] = torch.stack(pl_module.losses).mean().item()
         for name in ("val/loss", "val/accuracy"):
             if name in trainer.callback_metrics:
                 row[name] = trainer.callback_metrics[name].item()
-        row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
         row["seconds"] = time.monotonic() - self._started
         self.rows.append(row)
-        if trainer.is_global_zero:
-            numbers = [f"{name} {value:.4f}" for name, value in row.items() if "/" in name]
+        numbers = [f"{name} {value:.4f}" for name, value in row.items() if "/" in name]
+        if trainer.is_global_zero and numbers:
             log.info("epoch %d: %s (%.1f s)", row["epoch"], ", ".join(numbers), row["seconds"])
 
     def state_dict(self) -> dict[str, Any]:

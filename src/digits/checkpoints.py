@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
@@ -48,6 +49,24 @@ class BestCheckpoint(ModelCheckpoint):
     def _copy(self, best: Path, copy: Path) -> None:
         with atomic_path(copy) as temporary:
             shutil.copyfile(best, temporary)
+
+
+class FittedCheckpoint(Callback):
+    """For a classifier worked out in one pass: best and last are the same, and there may be no validation split.
+
+    A ModelCheckpoint keeps nothing before the first optimizer step, and here there is none.
+
+    Args:
+        dirpath: the folder of best.ckpt and last.ckpt.
+    """
+
+    def __init__(self, dirpath: str) -> None:
+        self.dirpath = Path(dirpath)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep what was worked out."""
+        for name in ("best.ckpt", "last.ckpt"):
+            trainer.save_checkpoint(self.dirpath / name, weights_only=False)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

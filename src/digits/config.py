@@ -30,8 +30,9 @@ def mistakes_in(config: DictConfig) -> list[str]:
     Returns:
         A line for each mistake: key, what it got, what it wanted.
     """
+    from digits.models.closed_form import ClosedForm
     from digits.ranges import Seed
-    from digits.trainer import hardware_mistakes  # torch, which composing a config does without
+    from digits.trainer import hardware_mistakes, is_distributed  # torch, which composing a config does without
 
     try:
         plain = _resolved(config)
@@ -43,6 +44,12 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += _check_node("model", plain["model"], FROM_DATA)
     in_trainer = [*_check_node("trainer", plain["trainer"])]
     mistakes += in_trainer or hardware_mistakes(plain["trainer"])
+    if (
+        not mistakes
+        and issubclass(_located(plain["model"]["_target_"]), ClosedForm)
+        and is_distributed(plain["trainer"])
+    ):
+        mistakes.append("trainer.devices: this model is worked out in one pass on one device; take trainer.devices=1")
     for group in ("callbacks", "logger"):
         for name, node in (plain[group] or {}).items():
             mistakes += _check_node(f"{group}.{name}", node)
@@ -97,9 +104,8 @@ def _check_node(path: str, node: dict[str, Any] | None, given: Set[str] = frozen
     if node is None or not isinstance(name, str) or not name.startswith(ALLOWED_TARGETS):
         yield f"{path}._target_: got {name}, wanted a class of {', '.join(t + '*' for t in ALLOWED_TARGETS)}"
         return
-    module, _, attribute = name.rpartition(".")
     try:
-        parameters = _parameters(getattr(import_module(module), attribute))
+        parameters = _parameters(_located(name))
     except (ImportError, AttributeError) as error:
         yield f"{path}._target_: got {name}, which cannot be imported ({error})"
         return
@@ -111,6 +117,11 @@ def _check_node(path: str, node: dict[str, Any] | None, given: Set[str] = frozen
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in node and key not in given:
             yield f"{path}.{key}: missing, and {name} wants it"
+
+
+def _located(name: str) -> Any:
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)
 
 
 def _parameters(target: Any) -> dict[str, inspect.Parameter]:

@@ -103,7 +103,8 @@ def _compare(path: Path, evaluation: Evaluation) -> dict[str, float]:
     for size in (1, 7, 256):
         batches = [session.run(None, {"images": images[at : at + size]}) for at in range(0, len(images), size)]
         found = [np.concatenate(output) for output in zip(*batches, strict=True)]
-        largest = max(largest, *(float(abs(f - w).max()) for f, w in zip(found, wanted, strict=True)))
+        differences = [np.abs(f - w).max() for f, w in zip(found, wanted, strict=True)]
+        largest = float(np.max([largest, *differences]))  # unlike max(), nan wherever one is
         agreeing = min(agreeing, float((found[0].argmax(axis=1) == wanted[0].argmax(axis=1)).mean()))
     if not (largest <= TOLERANCE and agreeing == 1.0):
         raise DigitsError(

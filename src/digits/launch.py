@@ -30,11 +30,13 @@ class Launch(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep if any of its jobs is wrong, before the first one starts."""
+        from digits.trainer import is_distributed
+
         mistakes = []
         for overrides in jobs_of(list(config.hydra.overrides.task)):
             job = compose("train", overrides, return_hydra_config=True)
             mistakes += mistakes_in(job)
-            if str(job.trainer.get("strategy", "auto")).startswith("ddp") or job.trainer.devices != 1:
+            if is_distributed(job.trainer):
                 mistakes.append(
                     "trainer: a sweep trains each job on one device; take trainer=default trainer.devices=1, "
                     "or run the jobs one by one without -m"

@@ -1,5 +1,6 @@
 """Lightning's Trainer with this project's defaults: precision by hardware, checkpoints written whole."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import lightning
@@ -67,6 +68,13 @@ def accelerator_kind(accelerator: Accelerator) -> Literal["cpu", "cuda", "mps"] 
     if accelerator in ("auto", "gpu", "mps") and MPSAccelerator.is_available():
         return "mps"
     return "cpu" if accelerator == "auto" else None
+
+
+def is_distributed(config: Mapping[str, Any]) -> bool:
+    """Whether a trainer config asks for more than one process."""
+    devices = config.get("devices", 1)
+    several = len(devices) > 1 if isinstance(devices, Sequence) and devices != "auto" else devices != 1
+    return several or str(config.get("strategy", "auto")).startswith("ddp") or config.get("num_nodes", 1) > 1
 
 
 def hardware_mistakes(config: dict[str, Any]) -> list[str]:

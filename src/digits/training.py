@@ -32,6 +32,8 @@ for message in (
     ".*isinstance.treespec, LeafSpec.",  # lightning to torch
     ".*torch.jit.trace",  # TensorBoard's graph, to torch
     ".*not supported by the model summary",  # bf16 in the estimate of megabytes
+    ".*across ranks is zero",  # data.val_size=0
+    ".*this fit will run with no optimizer",  # models that are worked out in one pass
 ):
     warnings.filterwarnings("ignore", message=message)
 
@@ -67,7 +69,8 @@ def train(cfg: DictConfig) -> float | None:
             )
             if cfg.ckpt_path is not None:
                 check_resumable(Path(cfg.ckpt_path), model)
-            run.record |= {"model": HydraConfig.get().runtime.choices["model"], "config": config}
+            choices = HydraConfig.get().runtime.choices
+            run.record |= {"model": choices["model"], "experiment": choices["experiment"], "config": config}
             run.record |= {"data": data.facts(), "precision": trainer.precision}
 
         with run.phase("fit"):

@@ -80,9 +80,9 @@ class DigitsData(LightningDataModule):
         """Shuffled anew each epoch."""
         return self._loader(self.train_images, self.train_labels, self.batch_size, self.seed)
 
-    def val_dataloader(self) -> DataLoader:
-        """In order."""
-        return self._loader(self.val_images, self.val_labels, 1000)
+    def val_dataloader(self) -> DataLoader | list:
+        """In order; none where no image is kept for validation."""
+        return self._loader(self.val_images, self.val_labels, 1000) if len(self.val_labels) else []
 
     def test_dataloader(self) -> DataLoader:
         """In the order of the file, so that row n of the predictions is picture n."""

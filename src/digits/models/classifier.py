@@ -1,91 +1,44 @@
-"""What every classifier of digits has in common: steps, metrics, optimizer."""
+"""What every classifier of digits has in common: how it is judged and kept."""
 
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from lightning import LightningModule
-from torch import Tensor, nn
-from torch.optim.lr_scheduler import OneCycleLR
+from torch import Tensor
 from torchmetrics.classification import MulticlassAccuracy
 
-from digits.errors import ConfigError, DigitsError
-from digits.models.augmentation import RandomAffine
-from digits.ranges import Classes, Degrees, Fraction, NonNegative, Positive
-
-MEAN, STD = 0.1307, 0.3081  # of the ink in MNIST's training images
+from digits.errors import DigitsError
+from digits.ranges import Classes
 
 
 class Classifier(LightningModule):
-    """A network that tells digits apart; a subclass sets `self.net`, from images to logits.
+    """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to logits [N, classes]; a subclass has the `forward`.
 
     Its hyperparameters are plain numbers, strings, lists and dicts, so that a checkpoint rebuilds it without
     any pickled code.
 
     Args:
         classes: the digits the logits stand for, in their order.
-        learning_rate: of the optimizer; with one_cycle its peak.
-        weight_decay: of the optimizer; decoupled with adamw.
-        optimizer: `adamw`, or `sgd` without momentum.
-        schedule: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017), a quarter of the steps up.
-        label_smoothing: share of each target spread evenly over the classes.
-        rotation, shift, zoom, shear: random changes of the training images; see RandomAffine.
     """
 
-    net: nn.Module
-
-    def __init__(
-        self,
-        classes: Classes,
-        learning_rate: Positive = 1e-3,
-        weight_decay: NonNegative = 0.0,
-        optimizer: Literal["adamw", "sgd"] = "adamw",
-        schedule: Literal["constant", "one_cycle"] = "constant",
-        label_smoothing: Fraction = 0.0,
-        rotation: Degrees = 0.0,
-        shift: Fraction = 0.0,
-        zoom: Fraction = 0.0,
-        shear: Degrees = 0.0,
-    ) -> None:
+    def __init__(self, classes: Classes) -> None:
         super().__init__()
-        self.save_hyperparameters()
-        self.augment = RandomAffine(rotation, shift, zoom, shear) if rotation or shift or zoom or shear else None
+        self.save_hyperparameters()  # the subclass's arguments too
         self.example_input_array = torch.zeros(2, 1, 28, 28)
         self.accuracy = MulticlassAccuracy(len(classes), average="micro")
-        self.losses: list[Tensor] = []  # of this epoch's steps, read once an epoch so that no step waits for them
         self.test_logits: list[Tensor] = []
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to logits [N, classes]."""
-        return self.net((images - MEAN) / STD)
+    def size(self) -> int:
+        """How many numbers were learned."""
+        return sum(parameter.numel() for parameter in self.parameters())
 
-    def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of one batch."""
-        images, labels = batch
-        if self.augment:
-            images = self.augment(images)
-        loss = F.cross_entropy(self(images), labels, label_smoothing=self.hparams["label_smoothing"])
-        self.losses.append(loss.detach())
-        self.log("train/loss", loss, prog_bar=True)
-        return loss
+    def ideals(self) -> Tensor | None:
+        """What the model looks for in each class, [classes, 28, 28], negative where ink speaks against it.
 
-    def on_train_start(self) -> None:
-        """Refuse to resume into a run of another length: the schedule in the checkpoint would not fit it."""
-        schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
-        if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
-            raise ConfigError(
-                f"trainer.max_epochs: got a run of {steps} steps, but the one_cycle schedule in the checkpoint is for "
-                f"{schedule.total_steps}; resume with the settings that its run was started with"
-            )
-
-    def on_train_epoch_end(self) -> None:
-        """Fail loudly on a loss that is no number, before anything is saved."""
-        self._check_losses()
-        self.losses.clear()
-
-    def on_validation_epoch_start(self) -> None:
-        """Validation comes before the end of the training epoch, and the best checkpoint with it."""
-        self._check_losses()
+        None where that is no picture.
+        """
+        return None
 
     def validation_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log val/loss and val/accuracy."""
@@ -98,20 +51,6 @@ class Classifier(LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> None:
         """Log test/loss and test/accuracy; keep the logits [N, classes] for the report."""
         self.test_logits.append(self._evaluate(batch, "test"))
-
-    def configure_optimizers(self) -> Any:
-        """The optimizer, with its schedule a step at a time."""
-        hparams = self.hparams
-        options = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"], "fused": True}
-        if hparams["optimizer"] == "sgd":
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), **options)
-        else:
-            optimizer = torch.optim.AdamW(self.parameters(), betas=(0.9, 0.99), **options)
-        if hparams["schedule"] == "constant":
-            return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=0.25)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Name the class, so that the file alone rebuilds the model."""
@@ -127,15 +66,3 @@ class Classifier(LightningModule):
         self.log(f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         self.log(f"{split}/accuracy", self.accuracy, on_step=False, on_epoch=True, prog_bar=True)
         return logits
-
-    def _check_losses(self) -> None:
-        if not self.losses:
-            return
-        wrong = torch.stack(self.losses).isfinite().logical_not().nonzero()
-        if len(wrong):
-            step = self.global_step - len(self.losses) + int(wrong[0])
-            raise DigitsError(
-                f"train/loss is {self.losses[int(wrong[0])].item()} at step {step} (epoch {self.current_epoch}): "
-                f"lower model.learning_rate (it is {self.hparams['learning_rate']:g}) or take "
-                f"trainer.precision=32-true"
-            )

@@ -6,20 +6,20 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from digits.models.classifier import Classifier
+from digits.models.network import Network
 from digits.ranges import Count, Fraction
 
 Channels = Annotated[list[Count], Field(min_length=1)]
 
 
-class CNN(Classifier):
+class CNN(Network):
     """Stages of 3x3 convolutions, each half as wide as the one before; the strongest answer anywhere counts.
 
     Args:
         stages: output channels of each convolution, a list a stage: [[32], [64], [128]] works on 28, 14 and
             7 pixels and ends with 128 features.
         dropout: share of the features silenced in training.
-        options: those of Classifier.
+        options: those of Network.
     """
 
     def __init__(

@@ -4,17 +4,17 @@ from typing import Any
 
 from torch import nn
 
-from digits.models.classifier import Classifier
+from digits.models.network import Network
 from digits.ranges import Count, Fraction
 
 
-class MLP(Classifier):
+class MLP(Network):
     """Fully connected layers with ReLU between them.
 
     Args:
         hidden: units of each hidden layer.
         dropout: share of hidden units silenced in training.
-        options: those of Classifier.
+        options: those of Network.
     """
 
     def __init__(self, hidden: list[Count], dropout: Fraction = 0.0, **options: Any) -> None:

@@ -131,6 +131,21 @@ def reliability(metrics: dict[str, Any]) -> Figure:
     return figure
 
 
+def cost(rows: list[dict[str, Any]], key: str) -> Figure:
+    """Errors against what they cost: seconds to fit, or milliseconds a picture; down and to the left is better."""
+    names = {"fit_seconds": "seconds to fit", "milliseconds": "milliseconds a picture"}
+    with rc_context(STYLE):
+        figure = Figure(figsize=(4.4, 3.4), layout="constrained")
+        axes = figure.add_subplot()
+        for row in rows:
+            place = (max(row[key], 1e-3), max(100 * (1 - row["accuracy"]), 1e-2))
+            axes.plot(*place, "o", color=ACCENT, markersize=5)
+            axes.annotate(row["name"], place, xytext=(5, 3), textcoords="offset points", fontsize=8)
+        axes.set(xscale="log", yscale="log", xlabel=names[key], ylabel="test errors (%)")
+        axes.margins(x=0.25, y=0.15)
+    return figure
+
+
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure to `path` atomically."""
     with atomic_path(path) as temporary:

@@ -17,6 +17,7 @@ from digits.checkpoints import sha256_of
 from digits.evaluation import Evaluation
 
 BINS = 15
+FORMAT = 1  # of metrics.json; another number once a key changes its meaning
 
 
 def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) -> dict[str, Any]:
@@ -36,6 +37,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) ->
     fit_seconds = sum(row["seconds"] for row in history)
     confusion = multiclass_confusion_matrix(probabilities, labels, len(classes))
     return {
+        "format": FORMAT,
         "model": record["model"],
         "seed": record["config"]["seed"],
         "test/accuracy": (evaluation.predictions == labels).double().mean().item(),
@@ -46,7 +48,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) ->
         "per_class": _per_class(probabilities, labels, classes),
         "confusion_matrix": confusion.tolist(),
         "reliability": _reliability(probabilities, labels),
-        "parameters": sum(parameter.numel() for parameter in evaluation.model.parameters()),
+        "parameters": evaluation.model.size(),
         "epochs": len(history),
         "fit_seconds": fit_seconds,
         "train_images_per_second": record["data"]["train"] * len(history) / fit_seconds if history else None,

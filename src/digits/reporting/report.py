@@ -7,9 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup
+from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
@@ -40,13 +42,17 @@ def write_report(folder: Path, metrics: dict[str, Any], evaluation: Evaluation, 
 
 def _page(metrics: dict[str, Any], evaluation: Evaluation, record: dict[str, Any]) -> str:
     classes = list(metrics["per_class"])
+    ideals = _ideals(evaluation.model.ideals())
     mistakes = [
         {
-            "image": _data_uri(evaluation.images[index, 0]),
+            "image": data_uri(evaluation.images[index, 0]),
             "index": index,
             "true": classes[evaluation.labels[index]],
             "predicted": classes[evaluation.predictions[index]],
             "confidence": evaluation.probabilities[index].max().item(),
+            "hesitated": [(classes[at], ideals[at]) for at in evaluation.logits[index].topk(2).indices]
+            if ideals
+            else [],
         }
         for index in worst_mistakes(evaluation, GALLERY).tolist()
     ]
@@ -59,6 +65,7 @@ def _page(metrics: dict[str, Any], evaluation: Evaluation, record: dict[str, Any
         wrong=int((evaluation.predictions != evaluation.labels).sum()),
         tested=len(evaluation.labels),
         mistakes=mistakes,
+        ideals=dict(zip(classes, ideals, strict=False)),
         config=yaml.safe_dump(record["config"], sort_keys=False),
         curves=[Markup(figures.svg(draw(history))) for draw in (figures.losses, figures.accuracy) if history],
         reliability=Markup(figures.svg(figures.reliability(metrics))),
@@ -82,8 +89,18 @@ def _write_predictions(path: Path, metrics: dict[str, Any], evaluation: Evaluati
             writer.writerow([index, classes[label], classes[prediction], *shares])
 
 
-def _data_uri(image: Tensor) -> str:
-    """Uint8 [28, 28], ink 255, as a picture of dark ink on light paper."""
+def _ideals(images: Tensor | None) -> list[str]:
+    """Pictures of what a model looks for: ink as ink, or purple what speaks for a digit and orange what against."""
+    if images is None:
+        return []
+    if images.min() >= 0:
+        return [data_uri((image * 255).byte()) for image in images]
+    colours = colormaps["PuOr"](0.5 + 0.5 * (images / images.abs().max()).numpy(), bytes=True)
+    return [data_uri(torch.from_numpy(255 - colour[..., :3])) for colour in colours]
+
+
+def data_uri(image: Tensor) -> str:
+    """Uint8 [28, 28] or [28, 28, 3], ink 255, as a picture of dark ink on light paper."""
     file = io.BytesIO()
     Image.fromarray((255 - image).numpy()).save(file, format="png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,23 @@
+"""Set all finished runs side by side: a table here, and a page with plots, disagreements and significance."""
+
+import argparse
+from pathlib import Path
+
+from digits.cli import plain_errors
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", type=Path, nargs="+", help="run folders, or folders that hold them, like outputs")
+    parser.add_argument("--page", type=Path, default=Path("comparison.html"), help="where to write the page")
+    arguments = parser.parse_args()
+
+    from digits.reporting.compare import compare
+
+    compare(arguments.folders, arguments.page)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -1,0 +1,108 @@
+"""The classic exercises: what they work out, and the figures they are known for."""
+
+import json
+
+import pytest
+import torch
+from conftest import QUIET, run_command, run_folders
+from sklearn.decomposition import PCA
+from sklearn.svm import SVC
+
+from digits.checkpoints import load_model
+from digits.data.mnist_5k import Mnist5k
+from digits.models.pixel_similarity import PixelSimilarity
+from digits.models.svm import SVM
+
+EXERCISES = "experiment=three_vs_seven,pixel_similarity,book_mlp,workshop_svm,web_cnn"
+
+
+def split(classes=None):
+    data = Mnist5k(classes=classes, val_size=500)
+    data.setup()
+    return data, data.train_images.float() / 255, data.test_images.float() / 255
+
+
+@pytest.mark.parametrize("distance, order", [("l1", 1), ("l2", 2)])
+def test_nearest_mean_is_the_nearest_mean(distance, order):
+    data, train, test = split([3, 7])
+    model = PixelSimilarity(classes=[3, 7], distance=distance)
+    model.solve(train, data.train_labels)
+    means = torch.stack([train[data.train_labels == label].flatten(1).mean(dim=0) for label in (0, 1)])
+    wanted = torch.cdist(test.flatten(1), means, p=order).argmin(dim=1)
+    assert torch.equal(model.scores(test).argmax(dim=1), wanted)
+    assert torch.allclose(model.ideals().flatten(1), means, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel", ["rbf", "linear", "poly"])
+@pytest.mark.parametrize("classes, components", [(None, 50), ([3, 7], 0.8), ([1, 5, 9], None)])
+def test_svm_answers_as_scikit_learn(kernel, classes, components):
+    data, train, test = split(classes)
+    model = SVM(classes=data.classes, kernel=kernel, components=components, C=2.0)
+    model.solve(train, data.train_labels)
+    features, asked = (images.flatten(1).double().numpy() for images in (train, test))
+    if components is not None:
+        pca = PCA(components, svd_solver="covariance_eigh").fit(features)
+        features, asked = pca.transform(features), pca.transform(asked)
+    machine = SVC(kernel=kernel, C=2.0, break_ties=len(data.classes) > 2).fit(features, data.train_labels.numpy())
+    assert (model.scores(test).argmax(dim=1).numpy() == machine.predict(asked)).all()
+
+
+def test_exercises_run_in_one_go(command, tmp_path):
+    done = command("train.py", "-m", EXERCISES, "data=mnist_5k", "data.train_size=600", "trainer.max_epochs=1", *QUIET)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    found = {}
+    for path in tmp_path.glob("outputs/sweeps/*/*/report/metrics.json"):
+        metrics = json.loads(path.read_text())
+        found[json.loads((path.parents[1] / "run.json").read_text())["experiment"]] = metrics
+    assert found.keys() == set(EXERCISES.removeprefix("experiment=").split(","))
+    assert all(metrics["onnx"]["argmax_agreement"] == 1 for metrics in found.values())
+    assert found["three_vs_seven"]["per_class"].keys() == {"3", "7"}
+    assert found["three_vs_seven"]["test/accuracy"] > 0.9
+    assert 0.55 < found["pixel_similarity"]["test/accuracy"] < 0.8
+    assert found["workshop_svm"]["test/accuracy"] > 0.85
+    (three,) = tmp_path.glob("outputs/sweeps/*/0")
+    page = (three / "report" / "index.html").read_text()
+    assert "What it looks for" in page and 'title="ideal 7"' in page
+    with (three / "report" / "predictions.csv").open() as file:
+        assert {line.split(",")[1] for line in file.readlines()[1:]} == {"3", "7"}
+    model = load_model(three / "checkpoints" / "best.ckpt")
+    assert model.hparams["classes"] == [3, 7] and model.means.abs().sum() > 0
+
+
+@pytest.mark.parametrize(
+    "overrides, line",
+    [
+        (["model=svm", "data.train_size=100", "model.components=200"], "model.components: got 200, wanted at most 100"),
+        (["model=svm", "trainer=ddp"], "trainer.devices: this model is worked out in one pass on one device; take"),
+        (["model=pixel_similarity", "trainer.devices=2"], "trainer.devices: this model is worked out in one pass"),
+        (["model=svm", "model.components=1.5"], "model.components: got 1.5, wanted "),
+        (["model=linear", "data.train_size=4000"], "data.train_size: got 4000, wanted 10 to"),
+        (["model=linear", "data.train_size=7"], "data.train_size: got 7, wanted 10 to"),
+    ],
+)
+def test_what_cannot_be_is_refused(command, overrides, line):
+    done = command("train.py", "data=mnist_5k", *overrides, *QUIET)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].removeprefix("error: ").startswith(line)
+
+
+@pytest.mark.parametrize(
+    "arguments, least, most",
+    [
+        (["experiment=pixel_similarity"], 0.66845, 0.66855),
+        (["experiment=pixel_similarity", "model.distance=l2"], 0.82025, 0.82035),
+        (["experiment=three_vs_seven"], 0.95135, 0.95145),
+        (["experiment=three_vs_seven", "model.distance=l2"], 0.96605, 0.96615),
+        (["experiment=book_mlp"], 0.968, 0.985),
+        (["experiment=workshop_svm"], 0.964, 0.98),
+        (["model=svm"], 0.985, 0.99),
+    ],
+)
+def test_headline_on_the_official_test_split(mnist_dir, tmp_path, arguments, least, most):
+    done = run_command("train.py", *arguments, *QUIET, cwd=tmp_path, MNIST_DIR=mnist_dir)
+    assert done.returncode == 0, done.stderr
+    (run,) = run_folders(tmp_path)
+    metrics = json.loads((run / "report" / "metrics.json").read_text())
+    assert least <= metrics["test/accuracy"] <= most
+    assert metrics["onnx"]["argmax_agreement"] == 1
