@@ -46,7 +46,8 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += in_trainer or hardware_mistakes(plain["trainer"])
     if (
         not mistakes
-        and issubclass(_located(plain["model"]["_target_"]), ClosedForm)
+        and isinstance(model := _located(plain["model"]["_target_"]), type)
+        and issubclass(model, ClosedForm)
         and is_distributed(plain["trainer"])
     ):
         mistakes.append("trainer.devices: this model is worked out in one pass on one device; take trainer.devices=1")
