@@ -94,6 +94,7 @@ def test_mistakes_are_named_with_what_was_wanted(hydra, overrides, lines):
         (0, {"accelerator": "auto", "precision": "16-mixed"}, ["trainer.precision: got 16-mixed, which needs a GPU"]),
         (0, {"accelerator": "cpu", "devices": [0, 1]}, ["trainer.devices: got [0, 1], wanted a number of processes"]),
         (0, {"accelerator": "cpu", "devices": 4}, []),
+        (0, {"accelerator": "auto", "devices": 5}, ["trainer.devices: got 5, but this machine has 4 (cpu cores)"]),
         (2, {"accelerator": "gpu", "devices": 3}, ["trainer.devices: got 3, but this machine has 2 (cuda)"]),
         (2, {"accelerator": "auto", "devices": [2]}, ["trainer.devices: got [2], but this machine has 2 (cuda)"]),
         (2, {"accelerator": "gpu", "devices": 2, "precision": "16-mixed"}, []),
@@ -104,6 +105,7 @@ def test_hardware_that_is_not_there(monkeypatch, machine, config, lines):
     """The answers of CUDA and Metal are put in; that a GPU then trains is not shown here."""
     monkeypatch.setattr("digits.trainer.CUDAAccelerator.is_available", lambda: machine > 0)
     monkeypatch.setattr("digits.trainer.CUDAAccelerator.auto_device_count", lambda: machine)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr("digits.trainer.MPSAccelerator.is_available", lambda: False)
     found = hardware_mistakes(config)
     assert [got[: len(line)] for got, line in zip(found, lines, strict=True)] == lines

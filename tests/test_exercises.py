@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+import onnxruntime
 import pytest
 import torch
 from conftest import QUIET, run_command, run_folders
@@ -9,7 +11,10 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
 from digits.checkpoints import load_model
+from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
+from digits.evaluation import Evaluation
+from digits.export import export_onnx
 from digits.models.pixel_similarity import PixelSimilarity
 from digits.models.svm import SVM
 
@@ -45,6 +50,24 @@ def test_svm_answers_as_scikit_learn(kernel, classes, components):
         features, asked = pca.transform(features), pca.transform(asked)
     machine = SVC(kernel=kernel, C=2.0, break_ties=len(data.classes) > 2).fit(features, data.train_labels.numpy())
     assert (model.scores(test).argmax(dim=1).numpy() == machine.predict(asked)).all()
+
+
+def test_onnx_file_answers_as_scikit_learn_on_all_test_digits(mnist_dir, tmp_path):
+    data = Mnist(folder=mnist_dir, train_size=5000)
+    data.setup()
+    train, test = data.train_images.float() / 255, data.test_images.float() / 255
+    model = SVM(classes=data.classes, components=50)
+    model.solve(train, data.train_labels)
+    pca = PCA(50, svd_solver="covariance_eigh").fit(train.flatten(1).double().numpy())
+    machine = SVC(C=5.0, break_ties=True).fit(
+        pca.transform(train.flatten(1).double().numpy()), data.train_labels.numpy()
+    )
+    wanted = machine.predict(pca.transform(test.flatten(1).double().numpy()))
+    logits = torch.cat([model(batch) for batch in test.split(1000)])
+    export_onnx(Evaluation(model, data.test_images, data.test_labels, logits, {}), tmp_path / "svm.onnx", {})
+    session = onnxruntime.InferenceSession(tmp_path / "svm.onnx")
+    found = [session.run(["logits"], {"images": batch.numpy()})[0].argmax(axis=1) for batch in test.split(1000)]
+    assert (np.concatenate(found) == wanted).all()
 
 
 def test_exercises_run_in_one_go(command, tmp_path):

@@ -20,8 +20,8 @@ def test_grid_goes_on_after_a_failing_job_and_says_so(command, tmp_path):
     assert json.loads((sweep / "0" / "run.json").read_text())["error"].startswith("train/loss is nan at step")
     assert done.stderr.count("error: train/loss is nan") == 2 and "Traceback" not in done.stderr
     table = done.stdout[done.stdout.index("4 jobs in") :]
-    assert "#0, #1" in table
-    row = next(line for line in table.splitlines() if "0.001" in line)
+    assert "#0 failed: train/loss is nan at step" in table and "#1 failed" in table
+    row = next(line for line in table.splitlines() if "mlp" in line)
     assert re.search(r"│\s+2 │ \d\d\.\d\d ± \d+\.\d\d % │", row), row
 
 

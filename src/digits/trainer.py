@@ -1,5 +1,6 @@
 """Lightning's Trainer with this project's defaults: precision by hardware, checkpoints written whole."""
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -88,6 +89,8 @@ def hardware_mistakes(config: dict[str, Any]) -> list[str]:
     mistakes = []
     if kind == "cpu" and isinstance(devices, list):
         mistakes.append(f"trainer.devices: got {devices}, wanted a number of processes, as accelerator is cpu")
+    if kind == "cpu" and isinstance(devices, int) and devices > (cores := os.cpu_count() or 1):
+        mistakes.append(f"trainer.devices: got {devices}, but this machine has {cores} (cpu cores)")
     if kind != "cpu" and devices != "auto":
         there = CUDAAccelerator.auto_device_count() if kind == "cuda" else 1
         if max(devices if isinstance(devices, list) else [devices - 1]) >= there:

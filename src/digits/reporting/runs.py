@@ -9,9 +9,7 @@ from typing import Any
 
 from digits.reporting.metrics import FORMAT
 
-NEEDED = {
-    "model", "seed", "test/accuracy", "test/ece", "parameters", "fit_seconds", "dataset", "onnx", "checkpoint_sha256",
-}  # fmt: skip
+NEEDED = {"model", "seed", "test/accuracy", "test/ece", "val/accuracy", "parameters", "fit_seconds", "dataset", "onnx"}
 PLACE_AND_LOOKS = {"accelerator", "devices", "strategy", "num_nodes", "default_root_dir", "profiler"}
 
 

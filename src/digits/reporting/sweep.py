@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from statistics import mean, stdev
 
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from digits.reporting.runs import Group, find_runs, group_runs
+
 
 def print_sweep(folder: Path) -> bool:
-    """Print a row for each setting of a sweep, its jobs' seeds taken together.
+    """Print a row for each setting of a sweep, its seeds taken together, and a line for each job that failed.
 
     Args:
         folder: of the sweep; a numbered run folder in it for each job.
@@ -18,44 +18,26 @@ def print_sweep(folder: Path) -> bool:
     Returns:
         Whether all jobs finished.
     """
-    jobs = sorted((path.parent for path in folder.glob("*/.hydra")), key=lambda job: int(job.name))
-    overrides = [[str(each) for each in OmegaConf.load(job / ".hydra" / "overrides.yaml")] for job in jobs]
-    shared = set(overrides[0]).intersection(*overrides) if len(jobs) > 1 else set()
-    settings: dict[str, list[Path]] = {}
-    for job, own in zip(jobs, overrides, strict=True):
-        setting = "\n".join(each for each in own if each not in shared and not each.startswith("seed="))
-        settings.setdefault(setting, []).append(job)
-
-    title = " ".join([f"{len(jobs)} jobs in {folder}", *(each for each in overrides[0] if each in shared)])
-    table = Table(title=title, title_justify="left")
-    table.add_column("setting", overflow="fold")
-    for column in ("seeds", "test accuracy", "validation", "fit", "failed"):
+    records = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*/run.json")}
+    failed = {name: record for name, record in records.items() if record["status"] != "finished"}
+    table = Table(title=f"{len(records)} jobs in {folder}", title_justify="left")
+    table.add_column("run", overflow="fold")
+    for column in ("seeds", "test accuracy", "validation accuracy", "fit"):
         table.add_column(column, justify="right")
-    all_finished = True
-    for setting, members in settings.items():
-        failed = [job.name for job in members if _read(job / "run.json").get("status") != "finished"]
-        metrics = [_read(job / "report" / "metrics.json") for job in members if job.name not in failed]
-        metrics = [values for values in metrics if values]  # a dry run finishes without a report
-        all_finished = all_finished and not failed
-        table.add_row(
-            setting or "(all the same)",
-            str(len(metrics)),
-            _percent([values["test/accuracy"] for values in metrics]),
-            _percent([values["val/accuracy"] for values in metrics if values["val/accuracy"] is not None]),
-            f"{mean(values['fit_seconds'] for values in metrics):.1f} s" if metrics else "",
-            ", ".join(f"#{name}" for name in failed),
-        )
+    runs, _ = find_runs([folder])
+    for groups in group_runs(runs):
+        for group in groups:
+            shares = [percent(group, key) for key in ("test/accuracy", "val/accuracy")]
+            table.add_row(group.name, str(len(group.runs)), *shares, f"{group.mean('fit_seconds'):.1f} s")
     Console().print(table)
-    return all_finished
+    for name, record in sorted(failed.items(), key=lambda item: int(item[0])):
+        print(f"#{name} {record['status']}: {record.get('error', 'killed')}")
+    return not failed
 
 
-def _read(path: Path) -> dict:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-
-
-def _percent(shares: list[float]) -> str:
-    """Mean ± sample standard deviation, in percent."""
-    if not shares:
+def percent(group: Group, key: str) -> str:
+    """Mean ± standard deviation of a share, in percent; nothing where a run has none."""
+    if any(run.metrics[key] is None for run in group.runs):
         return ""
-    spread = f" ± {100 * stdev(shares):.2f}" if len(shares) > 1 else ""
-    return f"{100 * mean(shares):.2f}{spread} %"
+    spread = group.spread(key)
+    return f"{100 * group.mean(key):.2f}" + (f" ± {100 * spread:.2f} %" if spread is not None else " %")
