@@ -62,7 +62,7 @@ def tell(error: Exception) -> None:
 
 def _explained(error: Exception) -> Exception:
     """Name everything that is wrong with the overrides, not only what Hydra stumbled over first."""
-    from digits.config import in_one_line, jobs_of, mistakes_in_overrides  # --help is quicker without
+    from digits.config import in_one_line, jobs_of, mistakes_in_overrides, override_mistake  # --help is quicker without
 
     overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
     sweeps = "-m" in sys.argv or "--multirun" in sys.argv
@@ -71,7 +71,7 @@ def _explained(error: Exception) -> Exception:
             jobs = jobs_of(overrides) if sweeps else [overrides]
             mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
     except OverrideParseException as unreadable:
-        mistakes = [f"{unreadable.override}: cannot be read ({in_one_line(unreadable)})"]
+        mistakes = [override_mistake(str(unreadable.override), unreadable)]
     explained = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
     explained.__cause__ = error
     return explained

@@ -15,7 +15,7 @@ from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException, MissingConfigException
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -70,7 +70,7 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
             compose("train", [*good, override])
             good.append(override)
         except (HydraException, OmegaConfBaseException) as error:
-            mistakes.append(_override_mistake(override, error))
+            mistakes.append(override_mistake(override, error))
     return mistakes + mistakes_in(compose("train", good, return_hydra_config=True))
 
 
@@ -158,9 +158,11 @@ def _check_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
         yield f"{path}: got {value!r}, wanted {' or '.join(dict.fromkeys(reasons))}"
 
 
-def _override_mistake(override: str, error: Exception) -> str:
+def override_mistake(override: str, error: Exception) -> str:
     """One line for an override that Hydra cannot apply, with the nearest names that exist."""
     key, _, value = override.partition("=")
+    if isinstance(error, OverrideParseException):
+        return f"{override}: cannot be read ({in_one_line(error)})"
     if isinstance(error, MissingConfigException) and error.options:
         return f"{override}: no such choice{_nearest(value, error.options)}"
     parent, wrong = getattr(error.__cause__, "parent_node", None), getattr(error.__cause__, "key", None)

@@ -26,6 +26,7 @@ from digits.reporting.report import data_uri
 from digits.reporting.runs import FinishedRun, Group, find_runs, group_runs
 
 SHOWN = 24  # pictures of each kind
+MOST = 12  # groups held against each other picture by picture, the most accurate ones
 
 
 def compare(folders: list[Path], page: Path) -> None:
@@ -71,17 +72,18 @@ def _section(groups: list[Group]) -> dict[str, Any]:
                 "per_second": per_second,
             }
         )
-    right = np.stack([_right(group.runs[0]) for group in groups])
-    images = _test_images(groups[0].runs[0])
-    only_one = [(index, groups[int(right[:, index].argmax())].name) for index in (right.sum(axis=0) == 1).nonzero()[0]]
+    best = groups[:MOST]
+    right = np.stack([_right(group.runs[0]) for group in best])
+    images = _test_images(best[0].runs[0])
+    only_one = [(index, best[int(right[:, index].argmax())].name) for index in (right.sum(axis=0) == 1).nonzero()[0]]
     none = [(index, "") for index in (right.sum(axis=0) == 0).nonzero()[0]]
     return {
         "dataset": groups[0].runs[0].metrics["dataset"],
         "rows": rows,
         "plots": [Markup(figures.svg(figures.cost(rows, key))) for key in ("fit_seconds", "milliseconds")],
-        "pairs": [_pair(one, other, right) for one, other in combinations(list(enumerate(groups)), 2)],
-        "only_one": {"count": len(only_one), "shown": _pictures(only_one, groups, images)} if len(groups) > 1 else None,
-        "none": {"count": len(none), "shown": _pictures(none, groups, images)},
+        "pairs": [_pair(one, other, right) for one, other in combinations(list(enumerate(best)), 2)],
+        "only_one": {"count": len(only_one), "shown": _pictures(only_one, best, images)} if len(best) > 1 else None,
+        "none": {"count": len(none), "shown": _pictures(none, best, images)},
     }
 
 

@@ -25,7 +25,8 @@ class FinishedRun:
     def data(self) -> str:
         """What it was tested on; runs are ranked only where this is equal."""
         dataset = self.metrics["dataset"]
-        return json.dumps([dataset[key] for key in ("name", "sha256", "test_split", "test", "classes")])
+        tested = self.metrics["onnx"]["samples"]  # fewer than the split under limit_test_batches
+        return json.dumps([tested, *(dataset[key] for key in ("name", "sha256", "test_split", "test", "classes"))])
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -97,6 +98,9 @@ def _read(folder: Path) -> FinishedRun:
     missing = sorted(NEEDED - metrics.keys())
     if missing:
         raise ValueError(f"metrics.json lacks {', '.join(missing)}; evaluate the run again")
+    for name in ("model.onnx", "report/predictions.csv"):
+        if not (folder / name).exists():
+            raise ValueError(f"{name} is missing; evaluate or export the run again")
     run = FinishedRun(folder, metrics, record)
     _ = run.data, run.settings, run.metrics["onnx"]["bytes"]  # a foreign file fails here, not later
     return run
