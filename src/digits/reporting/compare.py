@@ -168,4 +168,4 @@ def _print(section: dict[str, Any]) -> None:
             f"{row['milliseconds']:.3f}",
             f"{row['per_second']:,.0f}",
         )
-    Console().print(table)
+    Console(width=max(100, Console().width)).print(table)  # narrower, it would lose columns
