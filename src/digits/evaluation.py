@@ -41,7 +41,7 @@ class Evaluation:
 
 
 def evaluate(model: Classifier, data: DigitsData, trainer: dict[str, Any]) -> Evaluation:
-    """Validate and test on one device in 32-bit: samplers for several devices repeat some samples.
+    """Validate and test on one device in 32-bit, as the ONNX file will answer.
 
     Args:
         model: as its best checkpoint has it.

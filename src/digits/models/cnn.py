@@ -40,4 +40,4 @@ class CNN(Network):
                 width = channels
         head = [nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Dropout(dropout)]
         self.net = nn.Sequential(*layers, *head, nn.Linear(width, len(self.hparams["classes"])))
-        self.net.to(memory_format=torch.channels_last)  # twice as fast on CPUs, faster on tensor cores
+        self.net.to(memory_format=torch.channels_last)  # nearly twice as fast on a CPU in bf16
