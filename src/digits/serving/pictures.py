@@ -1,0 +1,188 @@
+"""A picture as people hand it in, to the image MNIST would have made of it."""
+
+import io
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from digits.errors import DataError
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+SMALLEST, MOST_PIXELS = 8, 50_000_000
+WORKING = 512  # longest side all the steps below work at, pixels
+COARSE = 64  # longest side the paper is looked for at
+BROADEST = 0.25  # stroke, as a share of the picture's longest side; what is wider is light or shadow
+FAINTEST = 10  # ink, levels of 255 above the paper
+EMPTY = "no ink found on the picture: it looks like empty paper"
+Floats = NDArray[np.float32]
+
+# pictures beyond MOST_PIXELS are refused anyway, before Pillow decodes them
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+class PictureError(DataError):
+    """A picture cannot be read, or there is nothing on it."""
+
+
+def read_picture(content: bytes) -> Floats:
+    """The image of the one digit in a picture file, as MNIST would have it.
+
+    Args:
+        content: of a PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF file.
+
+    Returns:
+        Float32 [1, 28, 28]: ink 1, paper 0, the longest side 20 pixels, the centre of mass in the middle.
+
+    Raises:
+        PictureError: it is no such file, broken, smaller than 8x8, above 50 megapixels, or without ink.
+    """
+    return prepare(decode(content))
+
+
+def decode(content: bytes) -> Image.Image:
+    """A picture file's first frame, upright, in RGB, at most WORKING pixels a side.
+
+    Raises:
+        PictureError: as read_picture, but for the ink.
+    """
+    try:
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"the picture is too large, wanted at most {MOST_PIXELS:,} pixels") from error
+    except Exception as error:
+        raise PictureError("not a picture that can be read; wanted PNG, JPEG, WebP, BMP, GIF or TIFF") from error
+    width, height = picture.size
+    if width * height > MOST_PIXELS:
+        raise PictureError(f"the picture has {width}x{height} pixels, wanted at most {MOST_PIXELS:,}")
+    if min(width, height) < SMALLEST:
+        raise PictureError(f"the picture has {width}x{height} pixels, wanted at least {SMALLEST}x{SMALLEST}")
+    try:
+        picture.draft("RGB", (2 * WORKING, 2 * WORKING))  # a large JPEG decodes to a smaller size many times faster
+        return _rgb(ImageOps.exif_transpose(picture))
+    except Exception as error:  # a damaged file brings out whatever its decoder trips over
+        raise PictureError(f"the {picture.format} file is damaged or of a kind that cannot be read") from error
+
+
+def _rgb(picture: Image.Image) -> Image.Image:
+    """Any mode to RGB; what is transparent becomes white or black, whichever the drawing stands out from."""
+    if picture.mode.startswith(("I", "F")):  # 16 bits and more, and the file does not say how bright its white is
+        grey = np.nan_to_num(np.asarray(_shrunk(picture.convert("F"))), posinf=0, neginf=0)
+        spread = max(float(np.ptp(grey)), 1e-9)
+        return Image.fromarray(np.rint(255 * ((grey - grey.min()) / spread)).astype(np.uint8)).convert("RGB")
+    if not picture.has_transparency_data:
+        return _shrunk(picture.convert("RGB"))
+    pixels = np.asarray(_shrunk(picture.convert("RGBA").convert("RGBa")))  # colours already multiplied by their alpha
+    colours, alpha = pixels[..., :3], pixels[..., 3:]
+    bright = colours.sum(dtype=np.int64) > 1.5 * alpha.sum(dtype=np.int64)
+    return Image.fromarray(colours if bright else colours + (255 - alpha))
+
+
+def _shrunk(picture: Image.Image) -> Image.Image:
+    scale = min(1, WORKING / max(picture.size))
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX)
+
+
+def prepare(picture: Image.Image) -> Floats:
+    """Find the ink in a picture and set it as MNIST does.
+
+    Args:
+        picture: in RGB.
+
+    Returns:
+        Float32 [1, 28, 28], as read_picture.
+
+    Raises:
+        PictureError: nothing stands out from the paper.
+    """
+    levels = _above_paper(picture)
+    if levels.max() < FAINTEST:
+        raise PictureError(EMPTY)
+    counts = np.bincount(levels.ravel(), minlength=256)
+    inked = _without_specks(levels > threshold_otsu(hist=counts))
+    of_ink = np.bincount(levels[inked], minlength=256)
+    ink, paper = _median(of_ink), _median(counts - of_ink)
+    noise = _median(np.bincount(np.abs(np.arange(256) - paper), weights=counts - of_ink))
+    if ink - paper < max(FAINTEST, 8 * noise):
+        raise PictureError(EMPTY)
+    near = ndimage.binary_dilation(inked, iterations=2)  # the soft edge of a stroke is ink too
+    strength = ((levels - np.float32(paper)) / (ink - paper)).clip(0, 1) * near
+    return _centred(_fitted(strength))[None]
+
+
+def _above_paper(picture: Image.Image) -> NDArray[np.uint8]:
+    """How far each pixel's colour is from the paper's, towards the ink's: uint8 [H, W], black on white 255.
+
+    The paper may be of any colour and in light that changes slowly: a surface of the second degree, fitted so that
+    ink does not count. What it misses, like the edge of a shadow, is wider than a stroke: an opening finds it.
+    """
+    step = -(-max(picture.size) // COARSE)
+    coarse = np.asarray(picture.reduce(step), np.float32) / 255
+    paper = _paper(coarse)
+    apart = np.linalg.norm(coarse - paper, axis=2)
+    ink = (coarse - paper)[apart >= 0.7 * apart.max()].mean(axis=0)
+    ink /= max(3**0.5 * np.linalg.norm(ink), 1e-9)
+    window = max(2, round(BROADEST * max(coarse.shape)))
+    left = ndimage.grey_opening((coarse - paper) @ ink, (window, window), mode="nearest")
+    ground = Image.fromarray((paper @ ink + ndimage.gaussian_filter(left, 1, mode="nearest")).astype(np.float32))
+    box = (0, 0, picture.width / step, picture.height / step)
+    fine = np.asarray(ground.resize(picture.size, Image.Resampling.BILINEAR, box=box))
+    return np.rint(np.asarray(picture, np.float32) @ ink.astype(np.float32) - 255 * fine).clip(0, 255).astype(np.uint8)
+
+
+def _paper(colours: Floats) -> Floats:
+    """A smooth surface through most of the colours, [H, W, 3]: iteratively reweighted least squares."""
+    height, width = colours.shape[:2]
+    y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
+    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
+    values = colours.reshape(-1, 3).astype(np.float64)
+    margin = max(1, round(0.08 * min(height, width)))
+    border = np.ones((height, width), bool)
+    border[margin:-margin, margin:-margin] = False
+    surface = np.median(colours[border], axis=0)[None]
+    for scale in np.geomspace(0.3, 0.04, 8):  # from wide to narrow: a dark corner is still paper, ink is not
+        apart = ((values - surface) ** 2).mean(axis=1)
+        weighted = terms / ((1 + apart / scale**2) ** 2)[:, None]
+        surface = terms @ np.linalg.solve(weighted.T @ terms + 1e-6 * np.eye(6), weighted.T @ values)
+    return surface.reshape(colours.shape).astype(np.float32)
+
+
+def _without_specks(inked: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave the marks that can be parts of the digit: no dust, and no desk that shows beside the sheet."""
+    labels, count = ndimage.label(inked, np.ones((3, 3)))
+    sizes = np.bincount(labels.ravel(), minlength=count + 1)
+    sizes[0] = 0
+    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        along = np.bincount(side, minlength=count + 1) > len(side) / 2
+        if (sizes * ~along).max() > 0.05 * sizes.max():
+            sizes[along] = 0
+    return (sizes >= max(1, 0.08 * sizes.max()))[labels]
+
+
+def _fitted(strength: Floats) -> Floats:
+    """Cut out the ink and scale it to 20 pixels on its longest side, its strongest parts to 1."""
+    seen = strength > 0.2
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    width, height = box[2] - box[0], box[3] - box[1]
+    size = [max(1, int(20 * side / max(width, height) + 0.5)) for side in (width, height)]
+    small = np.asarray(Image.fromarray(strength).resize(tuple(size), Image.Resampling.BILINEAR, box=box))
+    return (small / np.quantile(small[small > 0.1 * small.max()], 0.8)).clip(0, 1)  # a fine pen is grey at this size
+
+
+def _centred(small: Floats) -> Floats:
+    """Put into 28x28 with the centre of mass at pixel (14, 14), but nothing cut off."""
+    image = np.zeros((28, 28), np.float32)
+    mass = ndimage.center_of_mass(small)
+    top, left = (int(np.clip(14.5 - m, 0, 28 - side)) for m, side in zip(mass, small.shape, strict=True))
+    image[top : top + small.shape[0], left : left + small.shape[1]] = small
+    return image
+
+
+def _median(counts: NDArray[np.int64]) -> int:
+    """Of levels, from how often each occurs."""
+    return int(np.searchsorted(counts.cumsum(), counts.sum() / 2))

@@ -1,0 +1,302 @@
+"""Digits drawn by program, on papers and in light as people hand them in: the pictures tests read.
+
+None of it comes from MNIST: each digit is a few strokes of a pen, bent anew each time. `python tests/drawn.py FOLDER`
+writes the whole set to look at.
+"""
+
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+from scipy.interpolate import make_interp_spline
+from scipy.ndimage import gaussian_filter
+
+Floats = NDArray[np.float64]
+Stroke = list[tuple[float, float]]
+
+# How people write each digit: the strokes' points in a box 1 wide and 1 high, from the top left.
+HANDS: dict[int, list[list[Stroke]]] = {
+    0: [
+        [[(0.5, 0.0), (0.15, 0.2), (0.1, 0.6), (0.4, 1.0), (0.8, 0.8), (0.88, 0.35), (0.5, 0.0)]],
+        [[(0.6, 0.02), (0.25, 0.25), (0.2, 0.75), (0.5, 1.0), (0.75, 0.7), (0.75, 0.25), (0.52, 0.03)]],
+    ],
+    1: [
+        [[(0.5, 0.0), (0.5, 0.33), (0.5, 0.66), (0.5, 1.0)]],
+        [[(0.25, 0.28), (0.42, 0.15), (0.55, 0.0)], [(0.55, 0.0), (0.54, 0.5), (0.53, 1.0)]],
+        [[(0.62, 0.0), (0.55, 0.4), (0.42, 1.0)]],
+    ],
+    2: [
+        [[(0.12, 0.25), (0.4, 0.0), (0.78, 0.22), (0.55, 0.62), (0.12, 0.98)], [(0.12, 0.98), (0.5, 0.97), (0.92, 0.96)]],
+        [[(0.15, 0.2), (0.5, 0.0), (0.8, 0.25), (0.5, 0.68), (0.2, 0.93), (0.3, 0.8), (0.55, 0.9), (0.9, 0.98)]],
+    ],
+    3: [
+        [[(0.15, 0.12), (0.5, 0.0), (0.8, 0.22), (0.4, 0.48)], [(0.4, 0.48), (0.85, 0.68), (0.6, 0.98), (0.1, 0.9)]],
+        [[(0.12, 0.03), (0.45, 0.02), (0.8, 0.02)], [(0.8, 0.02), (0.6, 0.2), (0.42, 0.4)],
+         [(0.42, 0.4), (0.82, 0.55), (0.7, 0.92), (0.35, 1.0), (0.1, 0.88)]],
+    ],
+    4: [
+        [[(0.3, 0.02), (0.22, 0.3), (0.12, 0.58)], [(0.12, 0.58), (0.5, 0.57), (0.9, 0.55)], [(0.7, 0.05), (0.68, 0.5), (0.65, 1.0)]],
+        [[(0.65, 0.0), (0.4, 0.32), (0.08, 0.66)], [(0.08, 0.66), (0.5, 0.66), (0.95, 0.65)], [(0.65, 0.0), (0.65, 0.5), (0.64, 1.0)]],
+    ],
+    5: [
+        [[(0.82, 0.02), (0.5, 0.03), (0.25, 0.04)], [(0.25, 0.04), (0.22, 0.22), (0.18, 0.42)],
+         [(0.18, 0.42), (0.6, 0.36), (0.85, 0.66), (0.6, 0.97), (0.12, 0.92)]],
+        [[(0.28, 0.05), (0.25, 0.25), (0.2, 0.45)], [(0.2, 0.45), (0.6, 0.4), (0.8, 0.7), (0.5, 0.98), (0.12, 0.88)],
+         [(0.28, 0.05), (0.55, 0.05), (0.85, 0.02)]],
+    ],
+    6: [
+        [[(0.68, 0.0), (0.32, 0.28), (0.16, 0.68), (0.42, 1.0), (0.78, 0.8), (0.6, 0.54), (0.22, 0.7)]],
+        [[(0.5, 0.0), (0.28, 0.35), (0.2, 0.75), (0.5, 1.0), (0.75, 0.78), (0.52, 0.58), (0.24, 0.78)]],
+    ],
+    7: [
+        [[(0.12, 0.04), (0.5, 0.03), (0.88, 0.02)], [(0.88, 0.02), (0.62, 0.45), (0.4, 1.0)]],
+        [[(0.12, 0.06), (0.5, 0.04), (0.86, 0.02)], [(0.86, 0.02), (0.6, 0.5), (0.42, 1.0)], [(0.32, 0.52), (0.55, 0.5), (0.78, 0.48)]],
+    ],
+    8: [
+        [[(0.78, 0.14), (0.45, 0.0), (0.22, 0.2), (0.5, 0.45), (0.8, 0.75), (0.48, 1.0), (0.18, 0.78), (0.48, 0.48), (0.76, 0.25), (0.74, 0.12)]],
+        [[(0.5, 0.45), (0.25, 0.22), (0.5, 0.0), (0.75, 0.22), (0.5, 0.45)], [(0.5, 0.45), (0.18, 0.74), (0.5, 1.0), (0.82, 0.74), (0.5, 0.45)]],
+    ],
+    9: [
+        [[(0.78, 0.22), (0.45, 0.02), (0.2, 0.3), (0.48, 0.52), (0.78, 0.26)], [(0.78, 0.24), (0.75, 0.6), (0.68, 1.0)]],
+        [[(0.75, 0.25), (0.5, 0.02), (0.22, 0.26), (0.45, 0.5), (0.76, 0.25)], [(0.76, 0.24), (0.74, 0.68), (0.55, 0.97), (0.22, 0.9)]],
+    ],
+}  # fmt: skip
+
+
+def strokes_of(digit: int, rng: np.random.Generator) -> list[Floats]:
+    """One hand's digit: its strokes as points [M, 2], x and y in a box 1 high about (0, 0)."""
+    strokes = HANDS[digit][rng.integers(len(HANDS[digit]))]
+    angle, slant, narrow = rng.normal(0, 0.09), rng.normal(0.08, 0.12), rng.uniform(0.55, 0.85)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    change = turn @ np.array([[1, -slant], [0, 1]]) @ np.diag([narrow, 1])
+    bend = {point: rng.normal(0, 0.022, 2) for stroke in strokes for point in stroke}  # strokes that meet go on meeting
+    drawn = []
+    for stroke in strokes:
+        points = np.array([np.add(point, bend[point]) for point in stroke]) - 0.5
+        along = np.linspace(0, 1, len(points))
+        curve = make_interp_spline(along, points, k=min(3, len(points) - 1))(np.linspace(0, 1, 60))
+        drawn.append(curve @ change.T)
+    return drawn
+
+
+def ink_of(digit: int, rng: np.random.Generator, frame: tuple[int, int], high: float, pen: float, at=(0.5, 0.5)) -> Floats:
+    """How much ink lies where, [H, W] in 0..1.
+
+    Args:
+        digit: to draw.
+        rng: of its hand.
+        frame: height and width of the picture, pixels.
+        high: height of the digit, pixels.
+        pen: width of the stroke, as a share of the height.
+        at: where its middle is, shares of width and height.
+    """
+    fine = 4 if max(frame) < 500 else 2
+    picture = Image.new("L", (frame[1] * fine, frame[0] * fine))
+    draw = ImageDraw.Draw(picture)
+    radius = max(pen * high, 1.0) * fine / 2
+    for stroke in strokes_of(digit, rng):
+        pixels = (stroke * high + np.array(at) * frame[::-1]) * fine
+        dense = np.concatenate([np.linspace(a, b, 8) for a, b in zip(pixels, pixels[1:], strict=False)])
+        for x, y in dense:
+            draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+    return np.asarray(picture.resize(frame[::-1], Image.Resampling.BOX)) / 255
+
+
+def mixed(paper: Floats | float, ink: Floats | tuple[float, ...] | float, amount: Floats) -> Floats:
+    """Ink of a colour laid on paper, [H, W, 3]."""
+    amount = amount[..., None]
+    return np.broadcast_to(paper, (*amount.shape[:2], 3)) * (1 - amount) + np.asarray(ink) * amount
+
+
+def light(frame: tuple[int, int], rng: np.random.Generator, strength: float) -> Floats:
+    """Light from one side that falls off to the corners, [H, W, 1]."""
+    y, x = np.mgrid[-1 : 1 : frame[0] * 1j, -1 : 1 : frame[1] * 1j]
+    angle = rng.uniform(0, 2 * np.pi)
+    slope = 1 - strength * (0.5 + 0.5 * (np.cos(angle) * x + np.sin(angle) * y) / 1.42)
+    return (slope * (1 - 0.3 * strength * (x**2 + y**2)))[..., None]
+
+
+def grain(frame: tuple[int, int], rng: np.random.Generator, strength: float, size: float = 0.0) -> Floats:
+    """Noise of a sensor (size 0) or of a paper's texture, [H, W, 1]."""
+    noise = rng.normal(0, 1, frame)
+    if size:
+        noise = gaussian_filter(noise, size)
+        noise /= noise.std()
+    return strength * noise[..., None]
+
+
+def _canvas(digit: int, rng: np.random.Generator) -> Floats:
+    """Drawn on a screen: black on white, a thick round pen, anywhere on the canvas."""
+    high = rng.uniform(120, 250)
+    amount = ink_of(digit, rng, (280, 280), high, rng.uniform(0.06, 0.14), rng.uniform(0.44, 0.56, 2))
+    return mixed(1.0, 0.0, amount)
+
+
+def _hairline(digit: int, rng: np.random.Generator) -> Floats:
+    """A fine pen, large."""
+    return mixed(1.0, 0.1, ink_of(digit, rng, (400, 300), rng.uniform(220, 300), 0.012))
+
+
+def _pencil(digit: int, rng: np.random.Generator) -> Floats:
+    """Grey pencil on grey paper, grainy."""
+    frame = (320, 320)
+    amount = ink_of(digit, rng, frame, rng.uniform(130, 220), rng.uniform(0.03, 0.05))
+    paper = 0.72 + grain(frame, rng, 0.02) + grain(frame, rng, 0.01, 3)
+    return mixed(paper, 0.42, amount * (0.75 + 0.25 * rng.random(frame))) * light(frame, rng, 0.15)
+
+
+def _ballpoint(digit: int, rng: np.random.Generator) -> Floats:
+    """Blue ballpoint on grey paper, uneven light, the digit small in a photograph."""
+    frame = (768, 1024)
+    amount = ink_of(digit, rng, frame, rng.uniform(150, 350), rng.uniform(0.03, 0.05), rng.uniform(0.35, 0.65, 2))
+    paper = 0.75 + grain(frame, rng, 0.008, 4)
+    return mixed(paper, (0.15, 0.2, 0.55), 0.9 * amount) * light(frame, rng, 0.55) + grain(frame, rng, 0.02)
+
+
+def _chalk(digit: int, rng: np.random.Generator) -> Floats:
+    """Chalk on a board not quite wiped."""
+    frame = (480, 480)
+    amount = ink_of(digit, rng, frame, rng.uniform(200, 360), rng.uniform(0.05, 0.08))
+    board = np.array([0.12, 0.22, 0.17]) + grain(frame, rng, 0.03, 12) + grain(frame, rng, 0.015)
+    chalk = amount * np.clip(0.75 + grain(frame, rng, 0.3, 1)[..., 0], 0, 1)
+    return mixed(board, 0.92, chalk) * light(frame, rng, 0.3)
+
+
+def _marker(digit: int, rng: np.random.Generator) -> Floats:
+    """A broad marker on a yellow note, the corners dark."""
+    frame = (360, 360)
+    amount = ink_of(digit, rng, frame, rng.uniform(180, 250), rng.uniform(0.12, 0.18))
+    colour = [(0.1, 0.1, 0.1), (0.7, 0.1, 0.15), (0.1, 0.4, 0.2), (0.2, 0.15, 0.5)][rng.integers(4)]
+    return mixed(np.array([0.97, 0.88, 0.42]), colour, amount) * light(frame, rng, 0.5) + grain(frame, rng, 0.015)
+
+
+def _shadow(digit: int, rng: np.random.Generator) -> Floats:
+    """The shadow of a hand across half the paper."""
+    frame = (600, 600)
+    amount = ink_of(digit, rng, frame, rng.uniform(250, 400), rng.uniform(0.04, 0.07))
+    angle, y, x = rng.uniform(0, 2 * np.pi), *np.mgrid[-1:1:600j, -1:1:600j]
+    across = np.cos(angle) * x + np.sin(angle) * y + rng.uniform(-0.3, 0.3)
+    shade = 1 - rng.uniform(0.25, 0.4) / (1 + np.exp(-across / rng.uniform(0.03, 0.12)))
+    return mixed(0.88, (0.12, 0.12, 0.16), amount) * shade[..., None] + grain(frame, rng, 0.015)
+
+
+def _specks(digit: int, rng: np.random.Generator) -> Floats:
+    """Dirt and stray marks round the digit."""
+    frame = (400, 400)
+    amount = ink_of(digit, rng, frame, rng.uniform(180, 260), rng.uniform(0.05, 0.09))
+    picture = Image.new("L", (400, 400))
+    draw = ImageDraw.Draw(picture)
+    for _ in range(25):
+        x, y, r = *rng.uniform(5, 395, 2), rng.uniform(0.8, 3.5)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=255)
+    x, y = rng.choice([20, 380]), rng.uniform(20, 380)
+    draw.line((x, y, x + rng.normal(0, 8), y + rng.normal(0, 20)), fill=220, width=3)
+    return mixed(0.93, 0.1, np.maximum(amount, np.asarray(picture) / 255)) + grain(frame, rng, 0.01)
+
+
+def _squared(digit: int, rng: np.random.Generator) -> Floats:
+    """School paper with pale squares."""
+    frame = (500, 500)
+    lines = np.zeros(frame)
+    step, start = int(rng.integers(38, 60)), int(rng.integers(0, 38))
+    lines[start::step] = lines[:, start::step] = 1
+    paper = mixed(0.94, (0.7, 0.78, 0.9), np.clip(gaussian_filter(lines, 0.7) * 1.6, 0, 1))
+    amount = ink_of(digit, rng, frame, rng.uniform(180, 330), rng.uniform(0.045, 0.07))
+    return mixed(paper, (0.1, 0.12, 0.35), amount) * light(frame, rng, 0.25) + grain(frame, rng, 0.012)
+
+
+def _tiny(digit: int, rng: np.random.Generator) -> Floats:
+    """An icon of 12 to 32 pixels."""
+    side = int(rng.integers(12, 33))
+    return mixed(1.0, 0.0, ink_of(digit, rng, (side, side), 0.8 * side, 0.1))
+
+
+def _tight(digit: int, rng: np.random.Generator) -> Floats:
+    """Cut out close to the ink, light on dark or dark on light."""
+    high = 100.0
+    amount = ink_of(digit, rng, (160, 160), high, rng.uniform(0.06, 0.22))
+    rows, columns = np.flatnonzero(amount.any(1)), np.flatnonzero(amount.any(0))
+    amount = np.pad(amount[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], rng.integers(0, 8))
+    return mixed(1.0, 0.1, amount) if rng.random() < 0.5 else mixed(0.05, 0.95, amount)
+
+
+def _blurred(digit: int, rng: np.random.Generator) -> Floats:
+    """Out of focus, in the dusk."""
+    frame = (480, 640)
+    amount = ink_of(digit, rng, frame, rng.uniform(200, 320), rng.uniform(0.04, 0.07))
+    sharp = mixed(0.5, 0.15, amount) * light(frame, rng, 0.4)
+    return gaussian_filter(sharp, (rng.uniform(2, 6),) * 2 + (0,)) + grain(frame, rng, 0.025)
+
+
+def _painted(digit: int, rng: np.random.Generator) -> Floats:
+    """A brush in one colour on another of like brightness."""
+    frame = (420, 420)
+    paper, ink = [
+        ((0.55, 0.65, 0.85), (0.85, 0.35, 0.25)),
+        ((0.95, 0.75, 0.75), (0.25, 0.55, 0.3)),
+        ((0.2, 0.25, 0.5), (0.95, 0.8, 0.2)),
+        ((0.85, 0.3, 0.3), (0.98, 0.95, 0.9)),
+    ][rng.integers(4)]
+    amount = ink_of(digit, rng, frame, rng.uniform(220, 320), rng.uniform(0.09, 0.15))
+    return mixed(np.array(paper) + grain(frame, rng, 0.015, 5), ink, amount * 0.95)
+
+
+def _far(digit: int, rng: np.random.Generator) -> Floats:
+    """A sheet photographed from a step away: the digit is a tenth of the picture."""
+    frame = (1200, 1600)
+    amount = ink_of(digit, rng, frame, rng.uniform(120, 180), rng.uniform(0.06, 0.09), rng.uniform(0.2, 0.8, 2))
+    return mixed(0.8, (0.1, 0.1, 0.15), amount) * light(frame, rng, 0.35) + grain(frame, rng, 0.02)
+
+
+def _desk(digit: int, rng: np.random.Generator) -> Floats:
+    """A sheet that does not fill the photograph: the desk shows along one side or two."""
+    frame = (600, 800)
+    amount = ink_of(digit, rng, frame, rng.uniform(220, 340), rng.uniform(0.04, 0.07))
+    y, x = np.mgrid[0:1:600j, 0:1:800j]
+    tilt = rng.normal(0, 0.04, 2)
+    sheet = (x + tilt[0] * y > rng.uniform(0.03, 0.13)) & ((y + tilt[1] * x < 0.9) | (rng.random() < 0.5))
+    wood = np.array([0.35, 0.24, 0.15]) + grain(frame, rng, 0.03, 4)
+    flat = np.where(sheet[..., None], mixed(0.85, (0.1, 0.1, 0.2), amount), wood)
+    return gaussian_filter(flat, (1, 1, 0)) * light(frame, rng, 0.3) + grain(frame, rng, 0.015)
+
+
+SCENES: dict[str, Callable[[int, np.random.Generator], Floats]] = {
+    scene.__name__.removeprefix("_"): scene
+    for scene in (
+        *(_canvas, _hairline, _pencil, _ballpoint, _chalk, _marker, _shadow),
+        *(_specks, _squared, _tiny, _tight, _blurred, _painted, _far, _desk),
+    )
+}
+
+
+def picture_of(scene: str, digit: int, number: int) -> Image.Image:
+    """The picture of a digit in one of SCENES; `number` says which."""
+    rng = np.random.default_rng([list(SCENES).index(scene), digit, number])
+    pixels = np.clip(SCENES[scene](digit, rng), 0, 1)
+    return Image.fromarray((255 * pixels).round().astype(np.uint8))
+
+
+def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
+    """A picture as the bytes of a file."""
+    file = io.BytesIO()
+    picture.save(file, kind)
+    return file.getvalue()
+
+
+def drawn_set(each: int) -> Iterator[tuple[str, int, bytes]]:
+    """Scene, digit and file of all scenes and digits, `each` of them; photographs as JPEG, drawings as PNG."""
+    for scene in SCENES:
+        kind = "PNG" if scene in ("canvas", "hairline", "tiny", "tight") else "JPEG"
+        for digit in range(10):
+            for number in range(each):
+                yield scene, digit, encoded(picture_of(scene, digit, number), kind)
+
+
+if __name__ == "__main__":
+    for number, (scene, digit, content) in enumerate(drawn_set(each=2)):
+        kind = "jpg" if content.startswith(b"\xff\xd8") else "png"
+        (Path(sys.argv[1]) / f"{scene}_{digit}_{number % 2}.{kind}").write_bytes(content)
