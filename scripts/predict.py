@@ -1,0 +1,38 @@
+"""Read the digits on pictures: photographs, drawings, scans; one digit a picture."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from digits.cli import plain_errors
+from digits.errors import DataError
+
+
+def main() -> None:
+    """Read the command line and do it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, help="a run's folder, or its model.onnx")
+    parser.add_argument("pictures", nargs="+", help="files, folders, patterns like 'scans/*.png', - for standard input")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a list of objects")
+    form.add_argument("--csv", action="store_true", help="comma-separated lines")
+    parser.add_argument("--show", type=Path, metavar="SHEET.png", help="draw what came, what was seen, how sure")
+    arguments = parser.parse_args()
+
+    from digits.serving.reader import Reader
+    from digits.serving.terminal import read_pictures, write_csv, write_json, write_sheet, write_table
+
+    readings = list(read_pictures(Reader(arguments.model), arguments.pictures))
+    (write_json if arguments.json else write_csv if arguments.csv else write_table)(readings)
+    if arguments.show:
+        write_sheet(readings, arguments.show)
+    failed = [reading for reading in readings if reading.error]
+    for reading in failed:
+        print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
+    if failed:
+        sys.exit(DataError.exit_code)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
