@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, TensorDataset
 
 from digits.data.batches import EpochBatches
+from digits.data.drawings import read_drawings
 from digits.errors import ConfigError
 from digits.ranges import Classes, Count, NonNegativeCount, Seed
 
@@ -39,6 +41,7 @@ class DigitsData(LightningDataModule):
         val_size: images taken from the training split for validation, stratified.
         train_size: images kept for training, stratified; None for all that validation leaves.
         seed: of the split and of the order of batches.
+        drawings: file of drawings people gave, as scripts/serve.py keeps it, added to training only.
     """
 
     name: str
@@ -51,10 +54,12 @@ class DigitsData(LightningDataModule):
         val_size: NonNegativeCount = 5000,
         train_size: Count | None = None,
         seed: Seed = 0,
+        drawings: str | None = None,
     ) -> None:
         super().__init__()
         self.classes = list(range(10)) if classes is None else classes
         self.batch_size, self.val_size, self.train_size, self.seed = batch_size, val_size, train_size, seed
+        self.drawings, self.drawn = drawings, 0  # drawn: how many of them were added
         self.sha256 = ""  # of the data set's files, known once they are read
 
     @abstractmethod
@@ -74,6 +79,11 @@ class DigitsData(LightningDataModule):
             _, rest = self._stratified(rest, labels, self.train_size, "data.train_size")
         self.train_images, self.train_labels = images[rest], labels[rest]
         self.val_images, self.val_labels = images[val], labels[val]
+        if self.drawings is not None:
+            drawn_images, drawn_labels = self._select(*read_drawings(Path(self.drawings)))
+            self.train_images = torch.cat([self.train_images, drawn_images])
+            self.train_labels = torch.cat([self.train_labels, drawn_labels])
+            self.drawn = len(drawn_labels)
         self.sha256 = source.sha256
 
     def train_dataloader(self) -> DataLoader:
@@ -101,6 +111,7 @@ class DigitsData(LightningDataModule):
             "name": self.name,
             "sha256": self.sha256,
             "train": len(self.train_labels),
+            "drawings": self.drawn,
             "val": len(self.val_labels),
             "test": len(self.test_labels),
             "test_split": self.test_split,
