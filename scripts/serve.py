@@ -19,7 +19,9 @@ def main() -> None:
     parser.add_argument("models", nargs="*", type=Path, help="runs or their model.onnx (default: the newest run's)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is the whole network")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
-    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="a further name of this server")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a further name of this server"
+    )
     parser.add_argument("--drawings", type=Path, default=Path("data/drawings.sqlite"), help="where drawings are kept")
     arguments = parser.parse_args()
     models = arguments.models or [newest_run() or quickstart()]
@@ -36,7 +38,8 @@ def main() -> None:
     try:
         listening = socket.create_server((arguments.host, arguments.port), backlog=2048)
     except OSError as error:
-        raise ConfigError(f"{arguments.host}:{arguments.port}: {error.strerror}; choose others with --host, --port") from error
+        place = f"{arguments.host}:{arguments.port}"
+        raise ConfigError(f"{place}: {error.strerror}; choose others with --host and --port") from error
     host, port = listening.getsockname()[:2]
     print(f"digits: http://{host}:{port} (models: {', '.join(r.name for r in readers)}); Ctrl-C ends", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listening])

@@ -7,69 +7,67 @@ writes the whole set to look at.
 import io
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter
 
 Floats = NDArray[np.float64]
-Stroke = list[tuple[float, float]]
 
-# How people write each digit: the strokes' points in a box 1 wide and 1 high, from the top left.
-HANDS: dict[int, list[list[Stroke]]] = {
+# How people write each digit: strokes as points x,y in percent of a box, from its top left.
+HANDS = {
     0: [
-        [[(0.5, 0.0), (0.15, 0.2), (0.1, 0.6), (0.4, 1.0), (0.8, 0.8), (0.88, 0.35), (0.5, 0.0)]],
-        [[(0.6, 0.02), (0.25, 0.25), (0.2, 0.75), (0.5, 1.0), (0.75, 0.7), (0.75, 0.25), (0.52, 0.03)]],
+        "50,0 15,20 10,60 40,100 80,80 88,35 50,0",
+        "60,2 25,25 20,75 50,100 75,70 75,25 52,3",
     ],
     1: [
-        [[(0.5, 0.0), (0.5, 0.33), (0.5, 0.66), (0.5, 1.0)]],
-        [[(0.25, 0.28), (0.42, 0.15), (0.55, 0.0)], [(0.55, 0.0), (0.54, 0.5), (0.53, 1.0)]],
-        [[(0.62, 0.0), (0.55, 0.4), (0.42, 1.0)]],
+        "50,0 50,33 50,66 50,100",
+        "25,28 42,15 55,0 / 55,0 54,50 53,100",
+        "62,0 55,40 42,100",
     ],
     2: [
-        [[(0.12, 0.25), (0.4, 0.0), (0.78, 0.22), (0.55, 0.62), (0.12, 0.98)], [(0.12, 0.98), (0.5, 0.97), (0.92, 0.96)]],
-        [[(0.15, 0.2), (0.5, 0.0), (0.8, 0.25), (0.5, 0.68), (0.2, 0.93), (0.3, 0.8), (0.55, 0.9), (0.9, 0.98)]],
+        "12,25 40,0 78,22 55,62 12,98 / 12,98 50,97 92,96",
+        "15,20 50,0 80,25 50,68 20,93 30,80 55,90 90,98",
     ],
     3: [
-        [[(0.15, 0.12), (0.5, 0.0), (0.8, 0.22), (0.4, 0.48)], [(0.4, 0.48), (0.85, 0.68), (0.6, 0.98), (0.1, 0.9)]],
-        [[(0.12, 0.03), (0.45, 0.02), (0.8, 0.02)], [(0.8, 0.02), (0.6, 0.2), (0.42, 0.4)],
-         [(0.42, 0.4), (0.82, 0.55), (0.7, 0.92), (0.35, 1.0), (0.1, 0.88)]],
+        "15,12 50,0 80,22 40,48 / 40,48 85,68 60,98 10,90",
+        "12,3 45,2 80,2 / 80,2 60,20 42,40 / 42,40 82,55 70,92 35,100 10,88",
     ],
     4: [
-        [[(0.3, 0.02), (0.22, 0.3), (0.12, 0.58)], [(0.12, 0.58), (0.5, 0.57), (0.9, 0.55)], [(0.7, 0.05), (0.68, 0.5), (0.65, 1.0)]],
-        [[(0.65, 0.0), (0.4, 0.32), (0.08, 0.66)], [(0.08, 0.66), (0.5, 0.66), (0.95, 0.65)], [(0.65, 0.0), (0.65, 0.5), (0.64, 1.0)]],
+        "30,2 22,30 12,58 / 12,58 50,57 90,55 / 70,5 68,50 65,100",
+        "65,0 40,32 8,66 / 8,66 50,66 95,65 / 65,0 65,50 64,100",
     ],
     5: [
-        [[(0.82, 0.02), (0.5, 0.03), (0.25, 0.04)], [(0.25, 0.04), (0.22, 0.22), (0.18, 0.42)],
-         [(0.18, 0.42), (0.6, 0.36), (0.85, 0.66), (0.6, 0.97), (0.12, 0.92)]],
-        [[(0.28, 0.05), (0.25, 0.25), (0.2, 0.45)], [(0.2, 0.45), (0.6, 0.4), (0.8, 0.7), (0.5, 0.98), (0.12, 0.88)],
-         [(0.28, 0.05), (0.55, 0.05), (0.85, 0.02)]],
+        "82,2 50,3 25,4 / 25,4 22,22 18,42 / 18,42 60,36 85,66 60,97 12,92",
+        "28,5 25,25 20,45 / 20,45 60,40 80,70 50,98 12,88 / 28,5 55,5 85,2",
     ],
     6: [
-        [[(0.68, 0.0), (0.32, 0.28), (0.16, 0.68), (0.42, 1.0), (0.78, 0.8), (0.6, 0.54), (0.22, 0.7)]],
-        [[(0.5, 0.0), (0.28, 0.35), (0.2, 0.75), (0.5, 1.0), (0.75, 0.78), (0.52, 0.58), (0.24, 0.78)]],
+        "68,0 32,28 16,68 42,100 78,80 60,54 22,70",
+        "50,0 28,35 20,75 50,100 75,78 52,58 24,78",
     ],
     7: [
-        [[(0.12, 0.04), (0.5, 0.03), (0.88, 0.02)], [(0.88, 0.02), (0.62, 0.45), (0.4, 1.0)]],
-        [[(0.12, 0.06), (0.5, 0.04), (0.86, 0.02)], [(0.86, 0.02), (0.6, 0.5), (0.42, 1.0)], [(0.32, 0.52), (0.55, 0.5), (0.78, 0.48)]],
+        "12,4 50,3 88,2 / 88,2 62,45 40,100",
+        "12,6 50,4 86,2 / 86,2 60,50 42,100 / 32,52 55,50 78,48",
     ],
     8: [
-        [[(0.78, 0.14), (0.45, 0.0), (0.22, 0.2), (0.5, 0.45), (0.8, 0.75), (0.48, 1.0), (0.18, 0.78), (0.48, 0.48), (0.76, 0.25), (0.74, 0.12)]],
-        [[(0.5, 0.45), (0.25, 0.22), (0.5, 0.0), (0.75, 0.22), (0.5, 0.45)], [(0.5, 0.45), (0.18, 0.74), (0.5, 1.0), (0.82, 0.74), (0.5, 0.45)]],
+        "78,14 45,0 22,20 50,45 80,75 48,100 18,78 48,48 76,25 74,12",
+        "50,45 25,22 50,0 75,22 50,45 / 50,45 18,74 50,100 82,74 50,45",
     ],
     9: [
-        [[(0.78, 0.22), (0.45, 0.02), (0.2, 0.3), (0.48, 0.52), (0.78, 0.26)], [(0.78, 0.24), (0.75, 0.6), (0.68, 1.0)]],
-        [[(0.75, 0.25), (0.5, 0.02), (0.22, 0.26), (0.45, 0.5), (0.76, 0.25)], [(0.76, 0.24), (0.74, 0.68), (0.55, 0.97), (0.22, 0.9)]],
+        "78,22 45,2 20,30 48,52 78,26 / 78,24 75,60 68,100",
+        "75,25 50,2 22,26 45,50 76,25 / 76,24 74,68 55,97 22,90",
     ],
-}  # fmt: skip
+}
 
 
 def strokes_of(digit: int, rng: np.random.Generator) -> list[Floats]:
     """One hand's digit: its strokes as points [M, 2], x and y in a box 1 high about (0, 0)."""
-    strokes = HANDS[digit][rng.integers(len(HANDS[digit]))]
+    hand = HANDS[digit][rng.integers(len(HANDS[digit]))]
+    strokes = [[tuple(int(each) / 100 for each in point.split(",")) for point in s.split()] for s in hand.split("/")]
     angle, slant, narrow = rng.normal(0, 0.09), rng.normal(0.08, 0.12), rng.uniform(0.55, 0.85)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     change = turn @ np.array([[1, -slant], [0, 1]]) @ np.diag([narrow, 1])
@@ -83,7 +81,9 @@ def strokes_of(digit: int, rng: np.random.Generator) -> list[Floats]:
     return drawn
 
 
-def ink_of(digit: int, rng: np.random.Generator, frame: tuple[int, int], high: float, pen: float, at=(0.5, 0.5)) -> Floats:
+def ink_of(
+    digit: int, rng: np.random.Generator, frame: tuple[int, int], high: float, pen: float, at=(0.5, 0.5)
+) -> Floats:
     """How much ink lies where, [H, W] in 0..1.
 
     Args:
@@ -100,7 +100,7 @@ def ink_of(digit: int, rng: np.random.Generator, frame: tuple[int, int], high: f
     radius = max(pen * high, 1.0) * fine / 2
     for stroke in strokes_of(digit, rng):
         pixels = (stroke * high + np.array(at) * frame[::-1]) * fine
-        dense = np.concatenate([np.linspace(a, b, 8) for a, b in zip(pixels, pixels[1:], strict=False)])
+        dense = np.concatenate([np.linspace(a, b, 8) for a, b in pairwise(pixels)])
         for x, y in dense:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
     return np.asarray(picture.resize(frame[::-1], Image.Resampling.BOX)) / 255

@@ -30,6 +30,7 @@ Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Row = Annotated[list[Share], Field(min_length=28, max_length=28)]
 Image28 = Annotated[list[Row], Field(min_length=28, max_length=28)]
 Schema = TypeVar("Schema", bound=BaseModel)
+ModelName = Annotated[str | None, Query(description="its name; the first where it is left out")]
 Digit = Annotated[int, Field(ge=0, le=9)]
 
 
@@ -108,7 +109,7 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str]) -> F
         return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
 
     @app.post("/api/predict", responses=_problems(404, 408, 413, 415, 422, 503), openapi_extra=_body(Pixels, *PICTURES))
-    async def predict(request: Request, model: Annotated[str | None, Query(description="its name")] = None) -> Prediction:
+    async def predict(request: Request, model: ModelName = None) -> Prediction:
         """Read the digit on a picture, or of 28x28 pixels."""
         name = next(iter(named)) if model is None else model
         if name not in named:

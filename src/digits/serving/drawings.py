@@ -90,4 +90,4 @@ class Drawings:
             try:
                 yield
             except sqlite3.Error as error:
-                raise DataError(f"{self.path}: {error}; wanted a file of drawings that can be read and written") from error
+                raise DataError(f"{self.path}: {error}; wanted a file of drawings to read and write") from error

@@ -121,7 +121,7 @@ def _above_paper(picture: Image.Image) -> NDArray[np.uint8]:
     ink does not count. What it misses, like the edge of a shadow, is wider than a stroke: an opening finds it.
     """
     step = -(-max(picture.size) // COARSE)
-    coarse = np.asarray(picture.reduce(step), np.float32) / 255
+    coarse = np.asarray(picture.reduce(step)) / np.float32(255)
     paper = _paper(coarse)
     apart = np.linalg.norm(coarse - paper, axis=2)
     ink = (coarse - paper)[apart >= 0.7 * apart.max()].mean(axis=0)
@@ -134,7 +134,7 @@ def _above_paper(picture: Image.Image) -> NDArray[np.uint8]:
     return np.rint(np.asarray(picture, np.float32) @ ink.astype(np.float32) - 255 * fine).clip(0, 255).astype(np.uint8)
 
 
-def _paper(colours: Floats) -> Floats:
+def _paper(colours: NDArray[np.floating]) -> Floats:
     """A smooth surface through most of the colours, [H, W, 3]: iteratively reweighted least squares."""
     height, width = colours.shape[:2]
     y, x = np.meshgrid(np.linspace(-1, 1, height), np.linspace(-1, 1, width), indexing="ij")
@@ -170,7 +170,7 @@ def _fitted(strength: Floats) -> Floats:
     box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     width, height = box[2] - box[0], box[3] - box[1]
     size = [max(1, int(20 * side / max(width, height) + 0.5)) for side in (width, height)]
-    small = np.asarray(Image.fromarray(strength).resize(tuple(size), Image.Resampling.BILINEAR, box=box))
+    small = np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BILINEAR, box=box))
     return (small / np.quantile(small[small > 0.1 * small.max()], 0.8)).clip(0, 1)  # a fine pen is grey at this size
 
 
