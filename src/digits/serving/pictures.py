@@ -103,11 +103,11 @@ def prepare(picture: Image.Image) -> Floats:
     if levels.max() < FAINTEST:
         raise PictureError(EMPTY)
     counts = np.bincount(levels.ravel(), minlength=256)
-    inked = _without_specks(levels > threshold_otsu(hist=counts))
-    of_ink = np.bincount(levels[inked], minlength=256)
-    ink, paper = _median(of_ink), _median(counts - of_ink)
-    noise = _median(np.bincount(np.abs(np.arange(256) - paper), weights=counts - of_ink))
-    if ink - paper < max(FAINTEST, 8 * noise):
+    threshold = int(threshold_otsu(hist=counts))
+    inked = _without_specks(levels > threshold)
+    ink, paper = _level(np.bincount(levels[inked], minlength=256), 0.5), _level(counts[: threshold + 1], 0.5)
+    noise = _level(counts[: threshold + 1], 0.84) - paper  # as far above the middle as a standard deviation
+    if ink - paper < max(FAINTEST, 4 * noise):
         raise PictureError(EMPTY)
     near = ndimage.binary_dilation(inked, iterations=2)  # the soft edge of a stroke is ink too
     strength = ((levels - np.float32(paper)) / (ink - paper)).clip(0, 1) * near
@@ -183,6 +183,6 @@ def _centred(small: Floats) -> Floats:
     return image
 
 
-def _median(counts: NDArray[np.int64]) -> int:
-    """Of levels, from how often each occurs."""
-    return int(np.searchsorted(counts.cumsum(), counts.sum() / 2))
+def _level(counts: NDArray[np.int64], share: float) -> int:
+    """The level that a share of all pixels does not exceed, from how often each level occurs."""
+    return int(np.searchsorted(counts.cumsum(), share * counts.sum()))

@@ -1,0 +1,182 @@
+"""Pictures to images: kinds of files, what is on them, and how many are read right."""
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn import SCENES, drawn_set, encoded, grain, light, picture_of
+from numpy.typing import NDArray
+from PIL import Image
+
+from digits.data.mnist_5k import Mnist5k
+from digits.serving import PictureError, Reader, read_picture
+from digits.serving.pictures import decode, prepare
+
+
+def read(picture: Image.Image, kind: str = "PNG", **options: object) -> NDArray[np.float32]:
+    """The image of a picture saved as a file of a kind."""
+    file = io.BytesIO()
+    picture.save(file, kind, **options)
+    return read_picture(file.getvalue())
+
+
+@pytest.fixture(scope="module")
+def five() -> Image.Image:
+    return picture_of("canvas", 5, 0)
+
+
+def test_no_torch_needed_to_serve():
+    code = (
+        "import sys, digits.serving, digits.serving.app, digits.serving.terminal, digits.serving.site; "
+        "print({'torch', 'lightning', 'hydra'} & sys.modules.keys())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_the_image_is_what_mnist_would_have(five: Image.Image):
+    image = read(five)
+    assert image.shape == (1, 28, 28) and image.dtype == np.float32
+    assert image.min() == 0 and image.max() == 1
+    rows, columns = np.flatnonzero(image[0].any(axis=1)), np.flatnonzero(image[0].any(axis=0))
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    y, x = np.mgrid[:28, :28]
+    for along in (x, y):
+        assert abs((along * image[0]).sum() / image.sum() - 14) <= 0.5
+
+
+def test_mnist_digits_come_out_as_they_went_in():
+    images = Mnist5k().read().test_images.numpy()[::10, 0]
+    out = np.stack([prepare(Image.fromarray(image).convert("RGB"))[0] for image in images])
+    close = np.abs(out - images / 255).mean(axis=(1, 2)) < 0.02
+    assert close.mean() >= 0.9
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK"])
+def test_every_kind_of_file_gives_the_same_image(five: Image.Image, kind: str, mode: str):
+    possible = {
+        "JPEG": "RGB L 1 CMYK",
+        "WEBP": "RGB RGBA L",
+        "BMP": "RGB L P 1",
+        "GIF": "RGB L P 1",
+        "PNG": "RGB RGBA L LA P 1",
+    }
+    if mode in possible.get(kind, mode).split():
+        assert np.abs(read(five.convert(mode), kind) - prepare(five)).mean() < 0.01
+
+
+def test_sixteen_bits_and_floats(five: Image.Image):
+    grey = np.asarray(five.convert("L"))
+    twelve_bits = Image.fromarray(grey.astype(np.uint16) * 16)
+    floats = Image.fromarray(grey.astype(np.float32) / 255)
+    floats.putpixel((0, 0), float("inf"))
+    assert np.abs(read(twelve_bits) - prepare(five)).max() < 0.02
+    assert np.abs(read(floats, "TIFF") - prepare(five)).max() < 0.02
+
+
+@pytest.mark.parametrize("colour", [0, 255])
+def test_what_is_transparent_is_paper(five: Image.Image, colour: int):
+    drawn = np.full((280, 280, 4), colour, np.uint8)
+    drawn[..., 3] = 255 - np.asarray(five.convert("L"))
+    assert np.abs(read(Image.fromarray(drawn)) - prepare(five)).max() < 0.02
+
+
+def test_light_on_dark_and_sideways_are_set_right(five: Image.Image):
+    assert np.abs(read(Image.eval(five, lambda level: 255 - level)) - prepare(five)).max() < 0.02
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to the right to see it upright
+    assert np.abs(read(five.rotate(90), "JPEG", exif=exif, quality=95) - prepare(five)).mean() < 0.01
+
+
+def test_a_gif_shows_its_first_frame(five: Image.Image):
+    frames = [picture_of("canvas", 8, 0)]
+    assert np.abs(read(five, "GIF", save_all=True, append_images=frames) - prepare(five)).mean() < 0.01
+
+
+@pytest.mark.parametrize("size", [(8, 8), (8, 300), (300, 8), (3000, 9)])
+def test_odd_sizes(size: tuple[int, int]):
+    picture = Image.new("RGB", size, "white")
+    picture.paste("black", (2, 2, 6, 6))
+    assert read(picture).max() == 1
+
+
+def empty_papers() -> dict[str, NDArray[np.float64]]:
+    rng, frame = np.random.default_rng(0), (300, 400)
+    lit = 0.9 * light(frame, rng, 0.6)
+    return {
+        "white": np.ones((*frame, 1)),
+        "black": np.zeros((*frame, 1)),
+        "noise": 0.8 + grain(frame, rng, 0.1),
+        "texture": 0.8 + grain(frame, rng, 0.03, 3),
+        "light from a side": lit,
+        "dusk": 0.3 * lit + grain(frame, rng, 0.02),
+    }
+
+
+@pytest.mark.parametrize("paper", empty_papers())
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_empty_paper_is_told(paper: str, kind: str):
+    pixels = np.broadcast_to(empty_papers()[paper], (300, 400, 3))
+    with pytest.raises(PictureError, match="no ink"):
+        read_picture(encoded(Image.fromarray((255 * pixels.clip(0, 1)).astype(np.uint8)), kind))
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "not a picture"),
+        (b"GIF89a", "not a picture"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
+        (encoded(Image.new("RGB", (7, 99))), "7x99 pixels, wanted at least 8x8"),
+        (encoded(Image.new("1", (10_000, 5_001))), "10000x5001 pixels, wanted at most 50,000,000"),
+        (encoded(Image.new("1", (20_000, 20_000))), "wanted at most 50,000,000"),
+        (encoded(picture_of("canvas", 5, 0))[:2000], "damaged"),
+    ],
+)
+def test_what_cannot_be_read_is_told(content: bytes, told: str):
+    with pytest.raises(PictureError, match=told):
+        read_picture(content)
+
+
+def test_a_large_photograph_is_read_at_a_working_size():
+    picture = picture_of("far", 3, 0).resize((4800, 3600))
+    assert max(decode(encoded(picture, "JPEG")).size) == 512
+
+
+def naively(content: bytes) -> NDArray[np.float32]:
+    """As the classic exercises do it: inverted and resized."""
+    grey = Image.open(io.BytesIO(content)).convert("L").resize((28, 28))
+    return 1 - np.asarray(grey, np.float32)[None] / 255
+
+
+def cropped(content: bytes) -> NDArray[np.float32]:
+    """Their better way: inverted, all below 50 cut away, fitted into 20x20, the mass in the centre."""
+    grey = 255 - np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    grey = np.where(grey > 50, grey, 0)
+    rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
+    cut = Image.fromarray(grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    scale = 20 / max(cut.size)
+    small = np.asarray(cut.resize([max(1, round(side * scale)) for side in cut.size]))
+    y, x = (
+        int((np.arange(n) * small.sum(axis=axis)).sum() / small.sum())
+        for axis, n in ((1, len(small)), (0, len(small[0])))
+    )
+    image = np.zeros((1, 48, 48), np.float32)
+    image[0, 24 - y : 24 - y + len(small), 24 - x : 24 - x + len(small[0])] = small / 255
+    return image[:, 10:38, 10:38]
+
+
+def test_pictures_are_read_where_naive_ways_fail(quickstart: Path):
+    """Even by a network trained for seconds; the README's figures come from a better one."""
+    reader, pictures = Reader(quickstart), list(drawn_set(each=1))
+    right = {}
+    for way in (read_picture, naively, cropped):
+        answers = reader.answers(np.stack([way(content) for _, _, content in pictures]))
+        right[way] = np.mean([a.digit == digit for a, (_, digit, _) in zip(answers, pictures, strict=True)])
+    assert len(pictures) == 10 * len(SCENES) == 150
+    assert right[read_picture] >= 0.9
+    assert right[naively] < 0.5 and right[cropped] < 0.5
