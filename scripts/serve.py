@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def main() -> None:
         listening = socket.create_server((arguments.host, arguments.port), backlog=2048)
     except OSError as error:
         place = f"{arguments.host}:{arguments.port}"
-        raise ConfigError(f"{place}: {error.strerror}; choose others with --host and --port") from error
+        raise ConfigError(f"{place}: {os.strerror(error.errno or 0)}; choose others with --host and --port") from error
     host, port = listening.getsockname()[:2]
     print(f"digits: http://{host}:{port} (models: {', '.join(r.name for r in readers)}); Ctrl-C ends", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listening])

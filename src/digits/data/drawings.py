@@ -1,5 +1,6 @@
 """Drawings people gave, as training data."""
 
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -14,7 +15,8 @@ def read_drawings(path: Path) -> tuple[Tensor, Tensor]:
     Raises:
         DataError: it is not there, or no such file.
     """
-    drawings = Drawings(path).all()
+    with closing(Drawings(path)) as file:
+        drawings = file.all()
     pixels = bytearray(b"".join(drawing.image for drawing in drawings))
     images = torch.frombuffer(pixels, dtype=torch.uint8) if pixels else torch.empty(0, dtype=torch.uint8)
     return images.reshape(-1, 1, 28, 28), torch.tensor([drawing.label for drawing in drawings], dtype=torch.int64)

@@ -84,6 +84,10 @@ class Drawings:
             rows = self._connection.execute("SELECT * FROM drawings ORDER BY time, id").fetchall()
         return [Drawing(*row) for row in rows]
 
+    def close(self) -> None:
+        """Let go of the file."""
+        self._connection.close()
+
     @contextmanager
     def _told(self) -> Iterator[None]:
         with self._lock:

@@ -5,6 +5,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -49,6 +50,8 @@ class Guard:
         self.at_once += 1
         try:
             await self.app(scope, _within_limits(receive), send_with_headers)
+        except ClientDisconnect:  # nobody left to answer
+            pass
         finally:
             self.at_once -= 1
 

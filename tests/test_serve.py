@@ -1,0 +1,298 @@
+"""The server as people start it: answers, refusals, limits, drawings that stay."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import ROOT, Command
+from drawn import encoded, picture_of
+
+from digits.data.mnist_5k import Mnist5k
+from digits.serving import read_picture
+from digits.serving.drawings import Drawing, Drawings
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: http.client.HTTPMessage
+    content: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.content)
+
+
+@dataclass
+class Server:
+    process: subprocess.Popen[str]
+    port: int
+    drawings: Path
+
+    def ask(self, method: str, path: str, body: Any = None, kind: str | None = None, **headers: str) -> Reply:
+        """One request; dicts go as JSON, everything else as it is."""
+        if isinstance(body, dict):
+            body, kind = json.dumps(body), "application/json"
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+            connection.request(method, path, body, ({"Content-Type": kind} if kind else {}) | names)
+            with connection.getresponse() as reply:
+                return Reply(reply.status, reply.headers, reply.read())
+
+    def kept(self) -> dict[str, Drawing]:
+        """The drawings in its file, by id."""
+        with closing(Drawings(self.drawings)) as drawings:
+            return {each.id: each for each in drawings.all()}
+
+
+@contextmanager
+def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
+    """scripts/serve.py on a free port, its drawings in `cwd`."""
+    drawings = cwd / "drawings.sqlite"
+    words = [*map(str, arguments), "--port", "0", "--drawings", str(drawings)]
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "scripts" / "serve.py", *words],
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stderr
+    line = process.stdout.readline()
+    assert line.startswith("digits: http://127.0.0.1:"), process.stderr.read()
+    try:
+        yield Server(process, int(line.split(":")[3].split()[0]), drawings)
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+@pytest.fixture(scope="module")
+def server(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(quickstart, quickstart / "model.onnx", cwd=tmp_path_factory.mktemp("serving")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def seven() -> bytes:
+    return encoded(picture_of("canvas", 7, 0))
+
+
+def drawing(**changes: Any) -> dict[str, Any]:
+    pixels = np.zeros((28, 28))
+    pixels[4:24, 13:16] = 1
+    given = {"id": str(uuid.uuid4()), "pixels": pixels.tolist(), "label": 1, "model": "cnn", "answer": 7}
+    return given | changes
+
+
+def test_a_picture_is_read(server: Server, seven: bytes):
+    reply = server.ask("POST", "/api/predict", seven, "image/png")
+    answer = reply.json
+    assert reply.status == 200
+    assert answer["digit"] == 7 == answer["probabilities"][0]["digit"]
+    assert answer["confidence"] == answer["probabilities"][0]["probability"]
+    assert answer["runner_up"] == answer["probabilities"][1]["digit"]
+    shares = [each["probability"] for each in answer["probabilities"]]
+    assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-5)
+    assert np.abs(np.array(answer["image"]) - read_picture(seven)[0]).max() < 1e-3
+    assert answer["model"] == "cnn" and 0 < answer["milliseconds"] < 10_000
+
+
+def test_pixels_are_read_as_they_are(server: Server, seven: bytes):
+    first = server.ask("POST", "/api/predict", seven, "image/png").json
+    again = server.ask("POST", "/api/predict?model=cnn%202", {"pixels": first["image"]}).json
+    assert again["model"] == "cnn 2" and again["image"] == first["image"]
+    assert again["confidence"] == pytest.approx(first["confidence"], abs=1e-3)
+
+
+def test_models_health_docs_and_schema(server: Server):
+    models = server.ask("GET", "/api/models").json["models"]
+    assert [model["name"] for model in models] == ["cnn", "cnn 2"]
+    assert models[0]["classes"] == list(range(10)) and 0.5 < models[0]["test_accuracy"] <= 1
+    assert server.ask("GET", "/healthz").json == {"status": "ok"}
+    assert b"/api/predict" in server.ask("GET", "/docs").content
+    assert "/api/drawings" in server.ask("GET", "/openapi.json").json["paths"]
+
+
+def test_every_answer_forbids_foreign_content(server: Server):
+    for path in ("/", "/docs", "/api/models", "/nothing"):
+        headers = server.ask("GET", path).headers
+        assert headers["Content-Security-Policy"].startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert headers["X-Content-Type-Options"] == "nosniff"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "told"),
+    [
+        (b"x", None, 415, "wanted application/json or one of image/png"),
+        (b"x", "text/plain", 415, "wanted application/json or one of image/png"),
+        (b"x", "image/png", 422, "not a picture"),
+        (encoded(picture_of("canvas", 7, 0))[:500], "image/png", 422, "damaged"),
+        (encoded(picture_of("canvas", 7, 0).point(lambda _: 255)), "image/png", 422, "no ink"),
+        (b"", "application/json", 422, "Invalid JSON"),
+        (b"[" * 100_000, "application/json", 422, "recursion limit"),
+        (b'{"pixels": [[NaN]]}', "application/json", 422, "finite"),
+        (json.dumps({"pixels": [[0.5] * 28] * 27}).encode(), "application/json", 422, "at least 28 items"),
+        (json.dumps({"pixels": [[1.5] * 28] * 28}).encode(), "application/json", 422, "less than or equal to 1"),
+        (json.dumps({"pixels": [["1"] * 28] * 28}).encode(), "application/json", 422, "valid number"),
+        (b'{"pixels": []', "application/json", 422, "EOF"),
+    ],
+)
+def test_wrong_bodies(server: Server, body: bytes, kind: str | None, status: int, told: str):
+    reply = server.ask("POST", "/api/predict", body, kind)
+    assert reply.status == status
+    assert list(reply.json) == ["error"] and told in reply.json["error"]
+
+
+def test_what_is_not_there(server: Server, seven: bytes):
+    missing = server.ask("POST", "/api/predict?model=%3Cb%3E", seven, "image/png")
+    assert missing.status == 404 and missing.json == {"error": "no such model, wanted one of cnn, cnn 2"}
+    for path in ("/x.js", "/..%2f..%2fetc%2fpasswd", "//etc/passwd", "/page/../../app.py", "/%00"):
+        assert server.ask("GET", path).status == 404
+    assert server.ask("GET", "/api/predict").status == 405
+
+
+def test_too_large_with_and_without_length(server: Server):
+    large = bytes(5_000_001)
+    assert server.ask("POST", "/api/predict", large, "image/png").status == 413
+    parts = (large[at : at + 100_000] for at in range(0, len(large), 100_000))
+    assert server.ask("POST", "/api/predict", parts, "image/png").status == 413
+    assert server.ask("POST", "/api/predict", large[:5_000_000], "image/png").status == 422
+
+
+def test_a_slow_body_is_given_up(server: Server):
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as slow:
+        head = f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: image/png\r\n"
+        slow.sendall(f"{head}Content-Length: 1000\r\n\r\nxyz".encode())
+        started = time.monotonic()
+        assert slow.recv(100).startswith(b"HTTP/1.1 408")
+        assert 9 < time.monotonic() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Host": "evil.example"}, 421),
+        ({"Host": "127.0.0.1.evil.example:80"}, 421),
+        ({"Host": "["}, 421),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "localhost:1", "Origin": "http://localhost:1"}, 200),
+    ],
+)
+def test_foreign_hosts_and_origins(server: Server, headers: dict[str, str], status: int):
+    assert server.ask("GET", "/api/models", **headers).status == status
+
+
+def test_a_drawing_is_kept_once_and_forgotten_again(server: Server):
+    given = drawing()
+    assert server.ask("POST", "/api/drawings", given).status == 201
+    assert server.ask("POST", "/api/drawings", given | {"label": 2}).status == 200
+    kept = server.kept()[given["id"]]
+    assert (kept.label, kept.model, kept.answer) == (1, "cnn", 7)
+    assert sum(kept.image) == 255 * 60 and kept.time.endswith("+00:00")
+    assert server.ask("DELETE", f"/api/drawings/{given['id']}").status == 204
+    assert server.ask("DELETE", f"/api/drawings/{given['id']}").status == 404
+    assert given["id"] not in server.kept()
+
+
+@pytest.mark.parametrize(
+    "change", [{"label": 10}, {"label": True}, {"id": "x"}, {"pixels": []}, {"more": 1}, {"model": "x" * 201}]
+)
+def test_wrong_drawings(server: Server, change: dict[str, Any]):
+    before = server.kept()
+    reply = server.ask("POST", "/api/drawings", drawing(**change))
+    assert reply.status == 422 and next(iter(change)) in reply.json["error"]
+    assert server.ask("POST", "/api/drawings", json.dumps(drawing()), "text/plain").status == 415
+    assert server.kept() == before
+
+
+def test_what_was_acknowledged_survives_a_kill(quickstart: Path, tmp_path: Path):
+    acknowledged = []
+    with serving(quickstart, cwd=tmp_path) as server, ThreadPoolExecutor(4) as people:
+
+        def give(number: int) -> None:
+            given = drawing(label=number % 10)
+            try:
+                if server.ask("POST", "/api/drawings", given).status == 201:
+                    acknowledged.append(given["id"])
+            except OSError:
+                pass  # killed before it answered
+
+        givings = [people.submit(give, number) for number in range(400)]
+        while len(acknowledged) < 100:
+            time.sleep(0.005)
+        server.process.send_signal(signal.SIGKILL)
+        for giving in givings:
+            giving.result()
+    assert set(acknowledged) <= server.kept().keys()
+
+
+def test_sixteen_people_at_once_get_right_answers(server: Server):
+    images = Mnist5k().read().test_images.numpy()[::5, 0] / 255
+    asked = [{"pixels": image.round(4).tolist()} for image in images]
+    alone = [server.ask("POST", "/api/predict", pixels).json["probabilities"] for pixels in asked[:20]]
+    with ThreadPoolExecutor(16) as people:
+        replies = list(people.map(lambda pixels: server.ask("POST", "/api/predict", pixels), asked))
+    assert {reply.status for reply in replies} == {200}
+    assert [reply.json["probabilities"] for reply in replies[:20]] == alone
+    for reply, pixels in zip(replies, asked, strict=True):
+        assert np.allclose(reply.json["image"], pixels["pixels"], atol=1e-3)
+
+
+def test_one_too_many_is_sent_away(quickstart: Path, tmp_path: Path):
+    with serving(quickstart, cwd=tmp_path) as server:
+        head = f"POST /api/predict HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nContent-Type: image/png\r\n"
+        waiting = []
+        for _ in range(128):
+            waiting.append(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+            waiting[-1].sendall(f"{head}Content-Length: 9\r\n\r\n".encode())
+        time.sleep(0.5)
+        refused = server.ask("GET", "/healthz")
+        assert refused.status == 503 and refused.headers["Retry-After"] == "1"
+        for connection in waiting:
+            connection.close()
+        time.sleep(0.5)
+        assert server.ask("GET", "/healthz").status == 200
+
+
+def test_the_first_answer_comes_soon(quickstart: Path, tmp_path: Path, seven: bytes):
+    started = time.monotonic()
+    with serving(quickstart, cwd=tmp_path) as server:
+        assert server.ask("POST", "/api/predict", seven, "image/png").status == 200
+    assert time.monotonic() - started < 6  # 0.7 seconds where nothing else runs
+
+
+def test_ctrl_c_and_sigterm_end_it(quickstart: Path, tmp_path: Path):
+    for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        with serving(quickstart, cwd=tmp_path) as server:
+            os.kill(server.process.pid, sent)
+            assert server.process.wait(timeout=20) == code
+
+
+def test_wrong_commands(command: Command, quickstart: Path, tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = command("scripts/serve.py", str(quickstart), "--port", str(port))
+    assert done.returncode == 2 and done.stderr.startswith(f"error: 127.0.0.1:{port}: Address already in use; choose")
+    done = command("scripts/serve.py", "nothing.onnx")
+    assert done.returncode == 4 and "nothing.onnx: no such file" in done.stderr
+    (tmp_path / "foreign.sqlite").write_text("not a database, but long enough to look at" * 100)
+    done = command("scripts/serve.py", str(quickstart), "--drawings", "foreign.sqlite")
+    assert done.returncode == 3 and "foreign.sqlite: file is not a database" in done.stderr
