@@ -82,6 +82,8 @@ def test_exercises_run_in_one_go(command, tmp_path):
     assert all(metrics["onnx"]["argmax_agreement"] == 1 for metrics in found.values())
     assert found["three_vs_seven"]["per_class"].keys() == {"3", "7"}
     assert found["three_vs_seven"]["test/accuracy"] > 0.9
+    unchanged, *changed = found["three_vs_seven"]["robustness"]
+    assert unchanged["accuracy"] == pytest.approx(found["three_vs_seven"]["test/accuracy"]) and len(changed) == 9
     assert 0.55 < found["pixel_similarity"]["test/accuracy"] < 0.8
     assert found["workshop_svm"]["test/accuracy"] > 0.85
     (three,) = tmp_path.glob("outputs/sweeps/*/0")

@@ -9,7 +9,7 @@ from hydra.utils import instantiate
 from digits.cli import CONFIGS
 from digits.data.mnist_5k import Mnist5k
 from digits.errors import DigitsError
-from digits.models.augmentation import RandomAffine
+from digits.models.augmentation import RandomChange, thicken
 from digits.models.cnn import CNN
 from digits.models.linear import Linear
 
@@ -37,13 +37,13 @@ def test_cnn_is_built_as_its_stages_say():
 
 def test_augmentation_of_nothing_changes_nothing():
     images = torch.rand(8, 1, 28, 28)
-    assert torch.allclose(RandomAffine(0.0, 0.0, 0.0, 0.0)(images), images, atol=1e-5)
+    assert torch.allclose(RandomChange()(images), images, atol=1e-5)
 
 
 def test_augmentation_gives_each_image_its_own_change_within_its_bounds():
     images = torch.zeros(500, 1, 28, 28)
     images[:, :, 13:15, 13:15] = 1  # a dot in the middle: only a shift moves it
-    moved = RandomAffine(rotation=20, shift=0.1, zoom=0.1, shear=5)(images)
+    moved = RandomChange(rotation=20, shift=0.1, zoom=0.1, shear=5)(images)
     assert moved.min() >= 0 and moved.max() <= 1
     weights = moved.squeeze(1) / moved.sum(dim=(1, 2, 3))[:, None, None]
     centres = (weights.sum(dim=1) * torch.arange(28.0)).sum(dim=1)
@@ -55,12 +55,67 @@ def test_augmentation_gives_each_image_its_own_change_within_its_bounds():
 def test_rotation_turns_by_as_much_as_it_says():
     images = torch.zeros(400, 1, 28, 28)
     images[:, :, 14, 14:26] = 1  # a ray to the right
-    turned = RandomAffine(rotation=30, shift=0.0, zoom=0.0, shear=0.0)(images).squeeze(1)
+    turned = RandomChange(rotation=30)(images).squeeze(1)
     weights = turned / turned.sum(dim=(1, 2), keepdim=True)
     position = torch.arange(28.0) - 13.5
     x, y = (weights.sum(dim=1) * position).sum(dim=1), (weights.sum(dim=2) * position).sum(dim=1)
     angles = torch.atan2(y, x).rad2deg() - torch.atan2(torch.tensor(0.5), torch.tensor(6.0)).rad2deg()
     assert 27 < angles.abs().max() < 31 and angles.min() < -20 and angles.max() > 20
+
+
+def test_strokes_get_thicker_and_thinner_by_a_pixel_on_each_side():
+    images = torch.zeros(4, 1, 28, 28)
+    images[:, :, 4:24, 12:16] = 1  # a stroke four pixels wide
+    widths = thicken(images, torch.tensor([-1.0, 0.0, 0.5, 1.0]))[:, 0, 14].sum(dim=1)
+    assert widths.tolist() == [2, 4, 5, 6]
+
+
+def test_a_hairline_stays_when_strokes_get_thinner():
+    images = torch.zeros(1, 1, 28, 28)
+    images[:, :, 4:24, 14] = 1
+    assert torch.equal(thicken(images, torch.tensor([-1.0])), images)
+
+
+def test_thickness_differs_from_image_to_image():
+    images = torch.zeros(500, 1, 28, 28)
+    images[:, :, 4:24, 12:16] = 1
+    changed = RandomChange(thickness=0.5)(images)
+    assert changed.min() >= 0 and changed.max() <= 1
+    widths = changed[:, 0, 14].sum(dim=1)
+    assert widths.unique().numel() > 450
+    assert 3 <= widths.min() < 3.1 and 4.9 < widths.max() <= 5.001
+
+
+def test_bend_pulls_parts_of_an_image_about_within_its_bounds():
+    images = torch.zeros(500, 1, 28, 28)
+    corners = [(7, 7), (7, 20), (20, 7), (20, 20)]
+    for row, column in corners:
+        images[:, :, row - 1 : row + 2, column - 1 : column + 2] = 1
+    bent = RandomChange(bend=0.05)(images).squeeze(1)
+    assert bent.min() >= 0 and bent.max() <= 1.001
+    position = torch.arange(28.0)
+    moves = []
+    for row, column in corners:
+        part = torch.zeros(28, 28)
+        part[row // 14 * 14 :][:14, column // 14 * 14 :][:, :14] = 1
+        weights = bent * part / (bent * part).sum(dim=(1, 2), keepdim=True)
+        moves.append((weights.sum(dim=1) * position).sum(dim=1) - column)
+    along_x = torch.stack(moves)  # [4, 500]
+    assert along_x.unique().numel() > 1800, "each part of each image goes its own way"
+    assert 0.9 < along_x.abs().max() < 0.05 * 28 + 0.5
+    between_parts = (along_x[0] - along_x[3]).std()
+    assert between_parts > 0.5, "it is no shift of the whole"
+
+
+@pytest.mark.parametrize("along, across", [(1, 0), (0, 1)])
+def test_bend_is_smooth_along_both_axes(along, across):
+    ramp = (torch.arange(28.0) / 27).expand(28, 28)  # its value says where a pixel came from
+    ramp = ramp if along == 1 else ramp.T
+    torch.manual_seed(0)
+    came_from = 27 * RandomChange(bend=0.05)(ramp.expand(1, 1, 28, 28))[0, 0, 4:-4, 4:-4]
+    steps = came_from.diff(dim=along)
+    assert steps.min() > 0.2 and steps.max() < 1.8 and steps.std() > 0.05, "neighbours stay neighbours"
+    assert 0.05 < came_from.diff(dim=across).abs().max() < 0.7
 
 
 def fit(model, data):

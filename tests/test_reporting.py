@@ -1,12 +1,17 @@
 """Numbers and pictures, on answers known beforehand."""
 
+import json
+import shutil
+
 import pytest
 import torch
+from conftest import run_command
 
 from digits.evaluation import Evaluation
 from digits.models.linear import Linear
 from digits.reporting import figures
 from digits.reporting.metrics import measure, worst_mistakes
+from digits.reporting.robustness import changed, robustness
 
 RECORD = {"model": "linear", "config": {"seed": 0}, "data": {"train": 100, "classes": [3, 7]}, "history": []}
 
@@ -53,3 +58,72 @@ def test_no_mistakes_is_a_picture_too(evaluation, metrics, tmp_path):
     right = Evaluation(evaluation.model, evaluation.images, evaluation.predictions, evaluation.logits, {})
     figures.save_png(figures.mistakes(metrics, right), tmp_path / "mistakes.png")
     assert (tmp_path / "mistakes.png").stat().st_size > 1000
+
+
+# Under change
+
+
+def test_each_change_is_what_its_name_says():
+    images = torch.zeros(4, 1, 28, 28)
+    images[:, :, 6:22, 12:16] = 1  # a stroke 16 pixels high and 4 wide
+    ink = {name: each.squeeze(1) for name, each in changed(images).items()}
+    assert all(each.min() >= 0 and each.max() <= 1.001 for each in ink.values())
+    position = torch.arange(28.0) - 13.5
+
+    def spread(each, dim):
+        along = each.sum(dim=dim)
+        return ((along * position**2).sum(dim=1) / along.sum(dim=1)).sqrt()
+
+    upright = spread(images.squeeze(1), dim=2)
+    assert torch.allclose(spread(ink["75 % of the size"], dim=2) / upright, torch.tensor(0.75), atol=0.02)
+    assert torch.allclose(spread(ink["120 % of the size"], dim=2) / upright, torch.tensor(1.2), atol=0.02)
+    for name, degrees in (("turned by 15°", 15), ("turned by 30°", 30), ("slanted by 20°", 20)):
+        moments = (ink[name] * position[:, None] * position).sum(dim=(1, 2))  # of rows and columns
+        across, along = spread(ink[name], dim=1) ** 2, spread(ink[name], dim=2) ** 2
+        mixed = moments / ink[name].sum(dim=(1, 2))
+        if "slanted" in name:
+            angles = (mixed / along).atan().rad2deg()
+        else:
+            angles = 0.5 * torch.atan2(2 * mixed, along - across).rad2deg()
+        assert torch.allclose(angles.abs(), torch.tensor(float(degrees)), atol=1.5), name
+        assert angles[0] * angles[1] < 0, "every other one to the other side"
+    centres = [(ink["shifted by 3 pixels"].sum(dim=dim) * position).sum(dim=1) / 64 for dim in (1, 2)]
+    assert torch.stack(centres, dim=1).round().tolist() == [[-3, 0], [3, 0], [0, -3], [0, 3]]
+    assert ink["thinner strokes"][:, 14].sum(dim=1).tolist() == [2] * 4
+    assert ink["thicker strokes"][:, 14].sum(dim=1).tolist() == [6] * 4
+    assert (ink["bent"][0] - ink["bent"][1]).abs().max() > 0.5, "each bent its own way"
+
+
+def test_robustness_is_the_same_each_time_and_starts_from_the_unchanged(evaluation):
+    torch.manual_seed(1)
+    rows = robustness(evaluation)
+    torch.manual_seed(2)
+    assert robustness(evaluation) == rows
+    assert rows[0] == {"change": "none", "accuracy": 0.5, "pictures": 4}
+
+
+def test_robustness_takes_evenly_spaced_pictures_of_a_large_split(evaluation):
+    total = 5000
+    labels = (torch.arange(total) >= total // 2).long()  # sorted by class, and the second half wrong
+    logits = torch.tensor([[1.0, 0.0]]).repeat(total, 1)
+    large = Evaluation(evaluation.model, torch.zeros(total, 1, 28, 28, dtype=torch.uint8), labels, logits, {})
+    assert robustness(large)[0] == {"change": "none", "accuracy": 0.5, "pictures": 2000}
+
+
+def test_robustness_is_in_the_report_and_evaluating_again_gives_it_anew(quickstart, tmp_path):
+    metrics = json.loads((quickstart / "report" / "metrics.json").read_text())
+    rows = {row["change"]: row["accuracy"] for row in metrics["robustness"]}
+    assert rows["none"] == pytest.approx(metrics["test/accuracy"])
+    assert all(row["pictures"] == 1000 for row in metrics["robustness"])
+    assert 0.2 < rows["turned by 30°"] < rows["turned by 15°"] < rows["none"]
+    page = (quickstart / "report" / "index.html").read_text()
+    assert f"turned by 30°</th><td>{100 * rows['turned by 30°']:.2f}</td>" in page
+    again = tmp_path / "run"
+    shutil.copytree(quickstart, again)
+    old = {key: value for key, value in metrics.items() if key != "robustness"}
+    (again / "report" / "metrics.json").write_text(json.dumps(old))
+    compared = run_command("scripts/compare.py", str(again), cwd=tmp_path)
+    assert compared.returncode == 0 and "quickstart" in compared.stdout, "a report of before is compared all the same"
+    done = run_command("scripts/evaluate.py", str(again), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((again / "report" / "metrics.json").read_text())["robustness"] == metrics["robustness"]

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from digits.errors import ConfigError, DigitsError
-from digits.models.augmentation import RandomAffine
+from digits.models.augmentation import RandomChange
 from digits.models.classifier import Classifier
 from digits.ranges import Classes, Degrees, Fraction, NonNegative, Positive
 
@@ -25,7 +25,7 @@ class Network(Classifier):
         optimizer: `adamw`, or `sgd` without momentum.
         schedule: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017), a quarter of the steps up.
         label_smoothing: share of each target spread evenly over the classes.
-        rotation, shift, zoom, shear: random changes of the training images; see RandomAffine.
+        rotation, shift, zoom, shear, thickness, bend: random changes of the training images; see RandomChange.
     """
 
     net: nn.Module
@@ -42,9 +42,12 @@ class Network(Classifier):
         shift: Fraction = 0.0,
         zoom: Fraction = 0.0,
         shear: Degrees = 0.0,
+        thickness: Fraction = 0.0,
+        bend: Fraction = 0.0,
     ) -> None:
         super().__init__(classes)
-        self.augment = RandomAffine(rotation, shift, zoom, shear) if rotation or shift or zoom or shear else None
+        changes = (rotation, shift, zoom, shear, thickness, bend)
+        self.augment = RandomChange(*changes) if any(changes) else None
         self.losses: list[Tensor] = []  # of this epoch's steps, read once an epoch so that no step waits for them
 
     def forward(self, images: Tensor) -> Tensor:

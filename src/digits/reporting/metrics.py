@@ -15,6 +15,7 @@ from torchmetrics.functional.classification import (
 
 from digits.checkpoints import sha256_of
 from digits.evaluation import Evaluation
+from digits.reporting.robustness import robustness
 
 BINS = 15
 FORMAT = 1  # of metrics.json; another number once a key changes its meaning
@@ -48,6 +49,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) ->
         "per_class": _per_class(probabilities, labels, classes),
         "confusion_matrix": confusion.tolist(),
         "reliability": _reliability(probabilities, labels),
+        "robustness": robustness(evaluation),
         "parameters": evaluation.model.size(),
         "epochs": len(history),
         "fit_seconds": fit_seconds,
