@@ -1,11 +1,11 @@
 """Digits drawn by program, on papers and in light as people hand them in: the pictures tests read.
 
 None of it comes from MNIST: each digit is a few strokes of a pen, bent anew each time. `python tests/drawn.py FOLDER`
-writes the whole set to look at.
+writes them to look at, `python tests/drawn.py RUN --score` tells how many of them a model reads.
 """
 
+import argparse
 import io
-import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.interpolate import make_interp_spline
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import center_of_mass, gaussian_filter
+
+from digits.serving import Reader, read_picture
 
 Floats = NDArray[np.float64]
 
@@ -296,7 +298,52 @@ def drawn_set(each: int) -> Iterator[tuple[str, int, bytes]]:
                 yield scene, digit, encoded(picture_of(scene, digit, number), kind)
 
 
+def inverted(content: bytes) -> NDArray[np.float32]:
+    """What the classic exercises do with a picture: invert and resize. Float32 [1, 28, 28]."""
+    grey = Image.open(io.BytesIO(content)).convert("L").resize((28, 28))
+    return 1 - np.asarray(grey, np.float32)[None] / 255
+
+
+def cropped(content: bytes) -> NDArray[np.float32]:
+    """Their better way: invert, cut away all below 50, fit into 20x20, centre the mass. Float32 [1, 28, 28]."""
+    grey = 255 - np.asarray(Image.open(io.BytesIO(content)).convert("L"))
+    grey = np.where(grey > 50, grey, 0)
+    rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
+    cut = Image.fromarray(grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    scale = 20 / max(cut.size)
+    small = np.asarray(cut.resize([max(1, round(side * scale)) for side in cut.size]))
+    y, x = (round(middle) for middle in center_of_mass(small))
+    image = np.zeros((1, 48, 48), np.float32)
+    image[0, 24 - y : 24 - y + len(small), 24 - x : 24 - x + len(small[0])] = small / 255
+    return image[:, 10:38, 10:38]
+
+
+def score(reader: Reader, each: int) -> dict[str, dict[str, float]]:
+    """Share of pictures a model reads right, by way of preparing them and by scene."""
+    pictures = list(drawn_set(each))
+    shares: dict[str, dict[str, float]] = {}
+    for way in (read_picture, cropped, inverted):
+        answers = reader.answers(np.stack([way(content) for _, _, content in pictures]))
+        right = np.array([answer.digit == digit for answer, (_, digit, _) in zip(answers, pictures, strict=True)])
+        scenes = np.array([scene for scene, _, _ in pictures])
+        shares[way.__name__] = {scene: float(right[scenes == scene].mean()) for scene in SCENES}
+        shares[way.__name__]["all"] = float(right.mean())
+    return shares
+
+
 if __name__ == "__main__":
-    for number, (scene, digit, content) in enumerate(drawn_set(each=2)):
-        kind = "jpg" if content.startswith(b"\xff\xd8") else "png"
-        (Path(sys.argv[1]) / f"{scene}_{digit}_{number % 2}.{kind}").write_bytes(content)
+    parser = argparse.ArgumentParser(description="Write the pictures into a folder, or tell how many a model reads.")
+    parser.add_argument("place", type=Path, help="a folder to write to; with --score a run's folder or its model.onnx")
+    parser.add_argument("--score", action="store_true")
+    parser.add_argument("--each", type=int, default=10, help="pictures of each digit in each scene")
+    arguments = parser.parse_args()
+    if arguments.score:
+        shares = score(Reader(arguments.place), arguments.each)
+        print(f"{'right, %':12}", *(f"{way:>13}" for way in shares))
+        for scene in ("all", *SCENES):
+            print(f"{scene:12}", *(f"{100 * of_way[scene]:13.1f}" for of_way in shares.values()))
+    else:
+        arguments.place.mkdir(parents=True, exist_ok=True)
+        for number, (scene, digit, content) in enumerate(drawn_set(arguments.each)):
+            kind = "jpg" if content.startswith(b"\xff\xd8") else "png"
+            (arguments.place / f"{scene}_{digit}_{number % arguments.each}.{kind}").write_bytes(content)

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import SCENES, drawn_set, encoded, grain, light, picture_of
+from drawn import SCENES, encoded, grain, light, picture_of, score
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import center_of_mass
 
 from digits.data.mnist_5k import Mnist5k
 from digits.serving import PictureError, Reader, read_picture
@@ -149,33 +148,9 @@ def test_a_large_photograph_is_read_at_a_working_size():
     assert max(decode(encoded(picture, "JPEG")).size) == 512
 
 
-def naively(content: bytes) -> NDArray[np.float32]:
-    """As the classic exercises do it: inverted and resized."""
-    grey = Image.open(io.BytesIO(content)).convert("L").resize((28, 28))
-    return 1 - np.asarray(grey, np.float32)[None] / 255
-
-
-def cropped(content: bytes) -> NDArray[np.float32]:
-    """Their better way: inverted, all below 50 cut away, fitted into 20x20, the mass in the centre."""
-    grey = 255 - np.asarray(Image.open(io.BytesIO(content)).convert("L"))
-    grey = np.where(grey > 50, grey, 0)
-    rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
-    cut = Image.fromarray(grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
-    scale = 20 / max(cut.size)
-    small = np.asarray(cut.resize([max(1, round(side * scale)) for side in cut.size]))
-    y, x = (round(middle) for middle in center_of_mass(small))
-    image = np.zeros((1, 48, 48), np.float32)
-    image[0, 24 - y : 24 - y + len(small), 24 - x : 24 - x + len(small[0])] = small / 255
-    return image[:, 10:38, 10:38]
-
-
 def test_pictures_are_read_where_naive_ways_fail(quickstart: Path):
     """Even by a network trained for seconds; the README's figures come from a better one."""
-    reader, pictures = Reader(quickstart), list(drawn_set(each=1))
-    right = {}
-    for way in (read_picture, naively, cropped):
-        answers = reader.answers(np.stack([way(content) for _, _, content in pictures]))
-        right[way] = np.mean([a.digit == digit for a, (_, digit, _) in zip(answers, pictures, strict=True)])
-    assert len(pictures) == 10 * len(SCENES) == 150
-    assert right[read_picture] >= 0.9
-    assert right[naively] < 0.5 and right[cropped] < 0.5
+    shares = score(Reader(quickstart), each=1)
+    assert len(SCENES) == 15
+    assert shares["read_picture"]["all"] >= 0.9
+    assert shares["inverted"]["all"] < 0.5 and shares["cropped"]["all"] < 0.5
