@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test results lint tensorboard lock clean
+.PHONY: help setup train serve test results lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -20,6 +20,9 @@ $(READY): requirements.lock pyproject.toml
 
 train: $(READY)  ## train the quickstart: 5,000 digits, no download
 	$(BIN)/python train.py experiment=quickstart
+
+serve: $(READY)  ## draw digits on http://127.0.0.1:8000 and have them read
+	$(BIN)/python scripts/serve.py
 
 test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 	$(BIN)/python -m pytest

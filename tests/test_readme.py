@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from types import ModuleType
@@ -10,6 +11,7 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, run_command
+from drawn import encoded, picture_of
 from hydra import initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
@@ -49,9 +51,9 @@ def test_train_commands_are_good(command):
 def test_two_commands_are_targets_and_help_lists_them():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = {line.split()[0] for line in done.stdout.splitlines()}
-    assert {"setup", "train", "test", "lint", "tensorboard", "clean"} <= listed
+    assert {"setup", "train", "serve", "test", "lint", "tensorboard", "clean"} <= listed
     mentioned = set(re.findall(r"^make ([a-z]+)$", "\n".join(COMMANDS), flags=re.M))
-    assert mentioned == {"train", "test"}
+    assert mentioned == {"train", "serve", "test"}
     assert set(re.findall(r"`make ([a-z]+)`", README)) <= listed
     train = subprocess.run(["make", "-n", "train"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "train.py experiment=quickstart" in train
@@ -82,8 +84,16 @@ def test_shown_mistakes_are_what_is_said(tmp_path):
 
 def test_onnx_example_runs(quickstart, monkeypatch):
     monkeypatch.chdir(quickstart)
-    module = module_of("example", python_block("onnxruntime"), monkeypatch)
+    module = module_of("example", python_block("import numpy as np, onnxruntime"), monkeypatch)
     assert module.probabilities.shape == (1, 10)
+
+
+def test_reading_example_runs(quickstart, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(quickstart / "model.onnx", tmp_path)
+    (tmp_path / "seven.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
+    module_of("example", python_block("read_picture"), monkeypatch)
+    assert capsys.readouterr().out == "7\n"
 
 
 def test_own_model_is_built_and_checked(monkeypatch):
