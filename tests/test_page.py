@@ -279,6 +279,28 @@ def test_what_is_sent_twice_is_kept_once(opened, url, drawings, faults):
     faults.clear()  # the lost receipt
 
 
+@pytest.mark.parametrize("second", [4, 9])
+def test_what_failed_and_is_pressed_again_counts_once(opened, url, drawings, faults, second):
+    page = opened(url)
+
+    def keep_and_deny(route: Route) -> None:
+        route.fetch()
+        route.fulfill(status=400, json={"error": "no"})
+
+    page.route("**/api/drawings", keep_and_deny, times=1)
+    draw(page, 4)
+    answer(page, 4)
+    page.click(".digits button:text('4')")
+    expect(page.locator("#keeping")).to_have_text("It could not be kept; please press again.")
+    page.click(f".digits button:text('{second}')")
+    expect(page.locator(".kept")).to_contain_text(f"kept as {second}")
+    assert [label for _, label in kept(drawings)] == [second]
+    page.click("#forget")
+    expect(page.locator(".kept")).to_be_hidden()
+    assert kept(drawings) == []
+    faults.clear()  # the failure
+
+
 def test_drawing_is_kept_where_the_page_is_not_on_a_secure_origin(opened, url, drawings):
     page = opened(url)
     page.evaluate("crypto.randomUUID = undefined")
