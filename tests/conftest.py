@@ -1,6 +1,7 @@
 """Commands run as a user runs them, and one finished run that many tests look at."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -62,16 +63,41 @@ def mnist_dir() -> str:
     return os.environ["MNIST_DIR"]
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser; tests that look at the page are not collected without one."""
+    found = shutil.which("chromium")
+    assert found
+    return found
+
+
+@pytest.fixture(scope="session")
+def onnxruntime_web() -> Path:
+    """The folder of ONNX Runtime Web's files; tests on the static site in a browser are not collected without one."""
+    return Path(os.environ["ONNXRUNTIME_WEB"])
+
+
+def missing() -> dict[str, str]:
+    """What some tests need and this machine lacks: the fixture's name, and how to have it."""
+    needs = {
+        "mnist_dir": (os.environ.get("MNIST_DIR"), "full MNIST: not tested, set MNIST_DIR to test on it"),
+        "chromium": (shutil.which("chromium"), "the page: not tested, install chromium to test it"),
+        "onnxruntime_web": (
+            os.environ.get("ONNXRUNTIME_WEB"),
+            "the static site in a browser: not tested, set ONNXRUNTIME_WEB to onnxruntime-web's dist folder to test it",
+        ),
+    }
+    return {fixture: line for fixture, (there, line) in needs.items() if not there}
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, and count as deselected, what needs the full set where there is none."""
-    if os.environ.get("MNIST_DIR"):
-        return
-    needing = [item for item in items if "mnist_dir" in getattr(item, "fixturenames", ())]
+    """Leave out, and count as deselected, what needs something this machine lacks."""
+    lacking = missing().keys()
+    needing = [item for item in items if lacking & set(getattr(item, "fixturenames", ()))]
     items[:] = [item for item in items if item not in needing]
     config.hook.pytest_deselected(items=needing)
 
 
-def pytest_report_header(config: pytest.Config) -> str:
-    """Say whether the full set is tested."""
-    folder = os.environ.get("MNIST_DIR")
-    return f"full MNIST: {folder}" if folder else "full MNIST: not tested, set MNIST_DIR to test on it"
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say what is not tested."""
+    return list(missing().values()) or ["everything is tested"]

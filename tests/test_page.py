@@ -1,0 +1,523 @@
+"""The page in a browser, before the real server and as a static site."""
+
+import base64
+import json
+import math
+import re
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import ROOT
+from drawn import SCENES, encoded, picture_of
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+
+from digits.errors import ConfigError, DigitsError
+from digits.serving import site
+from digits.serving.pictures import read_picture
+
+FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
+NASTY = "<img src=x onerror=\"document.title='run'\">"
+PREPARE = ROOT / "src" / "digits" / "serving" / "page" / "prepare.js"
+
+
+def arc(x, y, width, height, start, end):
+    """Points along an ellipse around (x, y), angles in degrees, clockwise from the right."""
+    angles = [math.radians(start + (end - start) * at / 16) for at in range(17)]
+    return [(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles]
+
+
+# Strokes in a square of side 1, from its upper left corner.
+STROKES = {
+    0: [arc(0.5, 0.5, 0.2, 0.3, -90, 270)],
+    1: [[(0.52, 0.2), (0.48, 0.8)]],
+    2: [[*arc(0.48, 0.34, 0.18, 0.15, 180, 400), (0.32, 0.76), (0.72, 0.76)]],
+    3: [arc(0.46, 0.34, 0.17, 0.14, 200, 450) + arc(0.46, 0.64, 0.2, 0.16, -90, 150)],
+    4: [[(0.38, 0.2), (0.3, 0.52), (0.7, 0.52)], [(0.62, 0.22), (0.6, 0.82)]],
+    5: [[(0.68, 0.2), (0.38, 0.2), (0.35, 0.46), *arc(0.46, 0.62, 0.2, 0.18, -115, 140)]],
+    6: [[(0.6, 0.17), (0.45, 0.3), (0.36, 0.5), *arc(0.5, 0.64, 0.155, 0.15, 180, 540)]],
+    7: [[(0.3, 0.22), (0.7, 0.22), (0.46, 0.8)]],
+    8: [arc(0.5, 0.34, 0.14, 0.14, 90, -270) + arc(0.5, 0.64, 0.17, 0.16, -90, 270)],
+    9: [[*arc(0.5, 0.36, 0.15, 0.15, 0, -360), (0.65, 0.4), (0.62, 0.6), (0.54, 0.82)]],
+}
+
+
+def draw(page: Page, strokes) -> None:
+    """Draw on the pad with the mouse; a digit, or strokes of one's own."""
+    box = page.locator("#pad").bounding_box()
+    assert box
+    for stroke in STROKES.get(strokes, strokes) if isinstance(strokes, int) else strokes:
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point)
+        page.mouse.up()
+
+
+def photograph(scene: str, digit: int) -> bytes:
+    return encoded(picture_of(scene, digit, 0))
+
+
+def answer(page: Page, digit: int | str) -> None:
+    """Wait for the default model's last word on the drawing, which may be corrected from then on."""
+    expect(page.locator("#first .digit")).to_have_text(str(digit))
+    expect(page.locator(".digits button").first).to_be_enabled()
+
+
+@contextmanager
+def serving(*arguments: object) -> Iterator[str]:
+    """The real server in a process of its own; its address."""
+    command = [sys.executable, str(ROOT / "scripts" / "serve.py"), *map(str, arguments), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        try:
+            found = re.match(r"digits: (http://\S+) ", process.stdout.readline())
+            assert found
+            yield found[1]
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def files(folder: Path) -> Iterator[str]:
+    """A plain file server; its address."""
+    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder))) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def renamed(run: Path, folder: Path, name: str) -> Path:
+    """A run's folder with its model under another name."""
+    folder.mkdir()
+    proto = onnx.load(run / "model.onnx")
+    (entry,) = [entry for entry in proto.metadata_props if entry.key == "model"]
+    entry.value = name
+    onnx.save(proto, folder / "model.onnx")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("drawings") / "drawings.sqlite"
+
+
+@pytest.fixture(scope="module")
+def url(quickstart: Path, drawings: Path) -> Iterator[str]:
+    with serving(quickstart, "--drawings", drawings) as url:
+        yield url
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """What the browser complained of; empty at the end of a test unless the test empties it."""
+    return []
+
+
+@pytest.fixture
+def opened(browser: Browser, faults: list[str]):
+    """`opened(url, locale="fr-FR")`: the page once it is ready."""
+    contexts = []
+
+    def start(url: str, **options) -> Page:
+        contexts.append(
+            browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1200, "height": 900}} | options)
+        )
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: faults.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.goto(url)
+        page.wait_for_selector(".card")
+        return page
+
+    yield start
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+@pytest.fixture
+def page(opened, url: str) -> Page:
+    return opened(url)
+
+
+def kept(drawings: Path) -> list[tuple[str, int]]:
+    with sqlite3.connect(f"file:{drawings}?mode=ro", uri=True) as store:
+        rows = store.execute("SELECT id, label FROM drawings").fetchall()
+    store.close()
+    return rows
+
+
+def ink(page: Page) -> int:
+    """How many pixels of the pad are not white."""
+    return page.evaluate(
+        """() => document.getElementById("pad").getContext("2d").getImageData(0, 0, 392, 392)
+             .data.filter((value, at) => at % 4 === 0 && value < 255).length"""
+    )
+
+
+def test_each_digit_is_read_without_a_button(page):
+    for digit in range(10):
+        page.click("#clear")
+        draw(page, digit)
+        answer(page, digit)
+    assert page.locator("#first [role=meter]").count() == 10
+    shares = [float(meter.get_attribute("aria-valuenow")) for meter in page.locator("#first [role=meter]").all()]
+    assert shares.index(max(shares)) == 9 and sum(shares) == pytest.approx(100, abs=1)
+    expect(page.locator("#spoken")).to_contain_text("a 9")
+    inked = (
+        "() => document.querySelector('figure canvas').getContext('2d').getImageData(0, 0, 28, 28).data.some(v => v)"
+    )
+    assert page.evaluate(inked)
+
+
+def test_answer_follows_the_pen_before_it_is_lifted(page):
+    box = page.locator("#pad").bounding_box()
+    page.mouse.move(box["x"] + 200, box["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 195, box["y"] + 320, steps=10)
+    expect(page.locator("#first .digit")).to_have_text("1")
+    expect(page.locator(".digits button").first).to_be_disabled()
+    page.mouse.up()
+    answer(page, 1)
+
+
+def test_finger_draws_and_does_not_scroll(opened, url):
+    page = opened(url, has_touch=True, viewport={"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") == 320
+    box = page.locator("#pad").bounding_box()
+    session = page.context.new_cdp_session(page)
+    for kind, y in [("touchStart", 0.2), *(("touchMove", 0.2 + 0.06 * at) for at in range(1, 11)), ("touchEnd", None)]:
+        points = [] if y is None else [{"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] * y}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    answer(page, 1)
+    assert page.evaluate("scrollY") == 0
+
+
+def test_picture_is_chosen_dropped_and_pasted(page, tmp_path):
+    (tmp_path / "seven.png").write_bytes(photograph("ballpoint", 7))
+    page.set_input_files("#file", tmp_path / "seven.png")
+    answer(page, 7)
+    hand_over = """([name, content]) => {
+      const data = new DataTransfer();
+      const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+      data.items.add(new File([bytes], "picture.png", { type: "image/png" }));
+      const event = name === "drop" ? new DragEvent(name, { dataTransfer: data, bubbles: true, cancelable: true })
+        : new ClipboardEvent(name, { clipboardData: data, bubbles: true });
+      document.body.dispatchEvent(event);
+    }"""
+    page.evaluate(hand_over, ["drop", base64.b64encode(photograph("shadow", 3)).decode()])
+    answer(page, 3)
+    page.evaluate(hand_over, ["paste", base64.b64encode(photograph("chalk", 5)).decode()])
+    answer(page, 5)
+    page.click("#undo")
+    answer(page, 3)
+
+
+def test_what_is_no_picture_is_told(page, tmp_path):
+    (tmp_path / "text.png").write_text("no picture")
+    page.set_input_files("#file", tmp_path / "text.png")
+    expect(page.locator("#first .saying")).to_have_text("This is not a picture I can open.")
+
+
+def test_correction_is_kept_and_forgotten(page, drawings):
+    draw(page, 1)
+    answer(page, 1)
+    page.click(".digits button:text('7')")
+    expect(page.locator(".kept")).to_contain_text("kept as 7")
+    expect(page.locator("#forget")).to_be_focused()
+    assert [label for _, label in kept(drawings)] == [7]
+    page.click("#forget")
+    expect(page.locator(".digits button:text('7')")).to_be_focused()
+    assert kept(drawings) == []
+
+
+def test_what_is_sent_twice_is_kept_once(opened, url, drawings, faults):
+    page = opened(url)
+    sent = []
+
+    def lose_the_first_receipt(route: Route) -> None:
+        sent.append(route.request.post_data_json["id"])
+        if len(sent) > 1:
+            return route.continue_()
+        route.fetch()
+        route.abort()
+
+    page.route("**/api/drawings", lose_the_first_receipt)
+    draw(page, 4)
+    answer(page, 4)
+    page.click(".digits button:text('4')")
+    expect(page.locator(".kept")).to_contain_text("kept as 4")
+    assert len(sent) == 2 and len(set(sent)) == 1
+    assert kept(drawings) == [(sent[0], 4)]
+    page.click("#forget")
+    expect(page.locator(".kept")).to_be_hidden()
+    assert kept(drawings) == []
+    faults.clear()  # the lost receipt
+
+
+@pytest.mark.parametrize("second", [4, 9])
+def test_what_failed_and_is_pressed_again_counts_once(opened, url, drawings, faults, second):
+    page = opened(url)
+
+    def keep_and_deny(route: Route) -> None:
+        route.fetch()
+        route.fulfill(status=400, json={"error": "no"})
+
+    page.route("**/api/drawings", keep_and_deny, times=1)
+    draw(page, 4)
+    answer(page, 4)
+    page.click(".digits button:text('4')")
+    expect(page.locator("#keeping")).to_have_text("It could not be kept; please press again.")
+    page.click(f".digits button:text('{second}')")
+    expect(page.locator(".kept")).to_contain_text(f"kept as {second}")
+    assert [label for _, label in kept(drawings)] == [second]
+    page.click("#forget")
+    expect(page.locator(".kept")).to_be_hidden()
+    assert kept(drawings) == []
+    faults.clear()  # the failure
+
+
+def test_drawing_is_kept_where_the_page_is_not_on_a_secure_origin(opened, url, drawings):
+    page = opened(url)
+    page.evaluate("crypto.randomUUID = undefined")
+    draw(page, 0)
+    answer(page, 0)
+    page.click(".digits button:text('0')")
+    expect(page.locator(".kept")).to_contain_text("kept as 0")
+    ((found, _),) = kept(drawings)
+    assert re.fullmatch(r"[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}", found)
+    page.click("#forget")
+    expect(page.locator(".kept")).to_be_hidden()
+
+
+def test_undo_clear_and_eraser(page, faults):
+    assert ink(page) == 0
+    draw(page, [[(0.3, 0.3), (0.7, 0.3)]])
+    one = ink(page)
+    draw(page, [[(0.3, 0.6), (0.7, 0.6)]])
+    assert ink(page) > 1.9 * one > 0
+    page.click("#undo")
+    assert ink(page) == one
+    page.click("#eraser")
+    expect(page.locator("#eraser")).to_have_attribute("aria-pressed", "true")
+    draw(page, [[(0.2, 0.3), (0.8, 0.3)]])
+    assert ink(page) == 0
+    expect(page.locator("#first .saying")).to_have_text("I see no ink yet.")
+    faults.clear()  # the refusal of an empty picture
+    page.click("#undo")
+    assert ink(page) == one
+    page.click("#clear")
+    assert ink(page) == 0
+    expect(page.locator("#first .digit")).to_have_text("?")
+    page.click("#undo")
+    assert ink(page) == one
+
+
+def test_keyboard_reaches_and_does_everything(page, drawings):
+    reached = []
+    for _ in range(5):
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.id"))
+    assert reached == ["pad", "undo", "clear", "eraser", "open"]
+    draw(page, 8)
+    answer(page, 8)
+    page.keyboard.press("6")
+    expect(page.locator(".kept")).to_contain_text("kept as 6")
+    page.keyboard.press("Enter")
+    expect(page.locator(".kept")).to_be_hidden()
+    assert kept(drawings) == []
+    page.locator("#pad").focus()
+    page.keyboard.press("Control+z")
+    assert ink(page) == 0
+    draw(page, 8)
+    page.keyboard.press("Delete")
+    assert ink(page) == 0
+
+
+@pytest.mark.parametrize(
+    "locale, language, title, saying",
+    [
+        ("en-US", "en", "Draw a digit", "an 8"),
+        ("es-MX", "es", "Dibuja una cifra", "un 8"),
+        ("fr-CH", "fr", "Dessinez un chiffre", "un 8"),
+        ("de-DE", "en", "Draw a digit", "an 8"),
+    ],
+)
+def test_page_speaks_the_readers_language(opened, url, locale, language, title, saying):
+    page = opened(url, locale=locale)
+    assert page.evaluate("document.documentElement.lang") == language
+    expect(page.locator("h1")).to_have_text(title)
+    draw(page, 8)
+    expect(page.locator("#first .saying b")).to_have_text(re.compile(f"^{saying}"))
+
+
+def test_models_stand_side_by_side_and_their_names_are_text(opened, quickstart, tmp_path):
+    other = renamed(quickstart, tmp_path / "other", NASTY)
+    with serving(quickstart, other, "--drawings", tmp_path / "drawings.sqlite") as url:
+        page = opened(url)
+        draw(page, 2)
+        expect(page.locator(".digit")).to_have_text(["2", "2"])
+        expect(page.locator(".card h2").nth(1)).to_have_text(NASTY)
+        assert page.locator(".card img").count() == 0 and page.title() == "digits"
+
+
+def test_no_answer_outlives_its_drawing(page):
+    asked, shown = [], []
+    page.expose_function("shown", lambda text: shown.append(text))
+    page.evaluate(
+        "() => new MutationObserver(([change]) => shown(change.target.textContent))"
+        ".observe(document.querySelector('#first .digit'), { childList: true })"
+    )
+
+    def slow(route: Route) -> None:
+        asked.append(route)
+        page.wait_for_timeout(400)
+        route.continue_()
+
+    page.route("**/api/predict*", slow)
+    draw(page, 1)
+    page.click("#clear")
+    page.wait_for_timeout(600)
+    assert asked and set(shown) <= {"?"}, "the drawing was gone before its answer came"
+    draw(page, 3)
+    answer(page, 3)
+    assert len(asked) < 8, "one question at a time, and none for each move of the pen"
+
+
+def test_busy_and_absent_server_are_told_and_asked_again(page, faults):
+    faulty = [lambda route: route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": "busy"})]
+    faulty.append(lambda route: route.abort())
+    page.route("**/api/predict*", lambda route: faulty[0](route) if faulty else route.continue_())
+    draw(page, 7)
+    expect(page.locator("#first .saying")).to_have_text("The reader is busy; trying again…")
+    del faulty[0]
+    expect(page.locator("#first .saying")).to_have_text("The reader does not answer; trying again…")
+    del faulty[0]
+    answer(page, 7)
+    faults.clear()  # the two failures
+
+
+def test_motion_and_colours_follow_the_readers_wishes(opened, url):
+    page = opened(url, reduced_motion="reduce", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.querySelector('.bar i'), '::before').transitionDuration") == "0s"
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
+    assert ink(page) == 0, "the pad is white in the dark too"
+
+
+def prepared(page: Page, content: bytes) -> np.ndarray:
+    """What prepare.js makes of a picture file: float [1, 28, 28]."""
+    run = """async (content) => {
+      const { prepare } = await import("./prepare.js");
+      const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+      return [...await prepare(new Blob([bytes], { type: "image/png" }))];
+    }"""
+    page.route("**/prepare.js", lambda route: route.fulfill(path=PREPARE, content_type="text/javascript"))
+    return np.array(page.evaluate(run, base64.b64encode(content).decode())).reshape(1, 28, 28)
+
+
+def test_browser_prepares_drawings_as_python_does(page):
+    for digit in range(10):
+        page.click("#clear")
+        draw(page, digit)
+        drawn = page.evaluate("document.getElementById('pad').toDataURL().split(',')[1]")
+        content = base64.b64decode(drawn)
+        assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, digit
+
+
+def test_browser_prepares_photographs_as_python_does(page):
+    for digit, scene in enumerate(SCENES):
+        content = photograph(scene, digit % 10)
+        assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, scene
+
+
+def test_static_site_reads_on_when_the_network_is_gone(opened, quickstart, onnxruntime_web, tmp_path):
+    other = renamed(quickstart, tmp_path / "other", NASTY)
+    models = [folder / "model.onnx" for folder in (quickstart, other)]
+    assert "onnxruntime-web@" in site.export_site(tmp_path / "site", models, onnxruntime_web)
+    with files(tmp_path / "site") as url:
+        page = opened(url)
+        page.context.set_offline(True)
+        assert page.locator("#correct").is_hidden()
+        for digit in range(10):
+            page.click("#clear")
+            draw(page, digit)
+            expect(page.locator(".digit")).to_have_text([str(digit)] * 2)
+        page.click("#clear")
+        page.set_input_files("#file", {"name": "6.png", "mimeType": "image/png", "buffer": photograph("desk", 6)})
+        answer(page, 6)
+        expect(page.locator(".card h2").nth(1)).to_have_text(NASTY)
+        assert page.locator(".card img").count() == 0
+
+
+@pytest.fixture
+def runtime(tmp_path, monkeypatch) -> Path:
+    """A folder with files that pass for ONNX Runtime Web's as long as nobody runs them."""
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    for name in site.SHA256:
+        (folder / name).write_text(name)
+    sha256 = {name: site.hashlib.sha256(name.encode()).hexdigest() for name in site.SHA256}
+    monkeypatch.setattr(site, "SHA256", sha256)
+    return folder
+
+
+def test_site_is_replaced_whole_and_nothing_else_is(quickstart, runtime, tmp_path):
+    model = quickstart / "model.onnx"
+    site.export_site(tmp_path / "site", [model], runtime)
+    before = sorted(path.name for path in (tmp_path / "site").iterdir())
+    assert "reader.wasm.js" not in before and "Content-Security-Policy" in (tmp_path / "site/index.html").read_text()
+    site.export_site(tmp_path / "site", [model, model], runtime)
+    assert sorted(path.name for path in (tmp_path / "site").iterdir()) == before
+    listed = json.loads((tmp_path / "site" / "models.json").read_text())["models"]
+    assert len({one["name"] for one in listed}) == len({one["file"] for one in listed}) == 2
+    assert all((tmp_path / "site" / one["file"]).read_bytes() == model.read_bytes() for one in listed)
+    (tmp_path / "site" / "CNAME").write_text("mine")
+    with pytest.raises(ConfigError, match="holds CNAME"):
+        site.export_site(tmp_path / "site", [model], runtime)
+    assert (tmp_path / "site" / "CNAME").exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dist", "site"], "nothing half written"
+
+
+def test_site_without_the_right_runtime_is_not_written(quickstart, runtime, tmp_path, monkeypatch):
+    model = quickstart / "model.onnx"
+    wasm = runtime / "ort-wasm-simd-threaded.wasm"
+    wasm.write_text("another version")
+    with pytest.raises(ConfigError, match=r"simd-threaded\.wasm has SHA-256"):
+        site.export_site(tmp_path / "site", [model], runtime)
+    wasm.unlink()
+    with pytest.raises(ConfigError, match=r"simd-threaded\.wasm: No such file"):
+        site.export_site(tmp_path / "site", [model], runtime)
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(ConfigError, match="npm is not installed"):
+        site.export_site(tmp_path / "site", [model])
+    npm = tmp_path / "npm"
+    npm.write_text("#!/bin/sh\necho no network >&2; exit 1\n")
+    npm.chmod(0o755)
+    monkeypatch.setattr(shutil, "which", lambda name: str(npm))
+    with pytest.raises(DigitsError, match=r"npm could not fetch onnxruntime-web@\S+ \(no network\)"):
+        site.export_site(tmp_path / "site", [model])
+    assert not (tmp_path / "site").exists()
