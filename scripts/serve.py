@@ -31,7 +31,7 @@ def main() -> None:
 
     from digits.serving.app import create_app
     from digits.serving.drawings import Drawings
-    from digits.serving.reader import Reader
+    from digits.serving.reader import Reader, by_name
 
     readers = [Reader(path) for path in models]
     hosts = ["127.0.0.1", "localhost", "::1", arguments.host, *arguments.allow_host]
@@ -42,7 +42,7 @@ def main() -> None:
         place = f"{arguments.host}:{arguments.port}"
         raise ConfigError(f"{place}: {os.strerror(error.errno or 0)}; choose others with --host and --port") from error
     host, port = listening.getsockname()[:2]
-    print(f"digits: http://{host}:{port} (models: {', '.join(r.name for r in readers)}); Ctrl-C ends", flush=True)
+    print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
     uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listening])
 
 

@@ -21,7 +21,7 @@ from digits.errors import DataError
 from digits.serving.drawings import Drawing, Drawings
 from digits.serving.guard import LARGEST_BODY, Guard
 from digits.serving.pictures import PictureError, read_picture
-from digits.serving.reader import Answer, Likelihood, Reader
+from digits.serving.reader import Answer, Likelihood, Reader, by_name
 
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
 PAGE_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
@@ -101,7 +101,7 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str]) -> F
     """
     app = FastAPI(title="digits", description="Reads handwritten digits.", docs_url=None, redoc_url=None)
     app.add_middleware(Guard, hosts=hosts)
-    named = _named(readers)
+    named = by_name(readers)
     pool = ThreadPoolExecutor(os.cpu_count())
     page = {entry.name: entry.read_bytes() for entry in (files("digits.serving") / "page").iterdir() if entry.is_file()}
 
@@ -188,16 +188,6 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str]) -> F
         return JSONResponse({"error": "the drawing could not be kept"}, 503, {"Retry-After": "10"})
 
     return app
-
-
-def _named(readers: list[Reader]) -> dict[str, Reader]:
-    named: dict[str, Reader] = {}
-    for reader in readers:
-        name, number = reader.name, 2
-        while name in named:
-            name, number = f"{reader.name} {number}", number + 1
-        named[name] = reader
-    return named
 
 
 def _predict_picture(reader: Reader, name: str, content: bytes) -> Prediction:

@@ -90,5 +90,16 @@ class Reader:
         return found
 
 
+def by_name(readers: list[Reader]) -> dict[str, Reader]:
+    """Readers under their models' names, in their order; a name that is taken gets a number."""
+    named: dict[str, Reader] = {}
+    for reader in readers:
+        name, number = reader.name, 2
+        while name in named:
+            name, number = f"{reader.name} {number}", number + 1
+        named[name] = reader
+    return named
+
+
 def _falling(likelihood: Likelihood) -> float:
     return -likelihood.probability

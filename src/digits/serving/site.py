@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from digits.errors import ConfigError, DigitsError
-from digits.serving.reader import Reader
+from digits.serving.reader import Reader, by_name
 
 PAGE = Path(__file__).parent / "page"
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -87,19 +87,16 @@ def _write_page(site: Path) -> None:
 
 
 def _write_models(site: Path, readers: list[Reader]) -> None:
-    """Copy each file under its model's name, without what is unfit for files; a name that is taken gets a number."""
-    listed: dict[str, dict[str, object]] = {}
-    for reader in readers:
-        name, number = reader.name, 2
-        while name in listed:
-            name, number = f"{reader.name} {number}", number + 1
+    """Copy each file under its model's name, without what is unfit for files."""
+    listed: list[dict[str, object]] = []
+    for name, reader in by_name(readers).items():
         file = f"models/{re.sub(r'[^A-Za-z0-9._-]+', '_', name)}.onnx"
         if (site / file).exists():
             file = f"models/{len(listed)}.onnx"
         shutil.copyfile(reader.path, site / file)
         facts = {"classes": reader.classes, "test_accuracy": reader.test_accuracy, "dataset": reader.dataset}
-        listed[name] = {"name": name, **facts, "file": file}
-    (site / "models.json").write_text(json.dumps({"models": list(listed.values())}, indent=2), encoding="utf-8")
+        listed.append({"name": name, **facts, "file": file})
+    (site / "models.json").write_text(json.dumps({"models": listed}, indent=2), encoding="utf-8")
 
 
 def _found(folder: Path) -> tuple[dict[str, bytes], str]:

@@ -291,9 +291,9 @@ function withoutSpecks(inked, width, height) {
   for (const side of [row, last, column, right]) {
     const along = new Map();
     for (const at of side) along.set(labels[at], (along.get(labels[at]) ?? 0) + 1);
-    const long = (label) => along.get(label) > side.length / 2;
+    const long = (label) => along.get(label) > side.length / 3;
     const others = sizes.map((size, label) => (long(label) ? 0 : size));
-    if (largest(others) > 0.05 * largest(sizes)) sizes.splice(0, sizes.length, ...others);
+    if (largest(others) > inked.length / 2000) sizes.splice(0, sizes.length, ...others);
   }
   const least = Math.max(1, 0.08 * largest(sizes));
   return inked.map((_, at) => sizes[labels[at]] >= least);
@@ -331,7 +331,7 @@ function fitted(image) {
 /** On 28x28 with the centre of mass at pixel (14, 14), but nothing cut off. */
 function centred({ width, height, data }) {
   const total = sum(data);
-  const start = (size, place) => Math.trunc(clip(14.5 - sum(data.map((ink, at) => ink * place(at))) / total, 0, 28 - size));
+  const start = (size, place) => Math.trunc(clip(14.5 + 1e-6 - sum(data.map((ink, at) => ink * place(at))) / total, 0, 28 - size));
   const top = start(height, (at) => Math.floor(at / width));
   const left = start(width, (at) => at % width);
   const image = new Float32Array(784);
