@@ -13,12 +13,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
-from conftest import ROOT, Command
+from conftest import ROOT, Command, run_folders
 from drawn import encoded, picture_of
 
 from digits.data.mnist_5k import Mnist5k
@@ -270,6 +272,32 @@ def test_one_too_many_is_sent_away(quickstart: Path, tmp_path: Path):
             connection.close()
         time.sleep(0.5)
         assert server.ask("GET", "/healthz").status == 200
+
+
+def test_the_newest_finished_run_answers_where_none_is_named(quickstart: Path, tmp_path: Path):
+    for name, time_of_end, status in (("old", 1, "finished"), ("new", 2, "finished"), ("newer", 3, "failed")):
+        folder = tmp_path / "outputs" / "2026-01-31" / name
+        folder.mkdir(parents=True)
+        (folder / "run.json").write_text(json.dumps({"status": status}))
+        model = onnx.load(quickstart / "model.onnx")
+        for fact in model.metadata_props:
+            fact.value = name if fact.key == "model" else fact.value
+        onnx.save(model, folder / "model.onnx")
+        os.utime(folder / "model.onnx", (time_of_end, time_of_end))
+    with serving(cwd=tmp_path) as server:
+        assert [model["name"] for model in server.ask("GET", "/api/models").json["models"]] == ["new"]
+
+
+def test_the_quickstart_is_trained_where_there_is_no_run(tmp_path: Path):
+    words = [sys.executable, str(ROOT / "scripts" / "serve.py"), "--port", "0"]
+    process = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert process.stdout
+    with process.stdout:
+        said = list(takewhile(lambda line: not line.startswith("digits: http"), process.stdout))
+        process.kill()
+        process.wait()
+    assert said[0] == "no finished run in outputs: training the quickstart first, under a minute\n"
+    assert len(run_folders(tmp_path)) == 1 and len(said) > 5
 
 
 def test_the_first_answer_comes_soon(quickstart: Path, tmp_path: Path, seven: bytes):
