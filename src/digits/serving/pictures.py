@@ -62,7 +62,8 @@ def decode(content: bytes) -> Image.Image:
         raise PictureError(f"the picture has {width}x{height} pixels, wanted at least {SMALLEST}x{SMALLEST}")
     try:
         picture.draft("RGB", (2 * WORKING, 2 * WORKING))  # a large JPEG decodes to a smaller size many times faster
-        return _rgb(ImageOps.exif_transpose(picture))
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _rgb(picture)
     except Exception as error:  # a damaged file brings out whatever its decoder trips over
         raise PictureError(f"the {picture.format} file is damaged or of a kind that cannot be read") from error
 
@@ -74,7 +75,7 @@ def _rgb(picture: Image.Image) -> Image.Image:
         spread = max(float(np.ptp(grey)), 1e-9)
         return Image.fromarray(np.rint(255 * ((grey - grey.min()) / spread)).astype(np.uint8)).convert("RGB")
     if not picture.has_transparency_data:
-        return _shrunk(picture.convert("RGB"))
+        return _shrunk(picture if picture.mode == "RGB" else picture.convert("RGB"))
     pixels = np.asarray(_shrunk(picture.convert("RGBA").convert("RGBa")))  # colours already multiplied by their alpha
     colours, alpha = pixels[..., :3], pixels[..., 3:]
     bright = colours.sum(dtype=np.int64) > 1.5 * alpha.sum(dtype=np.int64)
