@@ -44,6 +44,14 @@ def read_picture(content: bytes) -> Floats:
     return prepare(decode(content))
 
 
+def is_small(content: bytes) -> bool:
+    """Whether read_picture is done with a file in a few milliseconds, as with a drawing from a screen."""
+    try:
+        return len(content) <= 100_000 and max(Image.open(io.BytesIO(content), formats=FORMATS).size) <= WORKING
+    except Exception:  # read_picture says what is wrong with it
+        return True
+
+
 def decode(content: bytes) -> Image.Image:
     """A picture file's first frame, upright, in RGB, at most WORKING pixels a side.
 
