@@ -76,7 +76,7 @@ def main() -> None:
             "digits": [sys.executable, HERE / "serve.py", reader.path, "--port", "0", "--drawings", f"{folder}/d"]
         }
         if arguments.gradio:
-            commands["gradio"] = [arguments.gradio, HERE / "load_gradio.py", reader.path]
+            commands["gradio"] = [arguments.gradio, HERE / "rivals" / "gradio_app.py", reader.path]
         with running(*commands.values()) as ports:
             apis = [APIS[name](port, pictures) for name, port in zip(commands, ports, strict=True)]
             for api in apis:
@@ -98,7 +98,7 @@ def digits_api(port: int, pictures: list[bytes]) -> Api:
 
 
 def gradio_api(port: int, pictures: list[bytes]) -> Api:
-    """scripts/load_gradio.py: the picture is a data URL in JSON, which spares an upload and a queue."""
+    """scripts/rivals/gradio_app.py: the picture is a data URL in JSON, which spares an upload and a queue."""
     urls = ["data:image/png;base64," + base64.b64encode(picture).decode() for picture in pictures]
     bodies = [json.dumps({"data": [{"url": url}]}).encode() for url in urls]
     requests = [_post("/gradio_api/run/predict", "application/json", body) for body in bodies]
