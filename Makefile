@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test results lint tensorboard lock clean
+.PHONY: help setup train serve test fuzz results load lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,11 +28,25 @@ serve: $(READY)  ## draw digits on http://127.0.0.1:8000 and have them read
 test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 	$(BIN)/python -m pytest
 
+fuzz: $(READY)  ## some minutes of new requests and broken pictures at the server
+	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
+
 results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores)
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
+
+load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server reads, beside Gradio (RUN=… or the quickstart)
+	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
+	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
+	$(BIN)/python scripts/load.py $(or $(RUN),outputs/load) outputs/drawn/canvas_*.png --gradio $(GRADIO)/bin/python
+
+$(GRADIO)/.ready: $(READY)
+	$(PYTHON) -m venv $(GRADIO)
+	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check flit_core gradio onnxruntime pillow scikit-image scipy
+	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
 
 lint: $(READY)  ## check style, format and types
 	$(BIN)/ruff check .

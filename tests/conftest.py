@@ -8,12 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 QUIET = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 
 # Two tests at a time (pyproject.toml says so): each with a thread of its own is quicker than both with two.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# Tests with generated cases try the same ones each time; `make fuzz` takes the long form, with new ones.
+settings.register_profile("short", max_examples=50, derandomize=True, database=None, deadline=None)
+settings.register_profile("long", max_examples=400, database=None, deadline=None, print_blob=True)
+settings.load_profile("short")
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 

@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from digits.errors import DataError
 from digits.serving.drawings import Drawing, Drawings
 from digits.serving.guard import LARGEST_BODY, Guard
-from digits.serving.pictures import PictureError, read_picture
+from digits.serving.pictures import PictureError, is_small, read_picture
 from digits.serving.reader import Answer, Likelihood, Reader, by_name
 
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
@@ -116,7 +116,9 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str]) -> F
             raise HTTPException(404, f"no such model, wanted one of {', '.join(named)}")
         kind, body = _kind(request), await request.body()
         if kind == "application/json":
-            return await in_pool(_predict_pixels, named[name], name, _parsed(Pixels, body))
+            return _predict_pixels(named[name], name, _parsed(Pixels, body))
+        if kind in PICTURES and is_small(body):
+            return _predict_picture(named[name], name, body)
         if kind in PICTURES:
             return await in_pool(_predict_picture, named[name], name, body)
         raise HTTPException(415, f"Content-Type: wanted application/json or one of {', '.join(PICTURES)}")

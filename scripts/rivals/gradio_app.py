@@ -1,0 +1,29 @@
+"""The same reader behind Gradio, for scripts/load.py to compare with; runs where Gradio is installed.
+
+It is set for speed: no queue, no rendering in Node, and as many threads as Gradio takes of itself.
+"""
+
+import sys
+from pathlib import Path
+
+import gradio
+from PIL import Image
+
+from digits.serving import Reader
+from digits.serving.pictures import prepare
+
+reader = Reader(Path(sys.argv[1]))
+
+
+def predict(picture: Image.Image) -> dict[str, float]:
+    """How likely the picture shows each digit."""
+    answer = reader.answers(prepare(picture.convert("RGB"))[None])[0]
+    return {str(each.digit): each.probability for each in answer.probabilities}
+
+
+with gradio.Blocks() as app:
+    picture, answer = gradio.Image(type="pil"), gradio.Label()
+    gradio.Button().click(predict, picture, answer, api_name="predict", queue=False)
+url = app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_name="127.0.0.1")[1]
+print(url, flush=True)
+app.block_thread()
