@@ -37,7 +37,8 @@ def main() -> None:
     else:
         unknown = [id for id in arguments.ids if not drawings.forget(id)]
         if unknown:
-            print(f"error: no drawing of id {', '.join(unknown)}; the others are deleted", file=sys.stderr)
+            deleted = len(arguments.ids) - len(unknown)
+            print(f"error: no drawing of id {', '.join(unknown)}; {deleted} deleted", file=sys.stderr)
             sys.exit(DataError.exit_code)
 
 

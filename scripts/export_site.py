@@ -1,6 +1,7 @@
 """Write the page with its models as a static site, which reads digits in the browser without a server."""
 
 import argparse
+import shlex
 from pathlib import Path
 
 from digits.cli import plain_errors
@@ -19,7 +20,8 @@ def main() -> None:
     from digits.serving.site import export_site
 
     print(export_site(arguments.site, arguments.models, arguments.runtime))
-    print(f"{arguments.site}: to try it, python -m http.server --directory {arguments.site} --bind 127.0.0.1")
+    site = shlex.quote(str(arguments.site))
+    print(f"{arguments.site}: to try it, python -m http.server --bind 127.0.0.1 --directory {site}")
 
 
 if __name__ == "__main__":

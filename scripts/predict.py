@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from digits.cli import plain_errors
-from digits.errors import DataError
+from digits.errors import ConfigError, DataError
 
 
 def main() -> None:
@@ -19,12 +19,15 @@ def main() -> None:
     parser.add_argument("--show", type=Path, metavar="SHEET.png", help="draw what came, what was seen, how sure")
     arguments = parser.parse_args()
 
+    if arguments.show and (arguments.show.suffix != ".png" or arguments.show.exists()):
+        raise ConfigError(f"--show: got {arguments.show}, wanted the name of a new .png file")
+
     from digits.serving.reader import Reader
     from digits.serving.terminal import read_pictures, write_csv, write_json, write_sheet, write_table
 
     readings = list(read_pictures(Reader(arguments.model), arguments.pictures))
     (write_json if arguments.json else write_csv if arguments.csv else write_table)(readings)
-    if arguments.show:
+    if arguments.show and any(reading.answer for reading in readings):
         write_sheet(readings, arguments.show)
     failed = [reading for reading in readings if reading.error]
     for reading in failed:

@@ -2,10 +2,10 @@
 
 import argparse
 import json
-import os
 import socket
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from digits.cli import plain_errors
@@ -18,33 +18,41 @@ def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", type=Path, help="runs or their model.onnx (default: the newest run's)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 is the whole network")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets in the network")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
     parser.add_argument(
         "--allow-host", action="append", default=[], metavar="NAME", help="a further name of this server"
     )
     parser.add_argument("--drawings", type=Path, default=Path("data/drawings.sqlite"), help="where drawings are kept")
     arguments = parser.parse_args()
-    models = arguments.models or [newest_run() or quickstart()]
 
-    import uvicorn
-
-    from digits.serving.app import create_app
     from digits.serving.drawings import Drawings
-    from digits.serving.reader import Reader, by_name
 
-    readers = [Reader(path) for path in models]
-    hosts = ["127.0.0.1", "localhost", "::1", arguments.host, *arguments.allow_host]
-    app = create_app(readers, Drawings(arguments.drawings, create=True), hosts)
+    with closing(Drawings(arguments.drawings, create=True)) as drawings, listen(arguments) as listening:
+        models = arguments.models or [newest_run() or quickstart()]
+
+        import uvicorn
+
+        from digits.serving.app import create_app
+        from digits.serving.reader import Reader, by_name
+
+        readers = [Reader(path) for path in models]
+        app = create_app(readers, drawings, ["localhost", arguments.host, *arguments.allow_host])
+        host, port = listening.getsockname()[:2]
+        print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listening])
+
+
+def listen(arguments: argparse.Namespace) -> socket.socket:
+    """Take the address, before anything that takes long."""
     try:
         listening = socket.create_server((arguments.host, arguments.port), backlog=2048)
-    except OSError as error:
+    except (OSError, OverflowError) as error:
+        reason = error.strerror.partition(" (")[0] if isinstance(error, OSError) and error.strerror else str(error)
         place = f"{arguments.host}:{arguments.port}"
-        raise ConfigError(f"{place}: {os.strerror(error.errno or 0)}; choose others with --host and --port") from error
+        raise ConfigError(f"{place}: {reason}; choose others with --host and --port") from error
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or an answer waits 40 ms on a kept connection
-    host, port = listening.getsockname()[:2]
-    print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listening])
+    return listening
 
 
 def newest_run() -> Path | None:

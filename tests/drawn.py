@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import center_of_mass, gaussian_filter
 
+from digits.cli import plain_errors
 from digits.serving import Reader, read_picture
 
 Floats = NDArray[np.float64]
@@ -334,10 +335,11 @@ def score(reader: Reader, each: int) -> dict[str, dict[str, float]]:
     return shares
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Read the command line and do it."""
     parser = argparse.ArgumentParser(description="Write the pictures into a folder, or tell how many a model reads.")
     parser.add_argument("place", type=Path, help="a folder to write to; with --score a run's folder or its model.onnx")
-    parser.add_argument("--score", action="store_true")
+    parser.add_argument("--score", action="store_true", help="tell how many of unseen pictures a model reads")
     parser.add_argument("--each", type=int, default=10, help="pictures of each digit in each scene")
     arguments = parser.parse_args()
     if arguments.score:
@@ -350,3 +352,8 @@ if __name__ == "__main__":
         for number, (scene, digit, content) in enumerate(drawn_set(arguments.each)):
             kind = "jpg" if content.startswith(b"\xff\xd8") else "png"
             (arguments.place / f"{scene}_{digit}_{number % arguments.each}.{kind}").write_bytes(content)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()

@@ -65,6 +65,31 @@ def test_standard_input_and_sheet(quickstart: Path, pictures: Path, tmp_path: Pa
         assert len(sheet.getcolors(1 << 20) or []) > 20
 
 
+def test_a_sheet_never_replaces_a_file(command: Command, quickstart: Path, pictures: Path):
+    before = (pictures / "0.png").read_bytes()
+    for sheet in ("pictures/0.png", "sheet.jpg"):
+        done = command("scripts/predict.py", str(quickstart), "--show", sheet, "pictures/1.png")
+        assert done.returncode == 2
+        assert done.stderr == f"error: --show: got {sheet}, wanted the name of a new .png file\n"
+    assert (pictures / "0.png").read_bytes() == before
+
+
+def test_output_may_be_cut_off(quickstart: Path, pictures: Path):
+    words = [sys.executable, ROOT / "scripts" / "predict.py", quickstart, *[pictures / "1.png"] * 300, "--json"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout and process.stderr
+        process.stdout.read(1)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_an_empty_folder_is_told(command: Command, quickstart: Path, tmp_path: Path):
+    (tmp_path / "empty").mkdir()
+    done = command("scripts/predict.py", str(quickstart), "empty")
+    assert done.returncode == 3 and done.stderr == "error: empty: no picture in this folder\n"
+
+
 @pytest.mark.parametrize("name", ["nothing.png", "nothing/*.png"])
 def test_what_is_not_there_is_told(command: Command, quickstart: Path, name: str):
     done = command("scripts/predict.py", str(quickstart), name)

@@ -33,6 +33,10 @@ def plain_errors() -> Iterator[None]:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the output has seen enough, like head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         stop(_explained(error) if isinstance(error, HydraException | OmegaConfBaseException) else error)
     except KeyboardInterrupt as end:

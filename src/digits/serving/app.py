@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,7 +21,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 from digits.errors import DataError
 from digits.serving.drawings import Drawing, Drawings
 from digits.serving.guard import LARGEST_BODY, Guard
-from digits.serving.pictures import PictureError, is_small, read_picture
+from digits.serving.pictures import EMPTY, PictureError, is_small, read_picture
 from digits.serving.reader import Answer, Likelihood, Reader, by_name
 
 PICTURES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
@@ -145,6 +146,10 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str]) -> F
         given = _parsed(GivenDrawing, await request.body())
         image = np.rint(255 * np.array(given.pixels)).astype(np.uint8).tobytes()
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        if given.model not in named:
+            raise HTTPException(422, f"model: wanted one of {', '.join(named)}")
+        if not any(image):
+            raise HTTPException(422, f"pixels: {EMPTY}")
         drawing = Drawing(str(given.id), image, given.label, given.model, given.answer, now)
         if not await in_pool(drawings.keep, drawing):
             response.status_code = 200
@@ -187,7 +192,8 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str]) -> F
 
     @app.exception_handler(DataError)
     async def not_kept(request: Request, error: DataError) -> JSONResponse:
-        return JSONResponse({"error": "the drawing could not be kept"}, 503, {"Retry-After": "10"})
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return JSONResponse({"error": "the drawing could not be kept"}, 503)
 
     return app
 
@@ -199,7 +205,10 @@ def _predict_picture(reader: Reader, name: str, content: bytes) -> Prediction:
 
 def _predict_pixels(reader: Reader, name: str, given: Pixels) -> Prediction:
     started = time.perf_counter()
-    return _prediction(reader, name, np.array([given.pixels], np.float32), started)
+    image = np.array([given.pixels], np.float32)
+    if not image.any():
+        raise PictureError(EMPTY)
+    return _prediction(reader, name, image, started)
 
 
 def _prediction(reader: Reader, name: str, image: np.ndarray, started: float) -> Prediction:

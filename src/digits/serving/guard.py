@@ -1,6 +1,7 @@
 """What no request may do, whatever it asks for: come from elsewhere, be too large, too slow or one too many."""
 
 import asyncio
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,7 +28,8 @@ class Guard:
 
     Args:
         app: the application.
-        hosts: the names it may be called by; `*` for any.
+        hosts: the names it may be called by. An address is always right: another site's page can bring a browser
+            here under a name of its own, but not under a bare address.
     """
 
     def __init__(self, app: ASGIApp, hosts: list[str]) -> None:
@@ -55,9 +57,15 @@ class Guard:
         finally:
             self.at_once -= 1
 
+    def _goes_by(self, name: str | None) -> bool:
+        try:
+            return name in self.hosts or bool(ip_address(name or ""))
+        except ValueError:
+            return False
+
     def _refused(self, headers: Headers) -> JSONResponse | None:
         host, origin = headers.get("host", ""), headers.get("origin")
-        if "*" not in self.hosts and _name(f"//{host}") not in self.hosts:
+        if not self._goes_by(_name(f"//{host}")):
             return _error(421, "this server does not go by that name; start it with --allow-host NAME if it should")
         if origin is not None and origin.partition("//")[2] != host:
             return _error(403, "the request comes from another site's page")

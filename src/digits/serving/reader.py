@@ -54,7 +54,8 @@ class Reader:
         ModelFileError: there is no such file, or not one that a run wrote.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path | str) -> None:
+        path = Path(path)
         self.path = path / "model.onnx" if path.is_dir() else path
         if not self.path.is_file():
             raise ModelFileError(f"{self.path}: no such file; wanted a finished run's folder or its model.onnx")
@@ -71,13 +72,15 @@ class Reader:
             if shapes.get("images") != [1, 28, 28] or shapes.get("probabilities") != [len(self.classes)]:
                 raise ValueError(f"its inputs and outputs are {shapes}")
         except Exception as error:  # onnxruntime's own have no base class
+            reason = f"it does not say its {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise ModelFileError(
-                f"{self.path}: not a model.onnx that a run wrote ({str(error).splitlines()[0]}); "
-                "python scripts/export.py RUN writes one"
+                f"{self.path}: not a model.onnx that a run wrote ({reason}); python scripts/export.py RUN writes one"
             ) from error
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
         """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to float32 [N, classes], rows that sum to 1."""
+        if not len(images):
+            return np.empty((0, len(self.classes)), np.float32)
         batches = [images[at : at + BATCH] for at in range(0, len(images), BATCH)]
         return np.concatenate([self._session.run(["probabilities"], {"images": batch})[0] for batch in batches])
 

@@ -111,6 +111,8 @@ def _prepared(path: Path | str) -> Reading:
         return Reading(name, came=ImageOps.contain(picture, (96, 96)), seen=prepare(picture))
     except PictureError as error:
         return Reading(name, error=str(error))
+    except IsADirectoryError:
+        return Reading(name, error="no picture in this folder")
     except OSError as error:
         return Reading(name, error=str(error.strerror))
 
