@@ -118,7 +118,7 @@ def test_automatic_precision_follows_the_processor(monkeypatch, units, precision
     assert automatic_precision("cpu") == precision
 
 
-def test_grid_is_taken_apart():
+def test_grid_is_taken_apart(hydra):
     assert jobs_of(["model=mlp,cnn", "seed=1,2", "data=mnist_5k"]) == [
         [f"model={model}", f"seed={seed}", "data=mnist_5k"] for model in ("mlp", "cnn") for seed in (1, 2)
     ]
