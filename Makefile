@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test fuzz results load lint tensorboard lock clean
+.PHONY: help setup train serve test fuzz test-kills results load lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -31,7 +31,10 @@ test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 fuzz: $(READY)  ## some minutes of new requests and broken pictures at the server
 	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
 
-results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores)
+test-kills: $(READY)  ## a sweep of twelve jobs, killed five times (two minutes)
+	SWEEP_JOBS=12 SWEEP_KILLS=5 $(BIN)/python -m pytest tests/test_sweep.py -k killed
+
+results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores); again continues
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/models

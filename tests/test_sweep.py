@@ -1,28 +1,206 @@
-"""A grid with -m: all jobs run, one table at the end, no failure unseen."""
+"""A grid with -m: all jobs run, one table at the end, no failure unseen, and the same command goes on with it."""
 
+import errno
+import hashlib
 import json
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
 
-from conftest import QUIET
+import pytest
+import yaml
+from conftest import QUIET, ROOT, run_command
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from digits import sweep_folder
+from digits.errors import ConfigError
+from digits.launch import Launch
+from digits.sweep_folder import claim_sweep, sweep_name
+
+# `make test-kills` asks for more
+JOBS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 3))
+FAST = ["-m", "data=mnist_5k", "model=linear", "trainer.max_epochs=2", *QUIET]
+GRID = [*FAST, f"seed=range({JOBS // 2})", "model.learning_rate=1e-2,3e-2"]
+# How far a job is when its driver is killed: begun, trained, exported, not yet begun (the one before has finished).
+MOMENTS = ["{0}/run.json", "{0}/checkpoints/last.ckpt", "{0}/model.onnx", "{1}/report/metrics.json"]
 
 
-def test_grid_goes_on_after_a_failing_job_and_says_so(command, tmp_path):
-    """The learning rate of 1e30 turns the loss into nan; the jobs before and after it finish."""
-    done = command(
-        "train.py",
-        *("-m", "data=mnist_5k", "model=mlp", "model.schedule=constant", "trainer.max_epochs=1", *QUIET),
-        *("model.learning_rate=1e30,1e-3", "seed=1,2"),
+@contextmanager
+def driver(cwd, *arguments):
+    """A sweep under way in `cwd`; what is left of it at the end is killed."""
+    with (cwd / "printed.txt").open("w") as file:
+        command = [sys.executable, str(ROOT / "train.py"), *arguments]
+        process = subprocess.Popen(command, cwd=cwd, stdout=file, stderr=file, start_new_session=True)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def wait_for(process, happened, cwd):
+    deadline = time.monotonic() + 120
+    while not happened():
+        assert process.poll() is None and time.monotonic() < deadline, (cwd / "printed.txt").read_text()
+        time.sleep(0.01)
+
+
+def the_sweep(cwd):
+    (folder,) = cwd.glob("outputs/sweeps/*")
+    return folder
+
+
+def records(sweep):
+    return {int(path.parent.name): json.loads(path.read_text()) for path in sweep.glob("*/run.json")}
+
+
+def files(folder):
+    """Bytes and times of all that lies in a folder."""
+    return {
+        path: (path.stat().st_mtime_ns, path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in [folder, *folder.rglob("*")]
+    }
+
+
+def finished(sweep):
+    done = [number for number, record in records(sweep).items() if record["status"] == "finished"]
+    return {number: files(sweep / str(number)) for number in done}
+
+
+def overrides(sweep):
+    """What each job that has begun was told, by its number."""
+    return {n: yaml.safe_load((sweep / f"{n}/.hydra/overrides.yaml").read_text()) for n in records(sweep)}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    """A sweep whose driver was killed several times, each time in another job and at another moment of it."""
+    cwd = tmp_path_factory.mktemp("swept")
+    before, numbers = {}, {}
+    for kill in range(KILLS):
+        job = kill * JOBS // (KILLS + 1)
+        moment = MOMENTS[kill % len(MOMENTS)].format(job, max(job - 1, 0))
+        with driver(cwd, *GRID) as process:
+            wait_for(process, lambda at=moment: any(cwd.glob(f"outputs/sweeps/*/{at}")), cwd)
+            os.kill(process.pid, signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL
+        after = finished(the_sweep(cwd))
+        assert len(after) < JOBS and before.items() <= after.items()
+        before = after
+        found = overrides(the_sweep(cwd))
+        assert all(found.get(number, job) == job for number, job in numbers.items())
+        numbers |= found
+        assert len({str(job) for job in numbers.values()}) == len(numbers)
+    killed = [number for number, record in records(the_sweep(cwd)).items() if record["status"] == "running"]
+    done = run_command("train.py", *GRID, cwd=cwd)
+    return the_sweep(cwd), killed, before, numbers, done
+
+
+def test_killed_sweep_is_continued_by_the_same_command(swept):
+    sweep, killed, before, numbers, done = swept
+    assert done.returncode == 0, done.stderr
+    assert len(killed) == 1 and before, "it was killed in the middle of a job, with others behind it"
+    after = finished(sweep)
+    assert sorted(after) == list(range(JOBS)) and before.items() <= after.items()
+    assert f"{JOBS} jobs in outputs/sweeps/{sweep.name}, {len(before)} of them finished before" in done.stdout
+    assert numbers.items() <= overrides(sweep).items()
+    told = {
+        (record["config"]["seed"], record["config"]["model"]["learning_rate"]) for record in records(sweep).values()
+    }
+    assert told == {(seed, rate) for seed in range(JOBS // 2) for rate in (0.01, 0.03)}
+    table = done.stdout[done.stdout.rindex(f"{JOBS} jobs in") :]
+    assert len(re.findall(rf"│\s+{JOBS // 2} │ \d\d\.\d\d ± \d+\.\d\d % │", table)) == 2, table
+    assert "linear learning_rate=0.03" in (sweep / "index.html").read_text()
+    events = {len(list((sweep / f"{number}/tensorboard").glob("events*"))) for number in range(JOBS)}
+    assert len(events) == 1, "none from the time before the kill"
+
+
+def test_finished_sweep_prints_its_table_and_does_nothing_else(swept):
+    sweep, _, _, _, first = swept
+    before = finished(sweep)
+    spelt = ["-m", "model.learning_rate=0.030,0.01", *FAST[1:], f"seed=range({JOBS // 2})"]
+    done = run_command("train.py", *spelt, cwd=sweep.parents[2])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert the_sweep(sweep.parents[2]) == sweep and finished(sweep) == before
+    assert "epoch" not in done.stdout and "Launching" not in done.stdout
+    assert done.stdout[done.stdout.index("\n") + 1 :] == first.stdout[first.stdout.rindex(f"{JOBS} jobs in") :]
+
+
+def test_changed_defaults_are_named(swept):
+    """As if configs/model/linear.yaml had said something else when job 1 ran."""
+    sweep = swept[0]
+    path = sweep / "1" / "run.json"
+    kept = path.read_text()
+    record = json.loads(kept)
+    record["config"]["model"]["weight_decay"] = 0.125
+    path.write_text(json.dumps(record))
+    done = run_command("train.py", *GRID, cwd=sweep.parents[2])
+    path.write_text(kept)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "finished jobs (1) differ from what they would be now: in job 1 model.weight_decay was 0.125" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "number, code, word", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_signals_end_a_sweep_and_a_second_driver_is_refused(tmp_path, number, code, word):
+    endless = [*FAST, "trainer.max_epochs=100000", "callbacks.early_stopping.patience=100000", "seed=1,2"]
+    with driver(tmp_path, *endless) as process:
+        wait_for(process, lambda: "epoch 2:" in (tmp_path / "printed.txt").read_text(), tmp_path)
+        if number == signal.SIGINT:
+            second = run_command("train.py", *endless, cwd=tmp_path)
+            assert second.returncode == 2
+            assert f"another process works in outputs/sweeps/{the_sweep(tmp_path).name};" in second.stderr
+            assert second.stdout == "" and second.stderr.count("\n") == 1
+        os.kill(process.pid, number)
+        assert process.wait(60) == code
+    printed = (tmp_path / "printed.txt").read_text()
+    assert printed.endswith(f"{word}; the same command goes on with the sweep\n") and "Traceback" not in printed
+    assert {number: record["status"] for number, record in records(the_sweep(tmp_path)).items()} == {0: "failed"}
+
+
+def test_interrupt_while_lightning_tests_ends_with_its_code_too():
+    """Lightning makes sys.exit(1) of a KeyboardInterrupt."""
+    code = (
+        "import sys; from digits.cli import plain_errors; from digits.errors import Terminated\n"
+        "with plain_errors():\n"
+        "    try: raise Terminated\n"
+        "    except KeyboardInterrupt: sys.exit(1)\n"
     )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (143, "terminated\n")
+
+
+def test_grid_goes_on_after_a_failing_job_says_so_and_tries_it_again(command, tmp_path):
+    """The learning rate of 1e30 turns the loss into nan; the jobs before and after it finish."""
+    grid = [*("-m", "data=mnist_5k", "model=mlp", "model.schedule=constant", "trainer.max_epochs=1", *QUIET)]
+    grid += ["model.learning_rate=1e30,1e-3", "seed=1,2"]
+    done = command("train.py", *grid)
     assert done.returncode == 1
-    (sweep,) = tmp_path.glob("outputs/sweeps/*")
-    status = {path.parent.name: json.loads(path.read_text())["status"] for path in sweep.glob("*/run.json")}
-    assert status == {"0": "failed", "1": "failed", "2": "finished", "3": "finished"}
-    assert json.loads((sweep / "0" / "run.json").read_text())["error"].startswith("train/loss is nan at step")
+    sweep = the_sweep(tmp_path)
+    status = {number: record["status"] for number, record in records(sweep).items()}
+    assert status == {0: "failed", 1: "failed", 2: "finished", 3: "finished"}
+    assert records(sweep)[0]["error"].startswith("train/loss is nan at step")
+    assert any("raise" in line for line in records(sweep)[0]["traceback"])
     assert done.stderr.count("error: train/loss is nan") == 2 and "Traceback" not in done.stderr
-    table = done.stdout[done.stdout.index("4 jobs in") :]
+    table = done.stdout[done.stdout.index("page:") - 1000 :]
     assert "#0 failed: train/loss is nan at step" in table and "#1 failed" in table
-    row = next(line for line in table.splitlines() if "mlp" in line)
+    row = next(line for line in table.splitlines() if "│ mlp" in line)
     assert re.search(r"│\s+2 │ \d\d\.\d\d ± \d+\.\d\d % │", row), row
+
+    before, begun = finished(sweep), [records(sweep)[number]["started"] for number in (0, 1)]
+    again = command("train.py", *grid)
+    assert again.returncode == 1
+    assert finished(sweep) == before
+    assert all(records(sweep)[number]["started"] > begun[number] for number in (0, 1))
+    assert "#0 failed: train/loss is nan" in again.stdout and "2 of them finished before" in again.stdout
 
 
 def test_wrong_job_stops_a_sweep_before_it_starts(command, tmp_path):
@@ -30,3 +208,59 @@ def test_wrong_job_stops_a_sweep_before_it_starts(command, tmp_path):
     assert done.returncode == 2
     assert done.stderr == "error: data.batch_size: got 0, wanted greater than or equal to 1\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "overrides, line",
+    [
+        (["model=linear,nope"], "model=nope: no such choice"),
+        (["seed=interval(1,2)"], "does not support sweep type"),
+        (["seed=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir: the folder of a job is its number"),
+        (["seed=1,2", "hydra.sweep.dir=file/sweep"], "hydra.sweep.dir: cannot make file/sweep (Not a directory)"),
+    ],
+)
+def test_sweep_that_cannot_be_is_one_line(command, tmp_path, overrides, line):
+    (tmp_path / "file").touch()
+    done = command("train.py", "-m", "data=mnist_5k", *overrides)
+    assert done.returncode == 2
+    assert line in done.stderr and done.stderr.count("\n") == 1 and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_full_disk_ends_a_sweep_with_one_line(capsys):
+    """Every job after it would fail as well."""
+    config = OmegaConf.create({"hydra": {"mode": RunMode.MULTIRUN}})
+    failed = JobReturn(status=JobStatus.FAILED, _return_value=OSError(errno.ENOSPC, "No space left on device"))
+    with pytest.raises(SystemExit) as end:
+        Launch().on_job_end(config, failed)
+    assert (end.value.code, capsys.readouterr().err) == (1, "error: No space left on device\n")
+
+
+def test_name_follows_from_what_the_jobs_mean():
+    one = [["model=mlp", "model.learning_rate=1e-3", f"seed={seed}"] for seed in (1, 2, 10)]
+    other = [[f"seed={seed}", "model.learning_rate=0.001", "model=mlp"] for seed in (10, 2, 1)]
+    assert sweep_name(one) == sweep_name(other)
+    assert re.fullmatch(r"seed-1-2-10_[0-9a-f]{8}", sweep_name(one))
+    assert sweep_name(one) != sweep_name([[*job, "trainer.max_epochs=3"] for job in one])
+    assert re.fullmatch(r"model-mlp_[0-9a-f]{8}", sweep_name([["model=mlp"]]))
+    assert re.fullmatch(r"[\w.-]{1,90}", sweep_name([[f"data.folder='/a b/{n}{'x' * 90}'"] for n in (1, 2)]))
+
+
+def test_a_job_keeps_its_number_when_a_sweep_grows(tmp_path):
+    def claim(*seeds):
+        try:
+            return claim_sweep(tmp_path / "sweep", [[f"seed={seed}"] for seed in seeds])
+        finally:
+            sweep_folder._locks.pop().release()
+
+    assert claim(5, 6) == [0, 1]
+    assert claim(4, 6, 5, 6) == [2, 1, 0, 1]
+    with pytest.raises(ConfigError, match=r"another sweep \(its job 2 is seed=4\)"):
+        claim(5, 6)
+
+
+def test_folder_with_something_else_in_it_is_refused_untouched(tmp_path):
+    (tmp_path / "0").mkdir()
+    with pytest.raises(ConfigError, match=r"no sweep \(0 is there"):
+        claim_sweep(tmp_path, [["seed=1"]])
+    assert [path.name for path in tmp_path.iterdir()] == ["0"]

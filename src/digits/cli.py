@@ -11,6 +11,7 @@ from types import FrameType
 from typing import NoReturn
 
 from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
@@ -38,10 +39,14 @@ def plain_errors() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
-        stop(_explained(error) if isinstance(error, HydraException | OmegaConfBaseException) else error)
-    except KeyboardInterrupt as end:
-        word, code = ("terminated", 143) if isinstance(end, Terminated) else ("interrupted", 130)
-        print("; ".join(filter(None, [word, str(end)])), file=sys.stderr)
+        stop(explained(error))
+    except (KeyboardInterrupt, SystemExit) as end:
+        interrupt = end.__context__ if isinstance(end, SystemExit) else end  # Lightning makes a SystemExit of Ctrl-C
+        if not isinstance(interrupt, KeyboardInterrupt):
+            raise
+        word, code = ("terminated", 143) if isinstance(interrupt, Terminated) else ("interrupted", 130)
+        how = "the same command goes on with the sweep" if _is_sweep() else str(interrupt)
+        print("; ".join(filter(None, [word, how])), file=sys.stderr)
         sys.exit(code)
 
 
@@ -59,26 +64,36 @@ def tell(error: Exception) -> None:
         text = str(error)
     elif isinstance(error, OSError) and error.filename:
         text = f"{error.filename}: {error.strerror}"
+    elif isinstance(error, OSError) and error.strerror:
+        text = error.strerror
     else:
         text = f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows where)"
     print(f"error: {text}", file=sys.stderr)
 
 
-def _explained(error: Exception) -> Exception:
-    """Name everything that is wrong with the overrides, not only what Hydra stumbled over first."""
+def explained(error: Exception) -> Exception:
+    """Of an error of Hydra's make one that names every mistake in the overrides, not only the first."""
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return error
     from digits.config import in_one_line, jobs_of, mistakes_in_overrides, override_mistake  # --help is quicker without
 
     overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
-    sweeps = "-m" in sys.argv or "--multirun" in sys.argv
+    GlobalHydra.instance().clear()  # where Hydra has not ended yet
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            jobs = jobs_of(overrides) if sweeps else [overrides]
+            jobs = jobs_of(overrides) if _is_sweep() else [overrides]
             mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
     except OverrideParseException as unreadable:
         mistakes = [override_mistake(str(unreadable.override), unreadable)]
-    explained = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
-    explained.__cause__ = error
-    return explained
+    except HydraException as unsweepable:
+        mistakes = [in_one_line(unsweepable)]
+    told = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
+    told.__cause__ = error
+    return told
+
+
+def _is_sweep() -> bool:
+    return "-m" in sys.argv or "--multirun" in sys.argv
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 
 from hydra import compose
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
@@ -35,7 +36,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     from digits.trainer import hardware_mistakes, is_distributed  # torch, which composing a config does without
 
     try:
-        plain = _resolved(config)
+        plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
     mistakes = [*_check_value("seed", plain["seed"], Seed)]
@@ -75,8 +76,8 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
 
 
 def jobs_of(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job of a grid: `seed=1,2` is two."""
-    parsed = OverridesParser.create().parse_overrides(overrides)
+    """The overrides of each job of a grid: `seed=1,2` is two. Hydra must be initialized."""
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
@@ -87,16 +88,16 @@ def _is_copied(config: DictConfig, mistake: str) -> bool:
     return isinstance(node, DictConfig) and key in node and OmegaConf.is_interpolation(node, key)
 
 
-def _resolved(config: DictConfig) -> dict[str, Any]:
-    """The task's part with all ${…} filled in; there is no run folder yet, so its name stands for it."""
+def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
+    """The task's part with all ${…} filled in; there may be no run folder yet, so a name stands for it."""
     HydraConfig.instance().set_config(copy.deepcopy(config))
     task = copy.deepcopy(config)
     with open_dict(task):
         del task["hydra"]
-    task.run_folder = "outputs"
-    resolved = OmegaConf.to_container(task, resolve=True)
-    assert isinstance(resolved, dict)
-    return {str(key): value for key, value in resolved.items()}
+    task.run_folder = run_folder
+    plain = OmegaConf.to_container(task, resolve=True)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items()}
 
 
 def _check_node(path: str, node: dict[str, Any] | None, given: Set[str] = frozenset()) -> Iterator[str]:

@@ -1,5 +1,6 @@
-"""What happens between Hydra and train(): the config is checked, a run folder claimed, a sweep summed up."""
+"""What happens between Hydra and train(): the config is checked, a folder claimed, a sweep summed up."""
 
+import errno
 import os
 from itertools import count
 from pathlib import Path
@@ -11,11 +12,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from digits.cli import stop, tell
-from digits.config import jobs_of, mistakes_in
+from digits.cli import explained, stop, tell
+from digits.config import jobs_of, mistakes_in, resolved
 from digits.errors import ConfigError
-
-FIRST_FILE = {"run": "run.json", "sweep": "multirun.yaml"}  # written by the run, by Hydra's sweeper
+from digits.sweep_folder import claim_sweep, read_record, sweep_name
 
 
 class Launch(Callback):
@@ -26,38 +26,34 @@ class Launch(Callback):
         if _is_child():  # of a parent that has done both
             return
         _refuse(mistakes_in(config))
-        _claim_folder(config, "run")
+        _claim_run(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a sweep if any of its jobs is wrong, before the first one starts."""
-        from digits.trainer import is_distributed
-
-        mistakes = []
-        for overrides in jobs_of(list(config.hydra.overrides.task)):
-            job = compose("train", overrides, return_hydra_config=True)
-            mistakes += mistakes_in(job)
-            if is_distributed(job.trainer):
-                mistakes.append(
-                    "trainer: a sweep trains each job on one device; take trainer=default trainer.devices=1, "
-                    "or run the jobs one by one without -m"
-                )
-        _refuse(mistakes)
-        _claim_folder(config, "sweep")
+        """Refuse a sweep if any of its jobs is wrong or its folder is not for it, before the first one starts."""
+        try:
+            _begin_sweep(config)
+        except Exception as error:
+            stop(explained(error))
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Tell what went wrong; one job of a sweep lets the others run."""
+        """Tell what went wrong; one job of a sweep lets the others run, unless the disk is full."""
         if job_return.status != JobStatus.FAILED:
             return
-        if config.hydra.mode != RunMode.MULTIRUN:
-            stop(job_return._return_value)
-        tell(job_return._return_value)
+        error = job_return._return_value
+        if config.hydra.mode != RunMode.MULTIRUN or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            stop(error)
+        tell(error)
         job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print one table of all jobs; exit with 1 if any failed."""
-        from digits.reporting.sweep import print_sweep
+        """Print one table of all jobs and write a page that compares them; exit with 1 if any failed."""
+        from digits.reporting.sweep import report_sweep
 
-        if not print_sweep(Path(config.hydra.sweep.dir)):
+        try:
+            finished = report_sweep(Path(config.hydra.sweep.dir))
+        except Exception as error:
+            stop(error)
+        if not finished:
             raise SystemExit(1)
 
 
@@ -70,23 +66,82 @@ def _refuse(mistakes: list[str]) -> None:
         stop(ConfigError("\n".join(dict.fromkeys(mistakes))))
 
 
-def _claim_folder(config: DictConfig, kind: str) -> None:
-    """Make hydra.`kind`.dir this process's own; a name that the user did not choose gives way if it is taken."""
-    key = f"hydra.{kind}.dir"
-    wanted = Path(config.hydra[kind].dir)
-    chosen = any(text.startswith(f"{key}=") for text in config.hydra.overrides.hydra)
+def _claim_run(config: DictConfig) -> None:
+    """Make hydra.run.dir this process's own; a name that the user did not choose gives way if it is taken."""
+    wanted = Path(config.hydra.run.dir)
     for number in count(1):
         folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / FIRST_FILE[kind]).touch(exist_ok=False)  # of two processes, one succeeds
+            (folder / "run.json").touch(exist_ok=False)  # of two processes, one succeeds
             break
         except FileExistsError as error:
-            if folder.is_dir() and not chosen:
+            if folder.is_dir() and not _is_chosen(config, "run"):
                 continue
-            _refuse([f"{key}: {folder} is taken ({error.strerror}); choose a name that is free"])
+            _refuse([f"hydra.run.dir: {folder} is taken ({error.strerror}); choose a name that is free"])
         except OSError as error:
-            _refuse([f"{key}: cannot make {folder} ({error.strerror}); choose a folder that can be written"])
+            _refuse([_unwritable("run", folder, error)])
+    _set_folder(config, "run", folder)
+
+
+def _begin_sweep(config: DictConfig) -> None:
+    from digits.trainer import is_distributed
+
+    jobs = jobs_of(list(config.hydra.overrides.task))
+    configs = [compose("train", overrides, return_hydra_config=True) for overrides in jobs]
+    mistakes = [mistake for job in configs for mistake in mistakes_in(job)]
+    if any(is_distributed(job.trainer) for job in configs):
+        mistakes.append(
+            "trainer: a sweep trains each job on one device; take trainer=default trainer.devices=1, "
+            "or run the jobs one by one without -m"
+        )
+    if any(text.startswith("hydra.sweep.subdir=") for text in config.hydra.overrides.hydra):
+        mistakes.append("hydra.sweep.subdir: the folder of a job is its number; leave this out")
+    _refuse(mistakes)
+    folder = Path(config.hydra.sweep.dir)
+    if not _is_chosen(config, "sweep"):
+        folder /= sweep_name(jobs)
+    try:
+        numbers = claim_sweep(folder, jobs)
+    except OSError as error:
+        _refuse([_unwritable("sweep", folder, error)])
+    _refuse_changed(folder, dict(zip(numbers, configs, strict=True)))
+    _set_folder(config, "sweep", folder)
+
+
+def _refuse_changed(folder: Path, configs: dict[int, DictConfig]) -> None:
+    """Refuse to go on with a sweep whose finished jobs were told something else than `configs` say now."""
+    from digits.reporting.runs import flat, settings_of
+
+    changed: dict[int, str] = {}
+    for number, config in configs.items():
+        record = read_record(folder / str(number))
+        if record.get("status") == "finished":
+            told = [record["config"], resolved(config, record["config"]["run_folder"])]
+            then, now = (flat(settings_of(c) | {"callbacks": c["callbacks"], "seed": c["seed"]}) for c in told)
+            for key in {**then, **now}:
+                if then.get(key) != now.get(key):
+                    changed.setdefault(number, f"{key} was {then.get(key)} and is now {now.get(key)}")
+    if changed:
+        number, how = next(iter(changed.items()))
+        numbers = ", ".join(map(str, changed))
+        _refuse(
+            [
+                f"hydra.sweep.dir: in {folder} finished jobs ({numbers}) differ from what they would be now: in job "
+                f"{number} {how}; give another hydra.sweep.dir, or delete their folders to have them done again"
+            ]
+        )
+
+
+def _is_chosen(config: DictConfig, kind: str) -> bool:
+    return any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra)
+
+
+def _unwritable(kind: str, folder: Path, error: OSError) -> str:
+    return f"hydra.{kind}.dir: cannot make {folder} ({error.strerror}); choose a folder that can be written"
+
+
+def _set_folder(config: DictConfig, kind: str, folder: Path) -> None:
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
-        config.hydra.overrides.hydra.append(f"{key}='{folder}'")  # the jobs of a sweep compose anew
+        config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{folder}'")  # the jobs of a sweep compose anew

@@ -38,14 +38,19 @@ def compare(folders: list[Path], page: Path) -> None:
     runs, left_out = find_runs(folders)
     if not runs:
         raise ConfigError("\n".join([*left_out, "no finished run to compare; train some, or name other folders"]))
-    sections = [_section(groups) for groups in group_runs(runs)]
-    for section in sections:
+    for section in write_page(runs, left_out, page):
         _print(section)
     for line in left_out:
         Console(stderr=True, soft_wrap=True).print(f"left out: {line}", markup=False, highlight=False)
+    print(f"page: {page}")
+
+
+def write_page(runs: list[FinishedRun], left_out: list[str], page: Path) -> list[dict[str, Any]]:
+    """Write the page and return what it says: a section for each set of data."""
+    sections = [_section(groups) for groups in group_runs(runs)]
     environment = Environment(loader=PackageLoader("digits.reporting", ""), autoescape=True, trim_blocks=True)
     write_text(page, environment.get_template("compare.html.j2").render(sections=sections, left_out=left_out))
-    print(f"page: {page}")
+    return sections
 
 
 def _section(groups: list[Group]) -> dict[str, Any]:

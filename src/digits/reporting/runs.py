@@ -31,14 +31,7 @@ class FinishedRun:
     @property
     def settings(self) -> dict[str, Any]:
         """What was asked for, flat, but for the seed and what has no part in the result."""
-        config = self.record["config"]
-        trainer = {
-            key: value
-            for key, value in config["trainer"].items()
-            if key not in PLACE_AND_LOOKS and not key.startswith(("enable_", "log_"))
-        }
-        data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
-        return _flat({"model": config["model"], "trainer": trainer, "data": data})
+        return flat(settings_of(self.record["config"]))
 
 
 @dataclass(frozen=True)
@@ -74,6 +67,17 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
             except (OSError, ValueError, KeyError, TypeError) as error:
                 left_out.append(f"{each}: {error}")
     return list({run.folder.resolve(): run for run in runs}.values()), left_out
+
+
+def settings_of(config: dict[str, Any]) -> dict[str, Any]:
+    """The part of a run's config that its result comes from, but for the seed and the callbacks."""
+    trainer = {
+        key: value
+        for key, value in config["trainer"].items()
+        if key not in PLACE_AND_LOOKS and not key.startswith(("enable_", "log_"))
+    }
+    data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
+    return {"model": config["model"], "trainer": trainer, "data": data}
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:
@@ -123,8 +127,9 @@ def _named(groups: list[list[FinishedRun]]) -> list[Group]:
     return named
 
 
-def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
     found: dict[str, Any] = {}
     for key, value in nested.items():
-        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return found

@@ -1,16 +1,19 @@
-"""A sweep's jobs in one table: mean and spread over seeds."""
+"""A sweep's jobs in one table, mean and spread over seeds, and on one page."""
 
-import json
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from digits.reporting.compare import write_page
 from digits.reporting.runs import Group, find_runs, group_runs
+from digits.sweep_folder import read_jobs, read_record
 
 
-def print_sweep(folder: Path) -> bool:
+def report_sweep(folder: Path) -> bool:
     """Print a row for each setting of a sweep, its seeds taken together, and a line for each job that failed.
+
+    What scripts/compare.py says of them is written to index.html in the folder.
 
     Args:
         folder: of the sweep; a numbered run folder in it for each job.
@@ -18,21 +21,25 @@ def print_sweep(folder: Path) -> bool:
     Returns:
         Whether all jobs finished.
     """
-    records = {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*/run.json")}
-    failed = {name: record for name, record in records.items() if record["status"] != "finished"}
+    records = [read_record(folder / str(number)) for number in range(len(read_jobs(folder)))]
     table = Table(title=f"{len(records)} jobs in {folder}", title_justify="left")
     table.add_column("run", overflow="fold")
     for column in ("seeds", "test accuracy", "validation accuracy", "fit"):
         table.add_column(column, justify="right")
-    runs, _ = find_runs([folder])
+    runs, left_out = find_runs([folder])
     for groups in group_runs(runs):
         for group in groups:
             shares = [percent(group, key) for key in ("test/accuracy", "val/accuracy")]
             table.add_row(group.name, str(len(group.runs)), *shares, f"{group.mean('fit_seconds'):.1f} s")
     Console().print(table)
-    for name, record in sorted(failed.items(), key=lambda item: int(item[0])):
-        print(f"#{name} {record['status']}: {record.get('error', 'killed')}")
-    return not failed
+    if runs:
+        write_page(runs, left_out, folder / "index.html")
+        print(f"page: {folder / 'index.html'}")
+    statuses = [record.get("status", "not begun") for record in records]
+    for number, status in enumerate(statuses):
+        if status != "finished":
+            print(f"#{number} {status}: {records[number].get('error', 'killed')}")
+    return set(statuses) <= {"finished"}
 
 
 def percent(group: Group, key: str) -> str:
