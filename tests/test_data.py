@@ -106,6 +106,7 @@ def test_full_set_is_what_torchvision_reads(mnist_dir):
         "name": "mnist",
         "sha256": "",
         "train": 55000,
+        "drawings": 0,
         "val": 5000,
         "test": 10000,
         "test_split": "official test split",
