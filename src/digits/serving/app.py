@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from digits.errors import DataError
+from digits.ranges import Digit
 from digits.serving.drawings import Drawing, Drawings
 from digits.serving.guard import LARGEST_BODY, Guard
 from digits.serving.pictures import EMPTY, PictureError, is_small, read_picture
@@ -32,7 +33,6 @@ Row = Annotated[list[Share], Field(min_length=28, max_length=28)]
 Image28 = Annotated[list[Row], Field(min_length=28, max_length=28)]
 Schema = TypeVar("Schema", bound=BaseModel)
 ModelName = Annotated[str | None, Query(description="its name; the first where it is left out")]
-Digit = Annotated[int, Field(ge=0, le=9)]
 
 
 class Pixels(BaseModel):

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from digits.errors import ConfigError, DigitsError
+from digits.serving.guard import POLICY
 from digits.serving.reader import Reader, by_name
 
 PAGE = Path(__file__).parent / "page"
@@ -18,11 +19,6 @@ SHA256 = {
     "ort.wasm.bundle.min.mjs": "11e64bd8ffe11bd1a2a2f0d6275fdfbbba7262f0b76b99b53d228a8a22ef3d90",
     "ort-wasm-simd-threaded.wasm": "3398c10d07d229bd91b364548e130e0e51a8e5704b88c7c083ebbeb78842dee2",
 }
-# The server says this in a header, and adds who may frame the page, which a <meta> cannot say.
-POLICY = (
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data: blob:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'"
-)
 
 
 def export_site(folder: Path, models: list[Path], runtime: Path | None = None) -> str:
@@ -82,7 +78,8 @@ def _write_page(site: Path) -> None:
             shutil.copyfile(path, site / name)
     start = '<meta charset="utf-8">\n'
     page = (site / "index.html").read_text(encoding="utf-8")
-    policy = f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+    allowed = POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")  # compiles the runtime
+    policy = f'<meta http-equiv="Content-Security-Policy" content="{allowed}">\n'
     (site / "index.html").write_text(page.replace(start, start + policy, 1), encoding="utf-8")
 
 
