@@ -103,7 +103,7 @@ class DigitsData(LightningDataModule):
         if isinstance(batch, Tensor):  # the model's example, on its way to TensorBoard's graph
             return batch
         images, labels = batch
-        return images.float() / 255, labels
+        return images / 255, labels
 
     def facts(self) -> dict[str, object]:
         """What was learned from, for the record of a run."""

@@ -10,6 +10,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from digits.errors import ConfigError, DigitsError
 from digits.models.augmentation import RandomChange
 from digits.models.classifier import Classifier
+from digits.models.muon import Muon
 from digits.ranges import Classes, Degrees, Fraction, NonNegative, Positive
 
 MEAN, STD = 0.1307, 0.3081  # of the ink in MNIST's training images
@@ -22,8 +23,9 @@ class Network(Classifier):
         classes: the digits the logits stand for, in their order.
         learning_rate: of the optimizer; with one_cycle its peak.
         weight_decay: of the optimizer; decoupled with adamw.
-        optimizer: `adamw`, or `sgd` without momentum.
-        schedule: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017), a quarter of the steps up.
+        optimizer: `adamw`, `muon` (which see), or `sgd` without momentum.
+        schedule: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017).
+        warmup: share of the steps in which one_cycle goes up.
         label_smoothing: share of each target spread evenly over the classes.
         rotation, shift, zoom, shear, thickness, bend: random changes of the training images; see RandomChange.
     """
@@ -35,8 +37,9 @@ class Network(Classifier):
         classes: Classes,
         learning_rate: Positive = 1e-3,
         weight_decay: NonNegative = 0.0,
-        optimizer: Literal["adamw", "sgd"] = "adamw",
+        optimizer: Literal["adamw", "muon", "sgd"] = "adamw",
         schedule: Literal["constant", "one_cycle"] = "constant",
+        warmup: Fraction = 0.25,
         label_smoothing: Fraction = 0.0,
         rotation: Degrees = 0.0,
         shift: Fraction = 0.0,
@@ -61,7 +64,8 @@ class Network(Classifier):
             images = self.augment(images)
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
-        self.log("train/loss", loss, prog_bar=True)
+        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # else it is not written, yet takes its time
+            self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def on_train_start(self) -> None:
@@ -88,12 +92,14 @@ class Network(Classifier):
         options = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"], "fused": True}
         if hparams["optimizer"] == "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), **options)
+        elif hparams["optimizer"] == "muon":
+            optimizer = Muon(self.parameters(), betas=(0.9, 0.95), **options)
         else:
             optimizer = torch.optim.AdamW(self.parameters(), betas=(0.9, 0.99), **options)
         if hparams["schedule"] == "constant":
             return optimizer
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=0.25)
+        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=hparams["warmup"])
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _check_losses(self) -> None:
