@@ -202,9 +202,8 @@ def images_per_second(batches: Iterable[torch.Tensor], most: int) -> float:
 def augmentation(bench: Bench) -> list[Row]:
     """What RandomChange takes of a training step of cnn_augmented, from one step's start to the next one's."""
     steps = 12 if bench.quick else 200
-    words = ["model=cnn_augmented", "trainer.accelerator=cpu", *bench.small]
-    found = bench.run.python("-c", AUGMENTATION.replace("STEPS", str(steps)), str(ROOT / "train.py"), *words)["found"]
-    ours, whole = ([1000 * each for each in found[0][key]] for key in ("augmentation", "step"))
+    done = bench.run.watched(AUGMENTATION.replace("STEPS", str(steps)), "model=cnn_augmented", *bench.small)
+    ours, whole = ([1000 * each for each in done["found"][0][key]] for key in ("augmentation", "step"))
     return [
         Row("augmentation of a batch, ms", ours, 100 * ratio(ours, whole), "≤", 5, "% of it", "the whole step", whole),
     ]
@@ -222,10 +221,9 @@ def commands(bench: Bench) -> list[Row]:
 def start(bench: Bench) -> list[Row]:
     """From the command to the first training step, over what importing torch and lightning costs by itself."""
     ours, imports = [], []
-    for _ in range(3 if bench.quick else 7):
+    for _ in bench.times(7):
         imports.append(bench.run.python("-c", IMPORTS)["seconds"])
-        words = ["model=cnn", "trainer.accelerator=cpu", *bench.small]
-        ours.append(bench.run.python("-c", FIRST_STEP, str(ROOT / "train.py"), *words)["seconds"])
+        ours.append(bench.run.watched(FIRST_STEP, "model=cnn", *bench.small)["seconds"])
     over = median(one - other for one, other in zip(ours, imports, strict=True))
     return [Row("command to first step, s", ours, over, "≤", 1.5, "s more", "importing torch and lightning", imports)]
 

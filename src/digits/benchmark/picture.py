@@ -41,8 +41,8 @@ def speed(record: dict[str, Any], paper: str, ink: str, soft: str, line: str, ac
             seconds = [median(run["seconds"] for run in epoch) for epoch in epochs]
             accuracy = [mean(run["accuracy"] for run in epoch) for epoch in epochs]
             axes.plot(seconds, [_errors(each) for each in accuracy], "o-", color=soft, linewidth=1, markersize=3.5)
-            first = next((at for at, each in enumerate(accuracy) if 100 * each >= SHOWN[0]), -1)
-            spot = (seconds[first], _errors(accuracy[first]))
+            seen = next((at for at, each in enumerate(accuracy) if 100 * each >= SHOWN[0]), -1)
+            spot = (seconds[seen], _errors(accuracy[seen]))
             axes.annotate(name, spot, (6, -3), textcoords="offset points", color=soft, va="top", fontsize=9)
         for name, runs in record["points"].items():
             accuracies, second = [run["test"] for run in runs], median(run["fit"] for run in runs)

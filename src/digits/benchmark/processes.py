@@ -69,6 +69,12 @@ class Processes:
         """Run one of scripts/references; a dict for each epoch."""
         return self.python(str(ROOT / "scripts" / "references" / f"{name}.py"), *arguments)["found"]
 
+    def watched(self, program: str, *overrides: str) -> dict[str, Any]:
+        """Run train.py on the CPU inside a program that looks at it and ends it before anything is kept."""
+        with TemporaryDirectory() as parent:
+            options = ["trainer.accelerator=cpu", f"hydra.run.dir={parent}/run"]
+            return self.python("-c", program, str(ROOT / "train.py"), *overrides, *options)
+
     def train(self, *overrides: str, **environment: str) -> dict[str, Any]:
         """Train on the CPU in a folder that is not kept; return what the run says of itself.
 

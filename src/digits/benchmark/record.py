@@ -57,7 +57,7 @@ def markdown(record: dict[str, Any]) -> str:
     words += [machine["system"], *(f"{name} {with_[name]}" for name in ("python", "torch", "lightning"))]
     words += ["a quick run, whose figures mean little"] if record["quick"] else []
     lines = [", ".join(words), ""]
-    lines += ["| what | ours | beside | ours to it | wanted |", "| --- | --- | --- | --- | --- |"]
+    lines += ["| what | ours | beside | comes to | wanted |", "| --- | --- | --- | --- | --- |"]
     for row in record["rows"]:
         met = row["value"] >= row["bound"] if row["sign"] == "≥" else row["value"] <= row["bound"]
         value = f"{row['value']:.4g} {row['unit']}"
