@@ -9,14 +9,16 @@ from conftest import ROOT, run_command, run_folders
 from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
-from digits.benchmark.parts import Bench
+from digits.benchmark import record
+from digits.benchmark.parts import PARTS, Bench, Row
 from digits.benchmark.picture import draw
 from digits.benchmark.processes import Processes
 from digits.benchmark.record import markdown
 from digits.benchmark.repeated import RepeatedMnist
 from digits.data.mnist_5k import Mnist5k
-from digits.errors import DigitsError
+from digits.errors import DataError, DigitsError
 
+TOLD = ("speedrun", "example", "overhead", "recipes", "onnx", "growth", "ddp")  # parts made of whole processes
 RUN = {"fit": 2.0, "test": 0.9912, "val": 0.99}
 ROW = {"what": "fit, s", "ours": [2.0, 4.0, 3.0], "theirs": [9.0, 9.0, 9.0], "against": "a loop", "value": 3.0}
 RECORD = {
@@ -34,16 +36,16 @@ def measured(cwd, *words):
     """Run some parts; their rows by name."""
     done = run_command("scripts/benchmark.py", "--quick", "--only", *words, "--out", "found", cwd=cwd)
     assert done.returncode == 0, done.stderr
-    record = json.loads((cwd / "found" / "benchmark.json").read_text())
+    found = json.loads((cwd / "found" / "benchmark.json").read_text())
     table = (cwd / "found" / "benchmark.md").read_text()
-    assert table == markdown(record) and table in done.stdout
-    assert record["hardware"]["cores"] and record["versions"]["torch"] == torch.__version__.partition("+")[0]
-    return {row["what"]: row for row in record["rows"]}
+    assert table == markdown(found) and table in done.stdout
+    assert found["hardware"]["cores"] and found["versions"]["torch"] == torch.__version__.partition("+")[0]
+    return {row["what"]: row for row in found["rows"]}
 
 
 def test_parts_without_mnist(tmp_path):
     rows = measured(tmp_path, "augmentation", "commands", "start")
-    assert [len(rows[f"`train.py {words}`, s"]["ours"]) for words in ("--help", "--cfg job")] == [5, 5]
+    assert [len(rows[f"`train.py {words}`, s"]["ours"]) for words in ("--help", "--cfg job")] == [3, 3]
     assert 0 < rows["augmentation of a batch, ms"]["value"] < 25
     first = rows["command to first step, s"]
     assert 0.1 < first["ours"][0] / first["theirs"][0] < 3
@@ -59,11 +61,51 @@ def test_a_part_that_there_is_not(tmp_path):
     assert done.returncode == 2 and "invalid choice: 'loaders'" in done.stderr
 
 
-def test_mnist_that_is_not_there(tmp_path):
+def test_mnist_that_is_not_there(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
-    done = run_command("scripts/benchmark.py", "--only", "loader", cwd=tmp_path, MNIST_DIR=str(tmp_path / "file"))
-    assert done.returncode == 3 and "error: MNIST is not in" in done.stderr
-    assert not (tmp_path / "outputs").exists()
+    monkeypatch.setenv("MNIST_DIR", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="MNIST is not in"):
+        record.benchmark(["loader"], True, tmp_path / "found")
+    assert not (tmp_path / "found").exists()
+
+
+class Told:
+    """In place of processes: what they would have said."""
+
+    def __init__(self):
+        self.asked = []
+
+    def train(self, *overrides, **environment):
+        self.asked.append((*overrides, *environment))
+        seconds = 2.0 if "trainer=ddp" in overrides else 3.0
+        return RUN | {"epochs": seconds, "samples": 1000, "peak": 9e8, "onnx": 0.1}
+
+    def reference(self, name, *arguments):
+        self.asked.append((name, *arguments))
+        return [{"seconds": 100.0, "accuracy": 0.98}, {"seconds": 300.0, "accuracy": 0.991}]
+
+
+def test_rows_are_what_the_processes_said():
+    bench = Bench(quick=False)
+    bench.run = Told()
+    found = {row.what: row for name in TOLD for row in PARTS[name](bench)}
+    assert {name: round(row.value, 3) for name, row in found.items()} == {
+        "`experiment=speedrun`: test accuracy, %": 99.12,
+        "`experiment=speedrun`: fit, s": 150,
+        "`experiment=speedrun`: fit to 99 %, s": 150,
+        "`model=cnn`: fit, s": 0.007,
+        "`experiment=best_cnn`: test accuracy, %": 99.12,
+        "`experiment=best_cnn`: fit, s": 2,
+        "`model.onnx`, one picture, one thread, ms": 0.1,
+        "training, µs a digit, of 60,000": 1,
+        "training, µs a digit, of 600,000": 1,
+        "memory beside the data, MB, of 60,000": 0.951,
+        "memory beside the data, MB, of 600,000": 0.474,
+        "two processes: epochs, s": 0.667,
+    }
+    turns = [("experiment=speedrun", "seed=1"), ("train_mnist_fast", "1"), ("experiment=speedrun", "seed=2")]
+    assert bench.run.asked[:3] == turns and len(bench.points["experiment=speedrun"]) == 10
+    assert found["`experiment=speedrun`: fit to 99 %, s"].against == "PyTorch's example, 2 epochs to 99.10 %"
 
 
 def test_a_process_that_fails_is_named_with_the_end_of_its_output():
@@ -74,6 +116,24 @@ def test_a_process_that_fails_is_named_with_the_end_of_its_output():
     assert str(error.value).splitlines() == ["python -c # one ended with 3:", "4", "5", "6", "7", "8"]
     (kept,) = run.log
     assert kept["found"] == [{"a": 1}] and kept["seconds"] > 0 and kept["peak"] > 1e6
+
+
+def test_what_was_measured_before_a_failure_is_kept(tmp_path, monkeypatch, capsys):
+    def good(bench):
+        bench.points["model=cnn"].append(RUN)
+        return [Row("a part, s", [1.0], 1.0, "≤", 2.0, "s")]
+
+    def bad(bench):
+        bench.points["model=cnn"].append(RUN)
+        bench.train("never", "experiment=never")
+
+    monkeypatch.setattr(record, "PARTS", {"good": good, "bad": bad})
+    with pytest.raises(DigitsError, match="experiment=never: no such choice"):
+        record.benchmark(["good", "bad", "good"], True, tmp_path)
+    kept = json.loads((tmp_path / "benchmark.json").read_text())
+    assert [row["what"] for row in kept["rows"]] == ["a part, s"]
+    assert len(kept["points"]["model=cnn"]) == 2 and "never" not in kept["points"]
+    assert "| a part, s | 1 |  | 1 s | ≤ 2 |" in capsys.readouterr().out
 
 
 def test_bare_loop_takes_the_steps_of_a_run(quickstart):

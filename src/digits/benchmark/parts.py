@@ -1,6 +1,7 @@
 """What is measured: each part runs ours and the reference in turn and says what came out, a row a figure."""
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from statistics import mean, median
@@ -23,6 +24,7 @@ RECIPES = {
 }
 TARGETS = {"experiment=best_cnn": (99.72, 300)}  # % of the test digits, seconds of fit
 SPEEDRUN, PLAIN = "experiment=speedrun", "plain one-epoch recipe"
+CNN, BARE, EXAMPLE = "model=cnn", "the same as a bare loop", "PyTorch's MNIST example"
 BYTES = 28 * 28 + 8  # of a digit in memory: its pixels, and its label as int64
 
 FIRST_STEP = """# until the first step
@@ -97,8 +99,18 @@ class Bench:
         self.quick = quick
         self.run = Processes()
         self.small = ["data=mnist_5k", "data.batch_size=256"] if quick else []
-        self.curves: dict[str, list[list[dict[str, Any]]]] = {}
-        self.points: dict[str, list[dict[str, Any]]] = {}
+        self.curves: dict[str, list[list[dict[str, Any]]]] = defaultdict(list)
+        self.points: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def train(self, name: str, *overrides: str) -> None:
+        """One more run for a point of the picture."""
+        run = self.run.train(*overrides)
+        self.points[name].append(run)
+
+    def follow(self, name: str, reference: str, *arguments: str) -> None:
+        """One more run of a reference for its curve."""
+        curve = self.run.reference(reference, *arguments)
+        self.curves[name].append(curve)
 
     def times(self, full: int) -> range:
         """How often to measure: once where it shall be quick."""
@@ -107,11 +119,10 @@ class Bench:
 
 def speedrun(bench: Bench) -> list[Row]:
     """99 % in a moment, against the plain recipe for it; ten seeds."""
-    ours = bench.points[SPEEDRUN] = []
-    theirs = bench.curves[PLAIN] = []
     for seed in bench.times(10):
-        ours.append(bench.run.train(SPEEDRUN, f"seed={seed}"))
-        theirs.append(bench.run.reference("train_mnist_fast", str(seed)))
+        bench.train(SPEEDRUN, SPEEDRUN, f"seed={seed}")
+        bench.follow(PLAIN, "train_mnist_fast", str(seed))
+    ours, theirs = bench.points[SPEEDRUN], bench.curves[PLAIN]
     fit, plain = [run["fit"] for run in ours], [run[-1]["seconds"] for run in theirs]
     accuracy, accuracies = [100 * run["test"] for run in ours], [100 * run[-1]["accuracy"] for run in theirs]
     return [
@@ -123,8 +134,8 @@ def speedrun(bench: Bench) -> list[Row]:
 def example(bench: Bench) -> list[Row]:
     """99 % in a moment, against PyTorch's own example until the end of its first epoch with 99 %."""
     ours = [bench.run.train(SPEEDRUN, "seed=1")]
-    curve = bench.run.reference("pytorch_example")
-    bench.curves["PyTorch's MNIST example"] = [curve]
+    bench.follow(EXAMPLE, "pytorch_example")
+    (curve,) = bench.curves[EXAMPLE]
     ours.append(bench.run.train(SPEEDRUN, "seed=2"))
     fit, taken = [run["fit"] for run in ours], curve[-1]["seconds"]
     against = f"PyTorch's example, {len(curve)} epochs to {100 * curve[-1]['accuracy']:.2f} %"
@@ -134,12 +145,11 @@ def example(bench: Bench) -> list[Row]:
 
 def overhead(bench: Bench) -> list[Row]:
     """`model=cnn` as anybody trains it, against a bare loop that takes the same steps; both validate each epoch."""
-    ours = bench.points["model=cnn"] = []
-    theirs = bench.curves["the same as a bare loop"] = []
     for seed in bench.times(5):
-        words = ["model=cnn", f"seed={seed}", *bench.small]
-        theirs.append(bench.run.reference("bare_loop", *words))
-        ours.append(bench.run.train(*words))
+        words = [CNN, f"seed={seed}", *bench.small]
+        bench.follow(BARE, "bare_loop", *words)
+        bench.train(CNN, *words)
+    ours, theirs = bench.points[CNN], bench.curves[BARE]
     fit, bare = [run["fit"] for run in ours], [run[-1]["seconds"] for run in theirs]
     return [Row("`model=cnn`: fit, s", fit, ratio(fit, bare), "≤", 1.2, "times as long", "bare loop, same steps", bare)]
 
@@ -148,7 +158,7 @@ def recipes(bench: Bench) -> list[Row]:
     """What accuracy costs: each of RECIPES, three seeds."""
     for seed in bench.times(3):
         for name, words in RECIPES.items():
-            bench.points.setdefault(name, []).append(bench.run.train(*words, f"seed={seed}"))
+            bench.train(name, *words, f"seed={seed}")
     rows = []
     for name, (least, most) in TARGETS.items():
         accuracy, fit = ([run[key] for run in bench.points[name]] for key in ("test", "fit"))
@@ -213,7 +223,7 @@ def commands(bench: Bench) -> list[Row]:
     """What needs no training is there at once."""
     rows = []
     for words in (["--help"], ["--cfg", "job"]):
-        taken = [bench.run.python(str(ROOT / "train.py"), *words)["seconds"] for _ in range(5 if bench.quick else 11)]
+        taken = [bench.run.python(str(ROOT / "train.py"), *words)["seconds"] for _ in range(3 if bench.quick else 11)]
         rows.append(Row(f"`train.py {' '.join(words)}`, s", taken, median(taken), "≤", 0.5, "s"))
     return rows
 
@@ -223,14 +233,14 @@ def start(bench: Bench) -> list[Row]:
     ours, imports = [], []
     for _ in bench.times(7):
         imports.append(bench.run.python("-c", IMPORTS)["seconds"])
-        ours.append(bench.run.watched(FIRST_STEP, "model=cnn", *bench.small)["seconds"])
+        ours.append(bench.run.watched(FIRST_STEP, CNN, *bench.small)["seconds"])
     over = median(one - other for one, other in zip(ours, imports, strict=True))
     return [Row("command to first step, s", ours, over, "≤", 1.5, "s more", "importing torch and lightning", imports)]
 
 
 def onnx(bench: Bench) -> list[Row]:
     """The file of `model=cnn`, one picture at a time, on one thread; what it has learned makes no difference."""
-    runs = bench.points.get("model=cnn") or [bench.run.train("model=cnn", "data=mnist_5k", "trainer.max_epochs=1")]
+    runs = bench.points.get(CNN) or [bench.run.train(CNN, "data=mnist_5k", "trainer.max_epochs=1")]
     taken = [run["onnx"] for run in runs]
     return [Row("`model.onnx`, one picture, one thread, ms", taken, median(taken), "≤", 0.15, "ms")]
 
@@ -248,7 +258,7 @@ def growth(bench: Bench) -> list[Row]:
     for _ in bench.times(3):
         for samples, passes in epochs.items():
             words = [f"data._target_={RepeatedMnist.__module__}.RepeatedMnist", f"+data.samples={samples}"]
-            run = bench.run.train("model=cnn", *words, "data.val_size=10", f"trainer.max_epochs={passes}")
+            run = bench.run.train(CNN, *words, "data.val_size=10", f"trainer.max_epochs={passes}")
             microseconds[samples].append(1e6 * run["epochs"] / run["samples"])
             megabytes[samples].append((run["peak"] - samples * BYTES) / 1e6)
     few, *more = epochs
@@ -268,7 +278,7 @@ def ddp(bench: Bench) -> list[Row]:
     for _ in bench.times(3):
         for taken, words, threads in ((theirs, ["data.batch_size=256"], "2"), (ours, two, "1")):
             data = [*bench.small, *words, "trainer.max_epochs=2"]
-            taken.append(bench.run.train("model=cnn", *data, OMP_NUM_THREADS=threads)["epochs"])
+            taken.append(bench.run.train(CNN, *data, OMP_NUM_THREADS=threads)["epochs"])
     value, against = ratio(ours, theirs), "one process, two threads"
     return [Row("two processes: epochs, s", ours, value, "≤", 1.15, "times as long", against, theirs)]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from digits.cli import CONFIGS
+from digits.cli import CONFIGS, WANTS_TRACEBACK
 from digits.errors import DigitsError
 
 ROOT = CONFIGS.parent
@@ -34,16 +34,18 @@ class Processes:
         Raises:
             DigitsError: it failed; with the end of what it printed.
         """
-        words = [str(argument) for argument in arguments]
-        started = time.perf_counter()
+        # plain_errors has set this for Hydra in our own process
+        env = os.environ | {"HYDRA_FULL_ERROR": str(int(WANTS_TRACEBACK))} | environment
         terminal, end = pty.openpty()
+        started = time.perf_counter()
         process = subprocess.Popen(
-            [sys.executable, *words], env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=end, stderr=end
+            [sys.executable, *arguments], env=env, stdin=subprocess.DEVNULL, stdout=end, stderr=end
         )
         os.close(end)
         try:
             output = b"".join(_parts(terminal)).decode(errors="replace")
             _, status, usage = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - started
         except BaseException:
             process.kill()
             process.wait()
@@ -52,17 +54,17 @@ class Processes:
             os.close(terminal)
         process.returncode = os.waitstatus_to_exitcode(status)
         lines = [line for line in output.splitlines() if line.strip()]
-        named = " ".join(word.removeprefix(f"{ROOT}/").partition("\n")[0] for word in words)
+        named = " ".join(word.removeprefix(f"{ROOT}/").partition("\n")[0] for word in arguments)
         if process.returncode:
             raise DigitsError("\n".join([f"python {named} ended with {process.returncode}:", *lines[-TAIL:]]))
         done = {
             "command": named,
-            "seconds": time.perf_counter() - started,
+            "seconds": seconds,
             "peak": usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024),
             "found": [json.loads(line) for line in lines if line.startswith("{")],
         }
         self.log.append(done)
-        print(f"{done['seconds']:6.1f} s  python {named}", file=sys.stderr)
+        print(f"{seconds:6.1f} s  python {named}", file=sys.stderr)
         return done
 
     def reference(self, name: str, *arguments: str) -> list[dict[str, Any]]:

@@ -64,7 +64,8 @@ def markdown(record: dict[str, Any]) -> str:
         theirs = f"{_middle(row, 'theirs')} ({row['against']})" if row["theirs"] else ""
         wanted = f"{row['sign']} {row['bound']:g}{'' if met else ', missed'}"
         lines.append(f"| {row['what']} | {_middle(row, 'ours')} | {theirs} | {value} | {wanted} |")
-    lines += ["", "| trained | seeds | validation % | test % | fit, s |", "| --- | --- | --- | --- | --- |"]
+    if record["points"] or record["curves"]:
+        lines += ["", "| trained | seeds | validation % | test % | fit, s |", "| --- | --- | --- | --- | --- |"]
     for name, runs in record["points"].items():
         val = mean(100 * run["val"] for run in runs)
         lines.append(f"| `{name}` | {len(runs)} | {val:.2f} | {_tests(runs, 'test')} | {_fit(runs, 'fit')} |")
