@@ -173,7 +173,7 @@ def loader(bench: Bench) -> list[Row]:
     data = mnist()
     data.setup()
     ready = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
-    pictures = datasets.MNIST(str(ROOT / data.raw.parents[1]), transform=ready)
+    pictures = datasets.MNIST(data.raw.parents[1], transform=ready)
     most = 40 if bench.quick else 235
     ours: list[float] = []
     theirs: dict[int, list[float]] = {0: [], 1: [], 2: []}
