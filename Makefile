@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test fuzz test-kills results load lint tensorboard lock clean
+.PHONY: help setup train serve test fuzz test-kills results bench load lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ results: $(READY)  ## make the README's table of results on full MNIST (an hour 
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
+
+bench: $(READY)  ## measure speed beside plain reference loops, for the README's table (an hour on two cores, alone)
+	$(BIN)/python scripts/benchmark.py
 
 load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server reads, beside Gradio (RUN=… or the quickstart)
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load

@@ -46,7 +46,7 @@ class Run:
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "command": " ".join(["python", *sys.argv]),
             "git": git_state(),
-            "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+            "versions": versions(),
             "hardware": hardware(),
             "seconds": {},
         }
@@ -91,6 +91,11 @@ def git_state() -> dict[str, Any]:
 
     changes = git("status", "--porcelain")
     return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+
+
+def versions() -> dict[str, str]:
+    """Of Python and the packages that a result hangs on."""
+    return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def hardware() -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _section(groups: list[Group]) -> dict[str, Any]:
         first = group.runs[0]
         network = (first.metrics["model"], first.metrics["onnx"]["bytes"])
         if network not in speeds:  # the same network takes the same time
-            speeds[network] = _speed(first.folder / "model.onnx")
+            speeds[network] = speed(first.folder / "model.onnx")
         milliseconds, per_second = speeds[network]
         rows.append(
             {
@@ -92,7 +92,7 @@ def _section(groups: list[Group]) -> dict[str, Any]:
     }
 
 
-def _speed(path: Path) -> tuple[float, float]:
+def speed(path: Path) -> tuple[float, float]:
     """Milliseconds for one picture and pictures a second in batches of 256, on one thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

@@ -1,0 +1,70 @@
+"""A run of train.py as a bare loop: the same network, digits, batches, order, optimizer, schedule and precision.
+
+`python scripts/references/bare_loop.py model=cnn seed=1` takes what train.py takes, for models that learn with adamw
+and one_cycle without augmentation, and prints a line of JSON an epoch. There is no Lightning in the loop, no log,
+no bar, no checkpoint. The clock runs from the making of the optimizer and through the validation, as it does in a fit
+of train.py; the tests are outside.
+"""
+
+import json
+import sys
+import time
+
+import torch
+import torch.nn.functional as F
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import OneCycleLR
+
+from digits.cli import CONFIGS
+from digits.trainer import automatic_precision
+
+BF16 = automatic_precision("cpu") == "bf16-mixed"
+
+
+@torch.inference_mode()
+def accuracy(net: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """The share of digits it reads right."""
+    net.eval()
+    with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
+        answers = [net(part.float() / 255).argmax(1) for part in images.split(1000)]
+    return (torch.cat(answers) == labels).float().mean().item()
+
+
+def main() -> None:
+    """Compose the config, train, and test after each epoch."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        cfg = compose("train", sys.argv[1:])
+    data = instantiate(cfg.data, _convert_="all")
+    data.prepare_data()
+    data.setup()
+    torch.manual_seed(cfg.seed)
+    net = instantiate(cfg.model, classes=data.classes, _convert_="all")
+    peak, decay, smoothing = (net.hparams[key] for key in ("learning_rate", "weight_decay", "label_smoothing"))
+    assert (net.hparams["optimizer"], net.hparams["schedule"], net.augment) == ("adamw", "one_cycle", None)
+    images, labels, epochs = data.train_images, data.train_labels, cfg.trainer.max_epochs
+    steps = -(-len(labels) // data.batch_size)
+    seconds, started = 0.0, time.perf_counter()
+    optimizer = torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=decay, fused=True)
+    schedule = OneCycleLR(optimizer, peak, total_steps=epochs * steps, pct_start=0.25)
+    for epoch in range(epochs):
+        net.train()
+        order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(cfg.seed * 1_000_003 + epoch))
+        for batch in order.tensor_split(steps):
+            with torch.autocast("cpu", torch.bfloat16, enabled=BF16):
+                logits = net(images[batch].float() / 255)
+                loss = F.cross_entropy(logits, labels[batch], label_smoothing=smoothing)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        val = accuracy(net, data.val_images, data.val_labels)
+        seconds += time.perf_counter() - started
+        found = accuracy(net, data.test_images, data.test_labels)
+        print(json.dumps({"epoch": epoch + 1, "seconds": seconds, "val": val, "accuracy": found}), flush=True)
+        started = time.perf_counter()
+
+
+if __name__ == "__main__":
+    main()

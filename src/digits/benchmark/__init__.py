@@ -1,0 +1,1 @@
+"""How fast this is, held against loops that do the same by other means."""
