@@ -8,10 +8,12 @@ from hydra.utils import instantiate
 
 from digits.cli import CONFIGS
 from digits.data.mnist_5k import Mnist5k
-from digits.errors import DigitsError
+from digits.errors import ConfigError, DigitsError
 from digits.models.augmentation import RandomChange, thicken
 from digits.models.cnn import CNN
+from digits.models.lenet import LeNet
 from digits.models.linear import Linear
+from digits.models.muon import Muon, orthogonalized
 
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 
@@ -33,6 +35,35 @@ def test_cnn_is_built_as_its_stages_say():
     convolutions = [module for module in model.net if isinstance(module, torch.nn.Conv2d)]
     assert [(conv.in_channels, conv.out_channels) for conv in convolutions] == [(1, 4), (4, 6), (6, 8)]
     assert sum(isinstance(module, torch.nn.MaxPool2d) for module in model.net) == 1
+
+
+def test_lenet_that_strides_over_more_than_there_is_says_so():
+    with pytest.raises(ConfigError, match="kernel of 5 where 3 pixels are left"):
+        LeNet(classes=[0, 1], layers=[[4, 5, 8], [4, 5, 1]])
+
+
+def test_orthogonalized_keeps_the_directions_and_evens_out_their_lengths():
+    generator = torch.Generator().manual_seed(0)
+    for shape in ((20, 60), (60, 20)):
+        matrix = torch.randn(shape, generator=generator)
+        u, lengths, v = torch.linalg.svd(matrix, full_matrices=False)
+        evened = orthogonalized(matrix, iterations=5)
+        assert lengths.max() / lengths.min() > 3
+        found = torch.linalg.svdvals(evened)
+        assert found.min() > 0.5 and found.max() < 1.5
+        assert ((u.T @ evened @ v.T).diagonal() > 0.5).all()  # the same singular vectors, in the same order
+
+
+def test_muon_takes_the_hidden_weights_and_leaves_the_rest_to_adamw():
+    torch.manual_seed(0)
+    layers = torch.nn.Sequential(torch.nn.Linear(50, 40), torch.nn.Linear(40, 50))
+    optimizer = Muon(layers.parameters(), lr=0.01, weight_decay=0.0)
+    before = [parameter.detach().clone() for parameter in layers.parameters()]
+    optimizer.step(lambda: layers(torch.randn(64, 50)).square().sum().backward())
+    moves = [(after - start).detach() / 0.01 for after, start in zip(layers.parameters(), before, strict=True)]
+    sizes = [move.square().mean().sqrt().item() for move in moves]
+    assert 0.1 < sizes[0] < 0.25, sizes
+    assert sizes[1:] == pytest.approx([1, 1, 1], abs=0.01), "bias, last weight and its bias: AdamW's first step is 1"
 
 
 def test_augmentation_of_nothing_changes_nothing():

@@ -11,8 +11,10 @@ import pytest
 import torch
 from conftest import QUIET, ROOT, run_command, run_folders
 
-# Dropout, augmentation, one_cycle and a best epoch that is not the last: all that a resume could get wrong.
-RUN = ["data=mnist_5k", "model=mlp", "model.rotation=10", "trainer.max_epochs=6", "seed=3", *QUIET]
+# Dropout, augmentation, one_cycle, two optimizers in one and a best epoch that is not the last: all that a resume could
+# get wrong.
+LEARN = ["model=mlp", "model.optimizer=muon", "model.rotation=10", "trainer.max_epochs=6"]
+RUN = ["data=mnist_5k", *LEARN, "seed=3", *QUIET]
 ENDLESS = ["trainer.max_epochs=1000", "callbacks.early_stopping.patience=1000"]
 
 

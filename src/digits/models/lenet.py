@@ -5,6 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import nn
 
+from digits.errors import ConfigError
 from digits.models.network import Network
 from digits.ranges import Count
 
@@ -27,6 +28,10 @@ class LeNet(Network):
         net: list[nn.Module] = []
         width, side = 1, 28
         for channels, kernel, stride in layers:
+            if kernel > side:
+                raise ConfigError(
+                    f"model.layers: a kernel of {kernel} where {side} pixels are left; take a smaller one"
+                )
             net += [nn.Conv2d(width, channels, kernel, stride, bias=False), nn.BatchNorm2d(channels), nn.GELU()]
             width, side = channels, (side - kernel) // stride + 1
         self.net = nn.Sequential(*net, nn.Flatten(), nn.Linear(width * side**2, len(self.hparams["classes"])))

@@ -40,9 +40,10 @@ class Muon(torch.optim.AdamW):
             if weight.grad is None:
                 continue
             state = self.state[weight]
+            state["step"] = torch.tensor(0.0)  # AdamW wants one in each state it loads
             state["momentum"] = average = weight.grad + self.momentum * state.get("momentum", 0)
             update = orthogonalized((weight.grad + self.momentum * average).flatten(1))
-            size = 0.2 * max(update.shape) ** 0.5  # root mean square of an AdamW step, over that of this matrix
+            size = 0.2 * max(update.shape) ** 0.5  # a root mean square of 0.2, as AdamW's usual steps have
             weight.mul_(1 - rate * decay).add_(update.view_as(weight), alpha=-rate * size)
             weight.grad = None  # AdamW passes it by
         super().step()
