@@ -29,9 +29,7 @@ class LeNet(Network):
         width, side = 1, 28
         for channels, kernel, stride in layers:
             if kernel > side:
-                raise ConfigError(
-                    f"model.layers: a kernel of {kernel} where {side} pixels are left; take a smaller one"
-                )
+                raise ConfigError(f"model.layers: a kernel of {kernel} where {side} pixels are left; take less")
             net += [nn.Conv2d(width, channels, kernel, stride, bias=False), nn.BatchNorm2d(channels), nn.GELU()]
             width, side = channels, (side - kernel) // stride + 1
         self.net = nn.Sequential(*net, nn.Flatten(), nn.Linear(width * side**2, len(self.hparams["classes"])))

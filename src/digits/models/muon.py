@@ -29,7 +29,7 @@ class Muon(torch.optim.AdamW):
         self._step_supports_amp_scaling = False  # or 16-mixed leaves it to AdamW's kernel to find infinite gradients
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Take a step; `closure`, if there is one, works out the gradients and returns the loss."""
         loss = None
         if closure is not None:

@@ -64,7 +64,8 @@ class Network(Classifier):
             images = self.augment(images)
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
-        if (self.global_step + 1) % self.trainer.log_every_n_steps == 0:  # else it is not written, yet takes its time
+        every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
+        if every and (self.global_step + 1) % every == 0:  # what is logged between is not written and costs its time
             self.log("train/loss", loss, prog_bar=True)
         return loss
 
