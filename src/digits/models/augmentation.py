@@ -1,6 +1,7 @@
 """Pictures as another hand or another pen might have drawn them."""
 
 import math
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -89,21 +90,28 @@ def warp(
         shift: float32 [N, 2] along x and y, as a share of the side.
         net: float32 [N, 2, KNOTS, KNOTS], how far off each knot is read, in shares of the side; None for no bend.
     """
-    slant = slant.tan()
-    cos, sin = angle.cos() / scale, angle.sin() / scale
-    # where each pixel comes from: first shifted back, then turned, slanted and zoomed
-    matrix = torch.stack([cos, cos * slant - sin, sin, sin * slant + cos], dim=1).view(-1, 2, 2)
-    shift = 2 * shift[..., None]  # affine_grid counts from -1 to 1, so a share of the side counts double
-    grid = F.affine_grid(torch.cat([matrix, matrix @ shift], dim=2), list(images.shape), align_corners=False)
-    if net is not None:
-        grid = grid + 2 * _between_knots(net, images.shape[2:])
-    return F.grid_sample(images, grid, align_corners=False)
+    height, width = images.shape[2:]
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would round to a tenth of a pixel
+        slant = slant.tan()
+        cos, sin = angle.cos() / scale, angle.sin() / scale
+        # where each pixel comes from: first shifted back, then turned, slanted and zoomed
+        matrix = torch.stack([cos, cos * slant - sin, sin, sin * slant + cos], dim=1).view(-1, 2, 2)
+        weights = [matrix, matrix @ shift[..., None]] + ([] if net is None else [net.flatten(2)])
+        fields = _fields(height, width, images.device)
+        # all changes of all images are one product: a quarter of the time of affine_grid and interpolate
+        grid = torch.cat(weights, dim=2) @ fields[: 3 if net is None else None]
+    return F.grid_sample(images, grid.view(-1, 2, height, width).permute(0, 2, 3, 1), align_corners=False)
 
 
-def _between_knots(net: Tensor, size: torch.Size) -> Tensor:
-    """Bicubic interpolation from [N, 2, KNOTS, KNOTS] to [N, H, W, 2]."""
-    # a knot's part in the field is always the same, so the whole batch is one product: ten times as fast
-    knots = torch.eye(KNOTS**2, device=net.device).view(-1, 1, KNOTS, KNOTS)
-    parts = F.interpolate(knots, size=list(size), mode="bicubic", align_corners=False).view(KNOTS**2, -1, 1)
-    along_axis = parts * torch.eye(2, device=net.device).view(2, 1, 1, 2)  # [2, knots, H * W, 2]
-    return (net.flatten(1) @ along_axis.flatten(2).flatten(0, 1)).view(-1, *size, 2)
+@cache
+def _fields(height: int, width: int, device: torch.device) -> Tensor:
+    """What a position is made up of, in grid_sample's units (-1 to 1), [3 + KNOTS**2, height * width].
+
+    Its own x and y; a shift by a side, which counts double from -1 to 1; and each knot's part, bicubic.
+    """
+    y, x = (torch.arange(side, device=device).add(0.5) * 2 / side - 1 for side in (height, width))
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    knots = torch.eye(KNOTS**2, device=device).view(-1, 1, KNOTS, KNOTS)
+    parts = F.interpolate(knots, size=[height, width], mode="bicubic", align_corners=False).squeeze(1)
+    ones = torch.ones_like(x)
+    return torch.cat([torch.stack([x, y, 2 * ones]), 2 * parts]).flatten(1)
