@@ -41,8 +41,8 @@ class Muon(torch.optim.AdamW):
                 continue
             state = self.state[weight]
             state["step"] = torch.tensor(0.0)  # AdamW wants one in each state it loads
-            state["momentum"] = average = weight.grad + self.momentum * state.get("momentum", 0)
-            update = orthogonalized((weight.grad + self.momentum * average).flatten(1))
+            average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(self.momentum).add_(weight.grad)
+            update = orthogonalized(weight.grad.add_(average, alpha=self.momentum).flatten(1))
             size = 0.2 * max(update.shape) ** 0.5  # a root mean square of 0.2, as AdamW's usual steps have
             weight.mul_(1 - rate * decay).add_(update.view_as(weight), alpha=-rate * size)
             weight.grad = None  # AdamW passes it by
@@ -60,7 +60,7 @@ def orthogonalized(matrix: Tensor, iterations: int = 2) -> Tensor:
     turned = len(matrix) > matrix.shape[1]
     x = matrix.bfloat16().T if turned else matrix.bfloat16()
     x = x / (x.norm() + 1e-7)
-    for _ in range(iterations):
+    for _ in range(iterations):  # the quintic that Jordan took for its slope at 0
         gram = x @ x.T
-        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x  # the quintic of Jordan, steepest at 0
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
     return (x.T if turned else x).to(matrix.dtype)
