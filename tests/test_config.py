@@ -59,7 +59,7 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model.learning_rate=nan"], ["model.learning_rate: got nan, wanted a finite number"]),
         (["model.learning_rate=inf"], ["model.learning_rate: got inf, wanted a finite number"]),
         (["model.dropout=1"], ["model.dropout: got 1, wanted less than 1"]),
-        (["model.optimizer=adam"], ["model.optimizer: got 'adam', wanted 'adamw' or 'sgd'"]),
+        (["model.optimizer=adam"], ["model.optimizer: got 'adam', wanted 'adamw', 'muon' or 'sgd'"]),
         (["model.stages=[[32],[]]"], ["model.stages: got [[32], []], wanted "]),
         (["trainer.max_epochs=-5"], ["trainer.max_epochs: got -5, wanted greater than or equal to 1"]),
         (["trainer.devices=0"], ["trainer.devices: got 0, wanted greater than or equal to 1 or "]),
