@@ -1,7 +1,6 @@
 """What a run ends with: its best checkpoint tested once, exported, reported."""
 
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger

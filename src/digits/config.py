@@ -87,7 +87,10 @@ def jobs_of(overrides: list[str]) -> list[list[str]]:
     if any(each.key_or_group == "sweep" and each.value() and not each.is_sweep_override() for each in parsed):
         from digits.search_space import probes, search_of  # Optuna, which nothing else needs
 
-        return probes(*search_of(overrides))
+        try:
+            return probes(*search_of(overrides))
+        except MissingConfigException:  # sweep=… itself is wrong
+            return [[str(each.input_line) for each in parsed if not each.is_sweep_override()]]
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
@@ -111,6 +114,9 @@ def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
 
 
 def _check_search(config: dict[str, Any]) -> Iterator[str]:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
     search = config["sweep"]
     yield from _check_node("sweep", search, {"folder"})
     for part in ("sampler", "pruner"):
@@ -122,6 +128,10 @@ def _check_search(config: dict[str, Any]) -> Iterator[str]:
             _ = mistakes or instantiate(search[part], _convert_="all")  # Optuna's annotations do not say what is good
         except Exception as error:
             yield f"sweep.{part}: {in_one_line(error.__cause__ or error)}"
+    try:
+        _ = search.get("storage") and create_engine(search["storage"])  # connects to nothing yet
+    except (ImportError, SQLAlchemyError) as error:
+        yield f"sweep.storage: got {search['storage']}, which no database here understands ({in_one_line(error)})"
     if not config["data"].get("val_size", 1):
         yield "data.val_size: got 0, wanted some validation digits for a search to go by"
     if config["trainer"].get("fast_dev_run"):
@@ -200,6 +210,8 @@ def override_mistake(override: str, error: Exception) -> str:
     key, _, value = override.partition("=")
     if isinstance(error, OverrideParseException):
         return f"{override}: cannot be read ({in_one_line(error)})"
+    if override == "hydra/launcher=joblib":
+        return f"{override}: not installed; pip install -e .[joblib] installs it"
     if isinstance(error, MissingConfigException) and error.options:
         return f"{override}: no such choice{_nearest(value, error.options)}"
     parent, wrong = getattr(error.__cause__, "parent_node", None), getattr(error.__cause__, "key", None)
@@ -216,6 +228,6 @@ def _nearest(wrong: str, valid: Any, path: str = "") -> str:
     return f"; there are {', '.join(names)}"
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """The message of a library's error, which may have several lines."""
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

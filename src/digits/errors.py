@@ -35,7 +35,7 @@ class StudyError(DigitsError):
     exit_code = 4
 
 
-class Pruned(Exception):
+class Pruned(Exception):  # noqa: N818
     """No fault: a trial of a search was given up because others were better by then."""
 
 

@@ -110,6 +110,8 @@ def _begin_sweep(config: DictConfig) -> None:
             "trainer: a sweep trains each job on one device; take trainer=default trainer.devices=1, "
             "or run the jobs one by one without -m"
         )
+    if not config.get("sweep") and any(job.get("sweep") for job in configs):
+        mistakes.append("sweep: one search a command; give the others a command each")
     if any(text.startswith("hydra.sweep.subdir=") for text in config.hydra.overrides.hydra):
         mistakes.append("hydra.sweep.subdir: the folder of a job is its number; leave this out")
     _refuse(mistakes)

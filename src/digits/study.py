@@ -1,6 +1,7 @@
 """A search: an Optuna study in its storage, the folder its trials lie in, and which process runs which of them."""
 
 import random
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -10,9 +11,10 @@ from typing import Any, Literal
 import optuna
 from filelock import FileLock, Timeout
 from hydra.utils import instantiate
-from optuna.exceptions import OptunaError
+from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +24,7 @@ from digits.search_space import Space
 from digits.sweep_folder import delete_job, read_record
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
+warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names a sampler wants it
 
 
 class Search:
@@ -71,34 +74,35 @@ class Search:
             StudyError: the storage cannot be used, or holds another search under this name.
             OSError: the folder cannot be written.
         """
-        there = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
-        if there and ".locks" not in there:
+        there = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
+        if there and not (self.folder / ".locks" / "study").exists():
             raise ConfigError(
-                f"hydra.sweep.dir: {self.folder} holds no search ({min(there)} is there); choose a folder that is new, "
+                f"hydra.sweep.dir: {self.folder} holds no search ({max(there)} is there); choose a folder that is new, "
                 "or this search's own"
             )
         (self.folder / ".locks").mkdir(parents=True, exist_ok=True)
         if not self.in_folder:
             facts = facts | {"hydra.sweep.dir": str(self.folder.resolve())}
         with self.storage() as storage:
-            direction = "minimize" if self.metric == "val/loss" else "maximize"
-            study = optuna.create_study(
-                storage=storage, study_name=self.name, direction=direction, load_if_exists=True
-            )
-            known = study.user_attrs.get("search")
-            if known is None and not study.trials:
-                study.set_user_attr("search", known := facts)
-            apart = [key for key in sorted({**(known or {}), **facts}) if (known or {}).get(key) != facts.get(key)]
+            direction = StudyDirection.MINIMIZE if self.metric == "val/loss" else StudyDirection.MAXIMIZE
+            study = optuna.create_study(storage=storage, study_name=self.name, direction=direction, load_if_exists=True)
+            if not study.trials and "search" not in study.user_attrs:
+                study.set_user_attr("search", facts)
+            known = study.user_attrs.get("search", {})  # none in a study that is not of train.py
+            apart = [
+                f"{key} was {known.get(key)} and is now {facts.get(key)}"
+                for key in facts | known
+                if known.get(key) != facts.get(key)
+            ]
             if apart:
-                was = f"{apart[0]} was {known.get(apart[0])} and is now {facts.get(apart[0])}" if known else "a stranger's"
                 raise StudyError(
-                    f"sweep.storage: {self.url} holds another search as {self.name} ({was}); give another "
+                    f"sweep.storage: {self.url} holds another search as {self.name}: {'; '.join(apart)}; give another "
                     f"{'hydra.sweep.dir' if self.in_folder else 'sweep.study_name'}"
                 )
-            unknown = [path.name for path in self.folder.glob("[0-9]*") if int(path.name) >= len(study.trials)]
-            if unknown:
+            done = [int(path.name) for path in self.folder.iterdir() if path.name.isdigit()]
+            if done and max(done) >= len(study.trials):
                 raise StudyError(
-                    f"sweep.storage: {self.url} knows nothing of trial {min(unknown, key=int)} in {self.folder}; give "
+                    f"sweep.storage: {self.url} knows nothing of trial {max(done)} in {self.folder}; give "
                     "the storage it was made with, or another hydra.sweep.dir"
                 )
 
@@ -116,6 +120,8 @@ class Search:
                     if not self.has_ended(trial.number):
                         delete_job(self.folder, trial.number)
             left = self.trials - sum(trial.state != TrialState.WAITING for trial in known)
+            if "exhausted" in self.study.user_attrs:
+                left = 0
             for _ in range(min(left, most - len(taken))):
                 taken.append(self.study.ask())
                 self._take(taken[-1].number)
@@ -156,7 +162,7 @@ class Search:
         with FileLock(self.folder / ".locks" / "study"):
             try:
                 yield _opened(self.url)
-            except (SQLAlchemyError, OptunaError, ImportError, RuntimeError) as error:
+            except (SQLAlchemyError, OptunaError) as error:
                 reason: Any = error
                 while reason.__cause__ and not hasattr(reason, "orig"):
                     reason = reason.__cause__
@@ -174,6 +180,8 @@ class Search:
             self._study = optuna.load_study(
                 study_name=self.name, storage=_opened(self.url), sampler=self._sampler(0), pruner=pruner
             )
+            # how a sampler that has tried all there is says so
+            setattr(self._study, "stop", lambda: self._study.set_user_attr("exhausted", True))  # noqa: B010
         return self._study
 
     def _sampler(self, number: int) -> BaseSampler:

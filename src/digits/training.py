@@ -1,7 +1,6 @@
 """One run, from a good config to a report. The whole story, top to bottom."""
 
 import logging
-import warnings
 from pathlib import Path
 
 import torch
@@ -23,17 +22,6 @@ from digits.run import Run
 from digits.trainer import Trainer
 
 log = logging.getLogger(__name__)
-
-# What libraries say to each other, or of this project's own choices, is nothing a user can act on.
-for message in (
-    ".*does not have many workers",  # the digits lie in memory, worker processes would only slow them down
-    ".*isinstance.treespec, LeafSpec.",  # lightning to torch
-    ".*torch.jit.trace",  # TensorBoard's graph, to torch
-    ".*not supported by the model summary",  # bf16 in the estimate of megabytes
-    ".*across ranks is zero",  # data.val_size=0
-    ".*this fit will run with no optimizer",  # models that are worked out in one pass
-):
-    warnings.filterwarnings("ignore", message=message)
 
 
 def train(cfg: DictConfig) -> float | None:

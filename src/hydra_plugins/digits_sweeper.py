@@ -18,12 +18,12 @@ class GridOrSearch(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take the folder, and what launches the jobs."""
-        self.config, self.folder = config, Path(config.hydra.sweep.dir)
-        self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
+        self.told, self.folder = config, Path(config.hydra.sweep.dir)
+        self.launch = Plugins.instance().instantiate_launcher(hydra_context, task_function, config).launch
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
         """Do the jobs, each under its own number."""
-        if self.config.get("sweep"):
+        if self.told.get("sweep"):
             self._search(arguments)
         else:
             for first, jobs in unfinished(self.folder):
@@ -37,7 +37,7 @@ class GridOrSearch(Sweeper):
         from digits.study import Search
 
         plain, space = search_of(arguments)
-        search = Search.of(self.config, self.folder)
+        search = Search.of(self.told, self.folder)
         while trials := search.next_trials(self._at_once(), space):
             jobs = {t.number: trial_overrides(plain, t.params) for t in trials if not search.has_ended(t.number)}
             for numbers in stretches(sorted(jobs)):
@@ -46,16 +46,16 @@ class GridOrSearch(Sweeper):
                 print(outcome(search, search.tell(trial.number)), flush=True)
 
     def _at_once(self) -> int:
-        if "n_jobs" not in self.config.hydra.launcher:
+        if "n_jobs" not in self.told.hydra.launcher:
             return 1
         from joblib import effective_n_jobs
 
-        return effective_n_jobs(self.config.hydra.launcher.n_jobs)
+        return effective_n_jobs(self.told.hydra.launcher.n_jobs)
 
     def _launch(self, first: int, jobs: list[list[str]]) -> None:
-        """Where a process of the launcher dies, out of memory perhaps, the jobs it leaves behind are done one by one."""
+        """Where a process of the launcher dies, of memory perhaps, the jobs that it leaves are done one by one."""
         try:
-            self.launcher.launch(jobs, initial_job_idx=first)
+            self.launch(jobs, initial_job_idx=first)
         except Exception as error:
             if len(jobs) == 1:
                 tell(DigitsError(f"#{first}: {str(error).splitlines()[0]}"))

@@ -1,6 +1,7 @@
 """What a search came to: its best trial tested, that as an experiment file, a page, a few lines in the terminal."""
 
 import shlex
+import textwrap
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,10 @@ from optuna.trial import FrozenTrial, TrialState
 
 from digits.atomic import write_text
 from digits.errors import DigitsError
-from digits.rerun import conclude_trial, config_of
 from digits.reporting import search_figures
 from digits.reporting.figures import svg
 from digits.reporting.runs import flat
+from digits.rerun import conclude_trial, config_of
 from digits.study import Search
 from digits.sweep_folder import read_record
 
@@ -52,9 +53,8 @@ def report_search(config: DictConfig) -> bool:
         if counts["running"]:
             print(f"{counts['running']} still run in another process, which will test the best")
             return True
-        for row in rows:
-            if row["state"] == "failed":
-                print(f"#{row['number']} failed: {row['error']}")
+        if counts["failed"]:
+            print("failed:", *(f"#{row['number']}" for row in rows if row["state"] == "failed"))
         complete = [row for row in rows if row["state"] == "complete"]
         if not complete:
             raise DigitsError(f"no trial of {folder} came to a value; search in smaller ranges, in another folder")
@@ -104,16 +104,14 @@ def _write_experiment(folder: Path, best: dict[str, Any], trials: str, accuracy:
     then, now = (flat(OmegaConf.to_container(config)) for config in (base, config_of(trial)))  # type: ignore[arg-type]
     experiment = OmegaConf.create()
     for key, value in now.items():
-        if not key.startswith(("sweep.", "run_folder", "trainer.enable_")) and (key not in then or then[key] != value):
+        different = key in best["params"] or key not in then or then[key] != value
+        if different and not key.startswith(("sweep.", "run_folder", "trainer.enable_")):
             OmegaConf.update(experiment, key, value, force_add=True)
     gone = [text for text in told.overrides.task if text.startswith("~")]  # what a file cannot say
     command = shlex.join(["python", "train.py", "--config-dir", str(folder), "experiment=best", *gone])
-    lines = [
-        "# @package _global_",
-        f"# The best of {trials} of a search over {', '.join(best['params'])}:",
-        f"# trial {best['number']}, {best['said']}, {accuracy}.",
-        f"# {command}",
-    ]
+    found = f"# The best of {trials} of a search over {', '.join(best['params'])}: trial {best['number']}, "
+    found += f"{best['said']}, {accuracy}."
+    lines = ["# @package _global_", *textwrap.wrap(found, 118, subsequent_indent="# "), f"# {command}"]
     if chosen:
         lines += ["defaults:", *(f"  - override /{group}: {choice or 'null'}" for group, choice in chosen.items())]
     text = OmegaConf.to_yaml(experiment) if len(experiment) else ""
