@@ -6,12 +6,13 @@ from typing import Any
 import optuna
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from digits.reporting.figures import ACCENT, FAINT, INK, SECOND, STYLE
 
 Rows = list[dict[str, Any]]  # as digits.reporting.search has them: state, cost, params, seconds
+ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "fontsize": 8}
 COLOURS = {"complete": ACCENT, "pruned": SECOND, "failed": INK}
 
 
@@ -39,8 +40,10 @@ def history(rows: Rows, unit: str) -> Figure:
                 )
         axes.set(yscale="log", xlabel="trial", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axes.yaxis.set_major_locator(MaxNLocator(6))
         axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.legend(loc="upper right", fontsize=8)
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.legend(**ABOVE)
     return figure
 
 
@@ -53,7 +56,8 @@ def importance(study: optuna.Study) -> Figure:
         axes = figure.add_subplot()
         bars = axes.barh(names, list(reversed(shares.values())), color=ACCENT, height=0.6)
         axes.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=8)
-        axes.set(xlabel="importance", xticks=[])
+        axes.set(xticks=[])
+        axes.tick_params(length=0)
         axes.margins(x=0.15)
     return figure
 
@@ -95,7 +99,8 @@ def seconds(rows: Rows) -> Figure:
                 axes.bar([row["number"] for row in of], [row["seconds"] for row in of], color=colour, label=state)
         axes.set(xlabel="trial", ylabel="seconds")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.legend(fontsize=8)
+        axes.set_axisbelow(True)
+        axes.legend(**ABOVE)
     return figure
 
 
