@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
+from digits import worker
 from digits.cli import CONFIGS, explained
 from digits.config import jobs_of, mistakes_in
 from digits.errors import ConfigError, StudyError
@@ -213,14 +214,12 @@ def test_launcher_that_is_not_installed_names_the_extra(command, tmp_path):
 
 
 def test_mistakes_are_told_before_the_first_trial(command, tmp_path):
-    done = command(
-        "train.py", "-m", "sweep=cnn", "model.dropout=interval(0,2)", "data.bach_size=16,32", "sweep.trials=0"
-    )
+    done = command("train.py", "-m", "sweep=svm", "model.C=interval(-1,2)", "data.bach_size=16,32", "sweep.trials=0")
     assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
     assert done.stderr.splitlines() == [
         "error: data.bach_size: no such key; did you mean data.batch_size or data.val_size?",
+        "model.C: got -1.0, wanted greater than 0",
         "sweep.trials: got 0, wanted greater than or equal to 1",
-        "model.dropout: got 2.0, wanted less than 1",
     ]
 
 
@@ -230,23 +229,36 @@ def test_mistakes_are_told_before_the_first_trial(command, tmp_path):
 @pytest.mark.parametrize(
     "overrides, line",
     [
-        (["data.batch_size=interval(16,64)"], "data.batch_size: got "),
-        (["model.optimizer=choice(adamw,adam)"], "model.optimizer: got 'adam', wanted 'adamw' or 'sgd'"),
-        (["sweep.metric=test/accuracy"], "sweep.metric: got 'test/accuracy', wanted 'val/accuracy' or 'val/loss'"),
-        (["sweep.sampler._target_=os.system"], "sweep.sampler._target_: got os.system, wanted a class of optuna.samp"),
+        (["sweep=mlp", "data.batch_size=interval(16,64)"], "data.batch_size: got "),
+        (["sweep=mlp", "model.optimizer=choice(adamw,adam)"], "model.optimizer: got 'adam', wanted 'adamw' or 'sgd'"),
         (
-            ["sweep.sampler._target_=optuna.samplers.TPS"],
+            ["sweep=mlp", "sweep.metric=test/accuracy"],
+            "sweep.metric: got 'test/accuracy', wanted 'val/accuracy' or 'val/loss'",
+        ),
+        (
+            ["sweep=mlp", "sweep.sampler._target_=os.system"],
+            "sweep.sampler._target_: got os.system, wanted a class of optuna.samp",
+        ),
+        (
+            ["sweep=mlp", "sweep.sampler._target_=optuna.samplers.TPS"],
             "sweep.sampler._target_: got optuna.samplers.TPS, which ca",
         ),
-        (["+sweep.pruner.n_startup=3"], "sweep.pruner.n_startup: no such key; did you mean sweep.pruner.n_startup_tri"),
-        (["+sweep.pruner.n_startup_trials=-3"], "sweep.pruner: Number of startup trials cannot be negative"),
-        (["sweep.storage=nonsense"], "sweep.storage: got nonsense, which no database here understands"),
-        (["data.val_size=0"], "data.val_size: got 0, wanted some validation digits for a search to go by"),
-        (["trainer.fast_dev_run=true"], "trainer.fast_dev_run: a dry run comes to no value"),
+        (
+            ["sweep=mlp", "+sweep.pruner.n_startup=3"],
+            "sweep.pruner.n_startup: no such key; did you mean sweep.pruner.n_startup_tri",
+        ),
+        (
+            ["sweep=mlp", "+sweep.pruner.n_startup_trials=-3"],
+            "sweep.pruner: Number of startup trials cannot be negative",
+        ),
+        (["sweep=mlp", "sweep.storage=nonsense"], "sweep.storage: got nonsense, which no database here understands"),
+        (["sweep=svm", "sweep.metric=val/loss"], "sweep.metric: got val/loss, which this model logs before it is"),
+        (["sweep=mlp", "data.val_size=0"], "data.val_size: got 0, wanted some validation digits for a search to go by"),
+        (["sweep=mlp", "trainer.fast_dev_run=true"], "trainer.fast_dev_run: a dry run comes to no value"),
     ],
 )
 def test_mistakes_in_a_search_are_named(hydra, overrides, line):
-    jobs = [compose("train", job, return_hydra_config=True) for job in jobs_of(["sweep=mlp", *overrides])]
+    jobs = [compose("train", job, return_hydra_config=True) for job in jobs_of(overrides)]
     found = {mistake for job in jobs for mistake in mistakes_in(job)}
     assert found and all(mistake.startswith(line) for mistake in found)
 
@@ -381,3 +393,16 @@ def test_proposals_do_not_depend_on_how_often_it_was_continued(tmp_path):
 
     found = proposals(tmp_path / "one", 1)
     assert found == proposals(tmp_path / "other", 2) and len(set(found)) == 3
+
+
+def test_processes_take_a_gpu_each_and_one_too_many_takes_none_for_itself(tmp_path, monkeypatch):
+    """The answer of CUDA is put in; that a GPU then trains is not shown here."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    (tmp_path / ".locks").mkdir()
+    taken = []
+    for _ in range(3):  # as many processes
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+        worker._own_gpu.__wrapped__(tmp_path)
+        taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
+    assert taken == ["0", "1", ""]
+    worker._gpus.clear()

@@ -46,13 +46,16 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += _check_node("model", plain["model"], FROM_DATA)
     in_trainer = [*_check_node("trainer", plain["trainer"])]
     mistakes += in_trainer or hardware_mistakes(plain["trainer"])
-    if (
-        not mistakes
-        and isinstance(model := _located(plain["model"]["_target_"]), type)
-        and issubclass(model, ClosedForm)
-        and is_distributed(plain["trainer"])
-    ):
-        mistakes.append("trainer.devices: this model is worked out in one pass on one device; take trainer.devices=1")
+    model = None if mistakes else _located(plain["model"]["_target_"])
+    if isinstance(model, type) and issubclass(model, ClosedForm):
+        if is_distributed(plain["trainer"]):
+            mistakes.append(
+                "trainer.devices: this model is worked out in one pass on one device; take trainer.devices=1"
+            )
+        if (plain.get("sweep") or {}).get("metric") == "val/loss":
+            mistakes.append(
+                "sweep.metric: got val/loss, which this model logs before it is calibrated; take val/accuracy"
+            )
     for group in ("callbacks", "logger"):
         for name, node in (plain[group] or {}).items():
             mistakes += _check_node(f"{group}.{name}", node)

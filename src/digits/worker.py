@@ -51,7 +51,7 @@ def _own_job(folder: Path, number: int) -> None:
 
 @cache
 def _own_gpu(folder: Path) -> None:
-    """Let this process see one of the GPUs, one that no other process of this sweep has; none is left for one more."""
+    """Let this process see one GPU that no other of this sweep has; where there are fewer, the rest share the first."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")

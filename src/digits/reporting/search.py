@@ -45,7 +45,8 @@ def report_search(config: DictConfig) -> bool:
     folder = Path(config.hydra.sweep.dir)
     search = Search.of(config, folder)
     with FileLock(folder / ".locks" / "end"):  # of two processes that end at once, one tests
-        trials = search.study.get_trials(deepcopy=False)
+        with search.storage():
+            trials = search.study.trials
         rows = [_row(search, trial) for trial in trials]
         counts = Counter(row["state"] for row in rows)
         counted = ", ".join(f"{counts[state]} {state}" for state in ("complete", "pruned", "failed") if counts[state])
@@ -122,7 +123,7 @@ def _write_experiment(folder: Path, best: dict[str, Any], trials: str, accuracy:
 def _write_page(
     folder: Path, search: Search, rows: list[dict[str, Any]], best: dict[str, Any], facts: dict[str, Any]
 ) -> None:
-    space = next(trial.distributions for trial in search.study.trials if trial.number == best["number"])
+    space = search.study.trials[best["number"]].distributions
     complete = [row for row in rows if row["state"] == "complete"]
     unit = "validation errors (%)" if search.metric == "val/accuracy" else "validation loss (nats)"
     order = {"complete": 0, "pruned": 1, "failed": 2}
