@@ -33,8 +33,7 @@ FAST = ["-m", "sweep=search", *SMALL, "trainer.max_epochs=2"]
 # With a rate of 1e-09 nothing is learned: it is pruned after the first epoch.
 PRUNER = ["sweep.pruner._target_=optuna.pruners.ThresholdPruner", "+sweep.pruner.lower=0.4"]
 SEARCH = [*FAST, *PRUNER, "model.learning_rate=choice(1e-09,1e-2,2e-2)", "data.batch_size=int(interval(32,64))"]
-# How far a trial is when its driver is killed: begun, trained, written down as ended (the study may not know it yet).
-MOMENTS = ["{}/run.json", "{}/checkpoints/last.ckpt", "{}/tensorboard/version"]
+MOMENTS = ["{}/run.json", "{}/tensorboard/events*"]  # how far a trial is when its driver is killed: begun, in training
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
 
 

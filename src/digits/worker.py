@@ -11,6 +11,10 @@ from filelock import FileLock, Timeout
 
 from digits.sweep_folder import job_lock
 
+# held until the process ends, or begins its next job
+_gpus: list[FileLock] = []
+_jobs: list[FileLock] = []
+
 
 def begin_job(folder: Path, number: int) -> None:
     """Make this process ready for a job; nothing where it is the driver itself.
@@ -39,9 +43,6 @@ def _follow(driver: int | None) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-_jobs: list[FileLock] = []
-
-
 def _own_job(folder: Path, number: int) -> None:
     while _jobs:
         _jobs.pop().release()
@@ -65,6 +66,3 @@ def _own_gpu(folder: Path) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = gpu
         _gpus.append(lock)
         return
-
-
-_gpus: list[FileLock] = []
