@@ -31,8 +31,8 @@ test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 fuzz: $(READY)  ## some minutes of new requests and broken pictures at the server
 	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
 
-test-kills: $(READY)  ## a sweep of twelve jobs, killed five times (two minutes)
-	SWEEP_JOBS=12 SWEEP_KILLS=5 $(BIN)/python -m pytest tests/test_sweep.py -k killed
+test-kills: $(READY)  ## a sweep of twelve jobs and a search of twelve trials, each killed five times (four minutes)
+	SWEEP_JOBS=12 SWEEP_KILLS=5 $(BIN)/python -m pytest tests/test_sweep.py tests/test_search.py -k killed
 
 results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores); again continues
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,12 @@ def onnxruntime_web() -> Path:
     return Path(os.environ["ONNXRUNTIME_WEB"])
 
 
+@pytest.fixture(scope="session")
+def joblib() -> list[str]:
+    """What has jobs run in two processes; tests that do are not collected without the launcher."""
+    return ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+
+
 def missing() -> dict[str, str]:
     """What some tests need and this machine lacks: the fixture's name, and how to have it."""
     needs = {
@@ -91,6 +98,10 @@ def missing() -> dict[str, str]:
         "onnxruntime_web": (
             os.environ.get("ONNXRUNTIME_WEB"),
             "the static site in a browser: not tested, set ONNXRUNTIME_WEB to onnxruntime-web's dist folder to test it",
+        ),
+        "joblib": (
+            find_spec("hydra_plugins.hydra_joblib_launcher"),
+            "jobs in parallel: not tested, pip install -e .[joblib] to test them",
         ),
     }
     return {fixture: line for fixture, (there, line) in needs.items() if not there}

@@ -11,6 +11,8 @@ from types import FrameType
 from typing import NoReturn
 
 from hydra import initialize_config_dir
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_search_path import SearchPathQuery
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -77,12 +79,19 @@ def explained(error: Exception) -> Exception:
         return error
     from digits.config import in_one_line, jobs_of, mistakes_in_overrides, override_mistake  # --help is quicker without
 
-    overrides = [word for word in sys.argv[1:] if not word.startswith("-")]
+    words, _ = get_args_parser().parse_known_args()
     GlobalHydra.instance().clear()  # where Hydra has not ended yet
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            jobs = jobs_of(overrides) if _is_sweep() else [overrides]
+            if words.config_dir:
+                loader = GlobalHydra.instance().config_loader()
+                path = loader.get_search_path()
+                path.prepend("command-line", f"file://{Path(words.config_dir).absolute()}", SearchPathQuery("schema"))
+                loader.repository.initialize_sources(path)  # type: ignore[attr-defined]
+            jobs = jobs_of(words.overrides) if _is_sweep() else [words.overrides]
             mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
+    except ConfigError as ranges:
+        mistakes = [str(ranges)]
     except OverrideParseException as unreadable:
         mistakes = [override_mistake(str(unreadable.override), unreadable)]
     except HydraException as unsweepable:

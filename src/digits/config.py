@@ -17,6 +17,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -45,16 +46,21 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += _check_node("model", plain["model"], FROM_DATA)
     in_trainer = [*_check_node("trainer", plain["trainer"])]
     mistakes += in_trainer or hardware_mistakes(plain["trainer"])
-    if (
-        not mistakes
-        and isinstance(model := _located(plain["model"]["_target_"]), type)
-        and issubclass(model, ClosedForm)
-        and is_distributed(plain["trainer"])
-    ):
-        mistakes.append("trainer.devices: this model is worked out in one pass on one device; take trainer.devices=1")
+    model = None if mistakes else _located(plain["model"]["_target_"])
+    if isinstance(model, type) and issubclass(model, ClosedForm):
+        if is_distributed(plain["trainer"]):
+            mistakes.append(
+                "trainer.devices: this model is worked out in one pass on one device; take trainer.devices=1"
+            )
+        if (plain.get("sweep") or {}).get("metric") == "val/loss":
+            mistakes.append(
+                "sweep.metric: got val/loss, which this model logs before it is calibrated; take val/accuracy"
+            )
     for group in ("callbacks", "logger"):
         for name, node in (plain[group] or {}).items():
             mistakes += _check_node(f"{group}.{name}", node)
+    if plain.get("sweep"):
+        mistakes += _check_search(plain)
     return [mistake for mistake in mistakes if not _is_copied(config, mistake)]
 
 
@@ -76,8 +82,18 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
 
 
 def jobs_of(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job of a grid: `seed=1,2` is two. Hydra must be initialized."""
+    """The overrides of each job of a grid: `seed=1,2` is two; of a search, of trials that show all it may try.
+
+    Hydra must be initialized.
+    """
     parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
+    if any(each.key_or_group == "sweep" and each.value() and not each.is_sweep_override() for each in parsed):
+        from digits.search_space import probes, search_of  # Optuna, which nothing else needs
+
+        try:
+            return probes(*search_of(overrides))
+        except MissingConfigException:  # sweep=… itself is wrong
+            return [[str(each.input_line) for each in parsed if not each.is_sweep_override()]]
     return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
 
 
@@ -100,11 +116,41 @@ def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _check_node(path: str, node: dict[str, Any] | None, given: Set[str] = frozenset()) -> Iterator[str]:
+def _check_search(config: dict[str, Any]) -> Iterator[str]:
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    search = config["sweep"]
+    yield from _check_node("sweep", search, {"folder"})
+    for part in ("sampler", "pruner"):
+        if not isinstance(search.get(part), dict):
+            continue
+        mistakes = list(_check_node(f"sweep.{part}", search[part], allowed=(f"optuna.{part}s.",)))
+        try:
+            yield from mistakes
+            _ = mistakes or instantiate(search[part], _convert_="all")  # Optuna's annotations do not say what is good
+        except Exception as error:
+            yield f"sweep.{part}: {in_one_line(error.__cause__ or error)}"
+    try:
+        _ = search.get("storage") and create_engine(search["storage"])  # connects to nothing yet
+    except (ImportError, SQLAlchemyError) as error:
+        yield f"sweep.storage: got {search['storage']}, which no database here understands ({in_one_line(error)})"
+    if not config["data"].get("val_size", 1):
+        yield "data.val_size: got 0, wanted some validation digits for a search to go by"
+    if config["trainer"].get("fast_dev_run"):
+        yield "trainer.fast_dev_run: a dry run comes to no value for a search to go by; leave this out"
+
+
+def _check_node(
+    path: str,
+    node: dict[str, Any] | None,
+    given: Set[str] = frozenset(),
+    allowed: tuple[str, ...] = ALLOWED_TARGETS,
+) -> Iterator[str]:
     """Hold what a config says under `path` against the constructor that its _target_ names."""
     name = (node or {}).get("_target_")
-    if node is None or not isinstance(name, str) or not name.startswith(ALLOWED_TARGETS):
-        yield f"{path}._target_: got {name}, wanted a class of {', '.join(t + '*' for t in ALLOWED_TARGETS)}"
+    if node is None or not isinstance(name, str) or not name.startswith(allowed):
+        yield f"{path}._target_: got {name}, wanted a class of {', '.join(t + '*' for t in allowed)}"
         return
     try:
         parameters = _parameters(_located(name))
@@ -135,7 +181,10 @@ def _parameters(target: Any) -> dict[str, inspect.Parameter]:
     )
     found: dict[str, inspect.Parameter] = {}
     for init in inits:
-        hints = get_type_hints(init, include_extras=True)
+        try:
+            hints = get_type_hints(init, include_extras=True)
+        except NameError:  # annotated with what is imported for type checkers only
+            hints = {}
         parameters = inspect.signature(init).parameters.values()
         for parameter in parameters:
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and parameter.name != "self":
@@ -164,6 +213,8 @@ def override_mistake(override: str, error: Exception) -> str:
     key, _, value = override.partition("=")
     if isinstance(error, OverrideParseException):
         return f"{override}: cannot be read ({in_one_line(error)})"
+    if override == "hydra/launcher=joblib":
+        return f"{override}: not installed; pip install -e .[joblib] installs it"
     if isinstance(error, MissingConfigException) and error.options:
         return f"{override}: no such choice{_nearest(value, error.options)}"
     parent, wrong = getattr(error.__cause__, "parent_node", None), getattr(error.__cause__, "key", None)
@@ -180,6 +231,6 @@ def _nearest(wrong: str, valid: Any, path: str = "") -> str:
     return f"; there are {', '.join(names)}"
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """The message of a library's error, which may have several lines."""
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

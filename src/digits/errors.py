@@ -1,7 +1,7 @@
 """What can go wrong for a user, and the exit code each kind ends with.
 
-0 good, 1 a fault of ours, 2 the command or config, 3 the data, 4 a checkpoint or model file,
-130 interrupted, 143 terminated.
+0 good, 1 a fault of ours, 2 the command or config, 3 the data, 4 a checkpoint, a model file or the storage of a
+search, 130 interrupted, 143 terminated.
 """
 
 
@@ -27,6 +27,16 @@ class ModelFileError(DigitsError):
     """A checkpoint or an ONNX file is absent, damaged or of another model."""
 
     exit_code = 4
+
+
+class StudyError(DigitsError):
+    """The storage of a search is locked, damaged or of another search."""
+
+    exit_code = 4
+
+
+class Pruned(Exception):  # noqa: N818
+    """No fault: a trial of a search was given up because others were better by then."""
 
 
 class Terminated(KeyboardInterrupt):

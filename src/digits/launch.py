@@ -14,8 +14,9 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from digits.cli import explained, stop, tell
 from digits.config import jobs_of, mistakes_in, resolved
-from digits.errors import ConfigError
+from digits.errors import ConfigError, StudyError
 from digits.sweep_folder import claim_sweep, read_record, sweep_name
+from digits.worker import begin_job
 
 
 class Launch(Callback):
@@ -26,6 +27,8 @@ class Launch(Callback):
         if _is_child():  # of a parent that has done both
             return
         _refuse(mistakes_in(config))
+        if config.get("sweep"):
+            _refuse(["sweep: a search runs many trials, so it wants -m: python train.py -m sweep=…"])
         _claim_run(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -35,25 +38,36 @@ class Launch(Callback):
         except Exception as error:
             stop(explained(error))
 
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Hold what a job has to itself while others run beside it."""
+        if config.hydra.mode == RunMode.MULTIRUN:
+            begin_job(Path(config.hydra.sweep.dir), config.hydra.job.num)
+
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Tell what went wrong; one job of a sweep lets the others run, unless the disk is full."""
+        """Tell what went wrong; one job of a sweep lets the others run, unless nothing can be written any more.
+
+        Of a search's trials the sweeper tells how they end.
+        """
         if job_return.status != JobStatus.FAILED:
             return
         error = job_return._return_value
-        if config.hydra.mode != RunMode.MULTIRUN or getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        if config.hydra.mode != RunMode.MULTIRUN or full or isinstance(error, StudyError):
             stop(error)
-        tell(error)
+        if not config.get("sweep"):
+            tell(error)
         job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print one table of all jobs and write a page that compares them; exit with 1 if any failed."""
+        """Print what the jobs came to and write a page of it; exit with 1 if one failed, or if a search found none."""
+        from digits.reporting.search import report_search  # matplotlib and torch
         from digits.reporting.sweep import report_sweep
 
         try:
-            finished = report_sweep(Path(config.hydra.sweep.dir))
+            good = report_search(config) if config.get("sweep") else report_sweep(Path(config.hydra.sweep.dir))
         except Exception as error:
             stop(error)
-        if not finished:
+        if not good:
             raise SystemExit(1)
 
 
@@ -87,26 +101,48 @@ def _claim_run(config: DictConfig) -> None:
 def _begin_sweep(config: DictConfig) -> None:
     from digits.trainer import is_distributed
 
-    jobs = jobs_of(list(config.hydra.overrides.task))
-    configs = [compose("train", overrides, return_hydra_config=True) for overrides in jobs]
+    overrides = list(config.hydra.overrides.task)
+    jobs = jobs_of(overrides)
+    configs = [compose("train", job, return_hydra_config=True) for job in jobs]
     mistakes = [mistake for job in configs for mistake in mistakes_in(job)]
     if any(is_distributed(job.trainer) for job in configs):
         mistakes.append(
             "trainer: a sweep trains each job on one device; take trainer=default trainer.devices=1, "
             "or run the jobs one by one without -m"
         )
+    if not config.get("sweep") and any(job.get("sweep") for job in configs):
+        mistakes.append("sweep: one search a command; give the others a command each")
     if any(text.startswith("hydra.sweep.subdir=") for text in config.hydra.overrides.hydra):
         mistakes.append("hydra.sweep.subdir: the folder of a job is its number; leave this out")
     _refuse(mistakes)
     folder = Path(config.hydra.sweep.dir)
-    if not _is_chosen(config, "sweep"):
-        folder /= sweep_name(jobs)
     try:
-        numbers = claim_sweep(folder, jobs)
+        if config.get("sweep"):
+            folder = _begin_search(config, folder, overrides)
+        else:
+            folder = folder if _is_chosen(config, "sweep") else folder / sweep_name(jobs)
+            numbers = claim_sweep(folder, jobs)
+            _refuse_changed(folder, dict(zip(numbers, configs, strict=True)))
     except OSError as error:
         _refuse([_unwritable("sweep", folder, error)])
-    _refuse_changed(folder, dict(zip(numbers, configs, strict=True)))
     _set_folder(config, "sweep", folder)
+
+
+def _begin_search(config: DictConfig, folder: Path, overrides: list[str]) -> Path:
+    """Make a search's folder and storage, or find in them the same search."""
+    from digits.reporting.runs import flat, settings_of
+    from digits.search_space import search_name, search_of
+    from digits.study import Search
+
+    plain, space = search_of(overrides)
+    if not _is_chosen(config, "sweep"):
+        folder /= search_name(config.hydra.runtime.choices["sweep"], plain, space)
+    told = resolved(compose("train", plain, return_hydra_config=True))
+    facts = settings_of(told) | {"seed": told["seed"], "callbacks": told["callbacks"]}
+    facts = {key: str(value) for key, value in flat(facts).items()}
+    searched = {key.lstrip("+"): f"searched in {distribution}" for key, distribution in space.items()}
+    Search.of(config, folder).begin(facts | searched | {"sweep.metric": config.sweep.metric})
+    return folder
 
 
 def _refuse_changed(folder: Path, configs: dict[int, DictConfig]) -> None:

@@ -5,13 +5,15 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from digits.checkpoints import load_model
+from digits.conclusion import conclude
 from digits.data.datamodule import DigitsData
 from digits.errors import ConfigError
 from digits.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
+from digits.run import Run
 
 
 def evaluate_run(folder: Path) -> tuple[dict[str, Any], Evaluation, dict[str, Any]]:
@@ -32,13 +34,34 @@ def evaluate_run(folder: Path) -> tuple[dict[str, Any], Evaluation, dict[str, An
     if missing:
         raise ConfigError(f"{folder}: {', '.join(missing)} missing, wanted the folder of a finished run")
     record, before = (json.loads(paths[at].read_text(encoding="utf-8")) for at in (0, 2))
-    config = OmegaConf.load(paths[1])
-    config.run_folder = str(folder)  # Hydra knew it then; it may have moved
-    data: DigitsData = instantiate(config.data, _convert_="all")
-    data.prepare_data()
-    data.setup()
+    config = config_of(folder)
     best = folder / "checkpoints" / "best.ckpt"
     settings = OmegaConf.to_container(config.trainer, resolve=True)
     assert isinstance(settings, dict)
-    evaluation = evaluate(load_model(best), data, {str(key): value for key, value in settings.items()})
+    trainer = {str(key): value for key, value in settings.items()}
+    evaluation = evaluate(load_model(best), data_of(config), trainer)
     return {**measure(evaluation, best, record), "onnx": before["onnx"]}, evaluation, record
+
+
+def conclude_trial(folder: Path) -> dict[str, Any]:
+    """Make a whole run of a search's best trial: what train() leaves out for trials. Returns its metrics."""
+    run, config = Run(folder, json.loads((folder / "run.json").read_text(encoding="utf-8"))), config_of(folder)
+    with run:
+        loggers = instantiate(config.logger, _convert_="all") or {}
+        return conclude(run, data_of(config), loggers.values(), run.record["history"][-1]["step"])
+
+
+def config_of(folder: Path) -> DictConfig:
+    """The config a run was composed of."""
+    config = OmegaConf.load(folder / ".hydra/config.yaml")
+    assert isinstance(config, DictConfig)
+    config.run_folder = str(folder)  # Hydra knew it then; it may have moved
+    return config
+
+
+def data_of(config: DictConfig) -> DigitsData:
+    """The data it names, set up."""
+    data: DigitsData = instantiate(config.data, _convert_="all")
+    data.prepare_data()
+    data.setup()
+    return data

@@ -19,6 +19,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from digits.atomic import write_text
+from digits.errors import Pruned
 
 PACKAGES = [
     "torch",
@@ -33,16 +34,17 @@ PACKAGES = [
 
 
 class Run:
-    """A context: the run is `running` inside, `finished` or `failed` after, with the reason beside it.
+    """A context: the run is `running` inside, `finished`, `pruned` or `failed` after, with the reason beside it.
 
     Args:
         folder: the run's folder; run.json lies in it. Only rank 0 writes.
+        record: what run.json says of a run that is to go on; None for a new one.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, record: dict[str, Any] | None = None) -> None:
         self.folder = folder
-        self.record: dict[str, Any] = {
-            "status": "running",
+        self.record: dict[str, Any] = record or {
+            "status": "",
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "command": " ".join(["python", *sys.argv]),
             "git": git_state(),
@@ -52,14 +54,19 @@ class Run:
         }
 
     def __enter__(self) -> "Run":
+        self.record["status"] = "running"
         self._write()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.record["status"] = "finished" if error is None else "failed"
-        if error is not None:
+        if error is None:
+            self.record["status"] = "finished"
+        elif isinstance(error, Pruned):
+            self.record["status"] = "pruned"
+        else:
+            self.record["status"] = "failed"
             self.record["error"] = str(error) or type(error).__name__
             self.record["traceback"] = traceback.format_exception(error)
         self._write()
@@ -68,8 +75,10 @@ class Run:
     def phase(self, name: str) -> Iterator[None]:
         """Take the time of one part of the run."""
         started = time.monotonic()
-        yield
-        self.record["seconds"][name] = round(time.monotonic() - started, 3)
+        try:
+            yield
+        finally:
+            self.record["seconds"][name] = round(time.monotonic() - started, 3)
         self._write()
 
     @rank_zero_only

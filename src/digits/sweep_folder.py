@@ -94,12 +94,29 @@ def unfinished(folder: Path) -> Iterator[tuple[int, list[list[str]]]]:
     jobs = read_jobs(folder)
     left = [at for at in range(len(jobs)) if read_record(folder / str(at)).get("status") != "finished"]
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before")
-    for _, stretch in groupby(enumerate(left), key=lambda pair: pair[1] - pair[0]):
-        numbers = [number for _, number in stretch]
-        for number in numbers:
-            if (folder / str(number)).exists():
-                shutil.rmtree(folder / str(number))
-        yield numbers[0], [jobs[number] for number in numbers]
+    for stretch in stretches(left):
+        for number in stretch:
+            delete_job(folder, number)
+        yield stretch[0], [jobs[number] for number in stretch]
+
+
+def stretches(numbers: list[int]) -> list[list[int]]:
+    """Cut ascending numbers where one is missing: a launcher counts its jobs up from the first."""
+    cut = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
+    return [[number for _, number in pairs] for _, pairs in cut]
+
+
+def delete_job(folder: Path, number: int) -> None:
+    """Delete what a job has left, once no process works on it any more."""
+    with job_lock(folder, number):
+        if (folder / str(number)).exists():
+            shutil.rmtree(folder / str(number))
+
+
+def job_lock(folder: Path, number: int) -> FileLock:
+    """What a process of a parallel launcher holds while it does a job; it may outlive its driver for a moment."""
+    (folder / ".locks").mkdir(exist_ok=True)
+    return FileLock(folder / ".locks" / f"{number}.job")
 
 
 def read_record(folder: Path) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Lightning's Trainer with this project's defaults: precision by hardware, checkpoints written whole."""
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +15,18 @@ from digits.ranges import Count, NonNegativeCount
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
+
+# What libraries say to each other, or of this project's own choices, is nothing a user can act on.
+for message in (
+    ".*does not have many workers",  # the digits lie in memory, worker processes would only slow them down
+    ".*isinstance.treespec, LeafSpec.",  # lightning to torch
+    ".*torch.jit.trace",  # TensorBoard's graph, to torch
+    ".*not supported by the model summary",  # bf16 in the estimate of megabytes
+    ".*across ranks is zero",  # data.val_size=0
+    ".*this fit will run with no optimizer",  # models that are worked out in one pass
+):
+    warnings.filterwarnings("ignore", message=message)
 
 
 class Trainer(lightning.Trainer):

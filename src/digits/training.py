@@ -1,7 +1,6 @@
 """One run, from a good config to a report. The whole story, top to bottom."""
 
 import logging
-import warnings
 from pathlib import Path
 
 import torch
@@ -11,41 +10,28 @@ from lightning import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from digits.callbacks import History, KeepSigterm
-from digits.checkpoints import check_resumable, load_model
+from digits.checkpoints import check_resumable
+from digits.conclusion import conclude
 from digits.data.datamodule import DigitsData
 from digits.errors import ConfigError
-from digits.evaluation import evaluate
-from digits.export import export_onnx, onnx_metadata
 from digits.models.classifier import Classifier
-from digits.reporting.metrics import measure
-from digits.reporting.report import write_report
+from digits.models.network import Network
+from digits.pruning import Pruning, objective
 from digits.reporting.summary import print_summary
-from digits.reporting.tensorboard import log_results
 from digits.run import Run
 from digits.trainer import Trainer
 
 log = logging.getLogger(__name__)
 
-# What libraries say to each other, or of this project's own choices, is nothing a user can act on.
-for message in (
-    ".*does not have many workers",  # the digits lie in memory, worker processes would only slow them down
-    ".*isinstance.treespec, LeafSpec.",  # lightning to torch
-    ".*torch.jit.trace",  # TensorBoard's graph, to torch
-    ".*not supported by the model summary",  # bf16 in the estimate of megabytes
-    ".*across ranks is zero",  # data.val_size=0
-    ".*this fit will run with no optimizer",  # models that are worked out in one pass
-):
-    warnings.filterwarnings("ignore", message=message)
-
 
 def train(cfg: DictConfig) -> float | None:
-    """Build, fit, test the best, export, report.
+    """Build, fit, test the best, export, report; a trial of a search ends with the fit.
 
     Args:
         cfg: as composed from configs/train.yaml, checked.
 
     Returns:
-        val/accuracy of the best checkpoint; None on ranks above 0 and in a dry run.
+        val/accuracy of the best checkpoint, or what a search goes by; None on ranks above 0 and in a dry run.
     """
     config = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(config, dict)
@@ -61,9 +47,11 @@ def train(cfg: DictConfig) -> float | None:
             model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
             callbacks = instantiate(cfg.callbacks, _convert_="all") or {}
             loggers = instantiate(cfg.logger, _convert_="all") or {}
+            search = config.get("sweep")
+            own = [KeepSigterm(), *([Pruning(folder, cfg)] if search and isinstance(model, Network) else [])]
             trainer: Trainer = instantiate(
                 cfg.trainer,
-                callbacks=[*callbacks.values(), KeepSigterm()],
+                callbacks=[*callbacks.values(), *own],
                 logger=list(loggers.values()),
                 _convert_="all",
             )
@@ -84,16 +72,10 @@ def train(cfg: DictConfig) -> float | None:
             raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
         run.record["history"] = next((each.rows for each in trainer.callbacks if isinstance(each, History)), [])
 
-        with run.phase("test"):
-            evaluation = evaluate(load_model(best), data, config["trainer"])
-            metrics = measure(evaluation, best, run.record)
-
-        with run.phase("export"):
-            metrics["onnx"] = export_onnx(evaluation, folder / "model.onnx", onnx_metadata(metrics, run.record))
-
-        with run.phase("report"):
-            write_report(folder, metrics, evaluation, run.record)
-            log_results(loggers.values(), metrics, evaluation, trainer.global_step)
+        if search:  # only the best of its trials is tested
+            run.record["value"] = objective(run.record["history"], search["metric"])
+            return run.record["value"]
+        metrics = conclude(run, data, loggers.values(), trainer.global_step)
 
     print_summary(folder, metrics)
     return metrics["val/accuracy"]

@@ -96,6 +96,8 @@ def _read(folder: Path) -> FinishedRun:
     record = json.loads((folder / "run.json").read_text(encoding="utf-8") or "{}")
     if record.get("status") != "finished":
         raise ValueError(f"{record.get('status', 'not begun')}, wanted a finished run")
+    if "value" in record and "report" not in record["seconds"]:
+        raise ValueError("a trial of a search, which tests only the best")
     metrics = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
     if metrics.get("format") != FORMAT:
         raise ValueError(f"metrics.json has format {metrics.get('format')}, wanted {FORMAT}; evaluate the run again")
