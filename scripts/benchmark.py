@@ -13,7 +13,7 @@ PARTS = [*QUICK, "example", "recipes", "growth", "ddp"]
 def main() -> None:
     """Read the command line and do it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"in a minute or two, once: {', '.join(QUICK)}")
+    parser.add_argument("--quick", action="store_true", help=f"once, and only {', '.join(QUICK)}")
     parser.add_argument("--only", nargs="+", metavar="PART", choices=PARTS, help=f"of {', '.join(PARTS)}")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="in place of outputs/benchmark/<date>_<time>")
     arguments = parser.parse_args()

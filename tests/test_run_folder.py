@@ -168,3 +168,15 @@ def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
         runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path) for _ in range(2)]
     assert sorted(run.result().returncode for run in runs) == codes
     assert len(run_folders(tmp_path)) == codes.count(0)
+
+
+def test_half_an_epoch_counts_as_half_its_images(tmp_path):
+    half = ["data=mnist_5k", "model=linear", "trainer.max_epochs=2", "trainer.limit_train_batches=0.5"]
+    done = run_command("train.py", *half, *QUIET, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path)
+    metrics = json.loads((folder / "report" / "metrics.json").read_text())
+    train = metrics["dataset"]["train"]
+    assert [row["images"] for row in metrics["history"]] == pytest.approx([train / 2] * 2, rel=0.08)
+    rate = sum(row["images"] for row in metrics["history"]) / metrics["fit_seconds"]
+    assert metrics["train_images_per_second"] == pytest.approx(rate)

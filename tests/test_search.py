@@ -229,7 +229,10 @@ def test_mistakes_are_told_before_the_first_trial(command, tmp_path):
     "overrides, line",
     [
         (["sweep=mlp", "data.batch_size=interval(16,64)"], "data.batch_size: got "),
-        (["sweep=mlp", "model.optimizer=choice(adamw,adam)"], "model.optimizer: got 'adam', wanted 'adamw', 'muon' or 'sgd'"),
+        (
+            ["sweep=mlp", "model.optimizer=choice(adamw,adam)"],
+            "model.optimizer: got 'adam', wanted 'adamw', 'muon' or 'sgd'",
+        ),
         (
             ["sweep=mlp", "sweep.metric=test/accuracy"],
             "sweep.metric: got 'test/accuracy', wanted 'val/accuracy' or 'val/loss'",

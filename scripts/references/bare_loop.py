@@ -41,13 +41,14 @@ def main() -> None:
     data.setup()
     torch.manual_seed(cfg.seed)
     net = instantiate(cfg.model, classes=data.classes, _convert_="all")
-    peak, decay, smoothing = (net.hparams[key] for key in ("learning_rate", "weight_decay", "label_smoothing"))
+    keys = ("learning_rate", "weight_decay", "label_smoothing", "warmup")
+    peak, decay, smoothing, warmup = (net.hparams[key] for key in keys)
     assert (net.hparams["optimizer"], net.hparams["schedule"], net.augment) == ("adamw", "one_cycle", None)
     images, labels, epochs = data.train_images, data.train_labels, cfg.trainer.max_epochs
     steps = -(-len(labels) // data.batch_size)
     seconds, started = 0.0, time.perf_counter()
     optimizer = torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=decay, fused=True)
-    schedule = OneCycleLR(optimizer, peak, total_steps=epochs * steps, pct_start=0.25)
+    schedule = OneCycleLR(optimizer, peak, total_steps=epochs * steps, pct_start=warmup)
     for epoch in range(epochs):
         net.train()
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(cfg.seed * 1_000_003 + epoch))

@@ -49,6 +49,8 @@ class History(Callback):
             if name in trainer.callback_metrics:
                 row[name] = trainer.callback_metrics[name].item()
         row["seconds"] = time.monotonic() - self._started
+        loader: Any = trainer.train_dataloader  # of which limit_train_batches may take a part
+        row["images"] = round(len(loader.dataset) * int(trainer.num_training_batches) / len(loader))
         self.rows.append(row)
         numbers = [f"{name} {value:.4f}" for name, value in row.items() if "/" in name]
         if trainer.is_global_zero and numbers:

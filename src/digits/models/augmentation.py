@@ -91,7 +91,7 @@ def warp(
         net: float32 [N, 2, KNOTS, KNOTS], how far off each knot is read, in shares of the side; None for no bend.
     """
     height, width = images.shape[2:]
-    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would round to a tenth of a pixel
+    with torch.autocast(images.device.type, enabled=False):  # bfloat16 would round to a twentieth of a pixel
         slant = slant.tan()
         cos, sin = angle.cos() / scale, angle.sin() / scale
         # where each pixel comes from: first shifted back, then turned, slanted and zoomed

@@ -15,8 +15,8 @@ Layer = Annotated[list[Count], Field(min_length=3, max_length=3)]
 class LeNet(Network):
     """Convolutions without padding or pooling, and one linear layer over all that is left of the picture.
 
-    Less is computed than in CNN, and a short training gets further; a long one gets less far.
-    After Y. LeCun et al., "Gradient-based learning applied to document recognition", 1998.
+    Less is computed than in CNN: for short trainings. After Y. LeCun et al., "Gradient-based learning applied to
+    document recognition", 1998.
 
     Args:
         layers: channels, kernel and stride of each convolution; the image of 28 pixels has to outlast them.

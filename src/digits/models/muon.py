@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+MOMENTUM = 0.8  # of the gradients of hidden weights
+
 
 class Muon(torch.optim.AdamW):
     """Muon for the weights of hidden layers; AdamW for the last layer, biases and normalisation.
@@ -17,15 +19,13 @@ class Muon(torch.optim.AdamW):
 
     Args:
         parameters: of the network, in its order: the last with two dimensions or more is the last layer's weight.
-        momentum: of the gradients of hidden weights.
         options: those of AdamW.
     """
 
-    def __init__(self, parameters: Iterable[Parameter], momentum: float = 0.8, **options: Any) -> None:
+    def __init__(self, parameters: Iterable[Parameter], **options: Any) -> None:
         parameters = list(parameters)
         super().__init__(parameters, **options)
         self.hidden = [parameter for parameter in parameters if parameter.ndim > 1][:-1]
-        self.momentum = momentum
         self._step_supports_amp_scaling = False  # or 16-mixed leaves it to AdamW's kernel to find infinite gradients
 
     @torch.no_grad()
@@ -41,8 +41,8 @@ class Muon(torch.optim.AdamW):
                 continue
             state = self.state[weight]
             state["step"] = torch.tensor(0.0)  # AdamW wants one in each state it loads
-            average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(self.momentum).add_(weight.grad)
-            update = orthogonalized(weight.grad.add_(average, alpha=self.momentum).flatten(1))
+            average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(MOMENTUM).add_(weight.grad)
+            update = orthogonalized(weight.grad.add_(average, alpha=MOMENTUM).flatten(1))
             size = 0.2 * max(update.shape) ** 0.5  # a root mean square of 0.2, as AdamW's usual steps have
             weight.mul_(1 - rate * decay).add_(update.view_as(weight), alpha=-rate * size)
             weight.grad = None  # AdamW passes it by

@@ -36,6 +36,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) ->
     classes = evaluation.model.hparams["classes"]
     history = record.get("history", [])
     fit_seconds = sum(row["seconds"] for row in history)
+    images = sum(row.get("images", record["data"]["train"]) for row in history)  # older runs took all, unsaid
     confusion = multiclass_confusion_matrix(probabilities, labels, len(classes))
     return {
         "format": FORMAT,
@@ -53,7 +54,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) ->
         "parameters": evaluation.model.size(),
         "epochs": len(history),
         "fit_seconds": fit_seconds,
-        "train_images_per_second": record["data"]["train"] * len(history) / fit_seconds if history else None,
+        "train_images_per_second": images / fit_seconds if history else None,
         "history": history,
         "dataset": record["data"],
         "checkpoint_sha256": sha256_of(checkpoint),
