@@ -1,10 +1,35 @@
-"""Two CPU processes as one run."""
+"""One CPU process and its memory; two as one run."""
 
 import json
+import platform
+import subprocess
+import sys
 
 import pytest
 import torch
 from conftest import QUIET, run_command, run_folders
+
+FAULTS = """
+import resource, torch
+from digits.trainer import Trainer
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(1 << 24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+print(faults() + faults())
+Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_memory_that_a_step_frees_is_there_for_the_next_one():
+    done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    usual, kept = map(int, done.stdout.split())
+    assert kept < 0.1 * usual, "the kernel had to clear pages of 64 MB again"
 
 
 @pytest.fixture(scope="module")

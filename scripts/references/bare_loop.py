@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from digits.cli import CONFIGS
-from digits.trainer import automatic_precision
+from digits.trainer import automatic_precision, keep_freed_memory
 
 BF16 = automatic_precision("cpu") == "bf16-mixed"
 
@@ -34,6 +34,7 @@ def accuracy(net: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 def main() -> None:
     """Compose the config, train, and test after each epoch."""
+    keep_freed_memory()  # as in a fit of train.py: what is compared is what Lightning takes
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         cfg = compose("train", sys.argv[1:])
     data = instantiate(cfg.data, _convert_="all")
