@@ -37,9 +37,10 @@ def test_cnn_is_built_as_its_stages_say():
     assert sum(isinstance(module, torch.nn.MaxPool2d) for module in model.net) == 1
 
 
-def test_lenet_that_strides_over_more_than_there_is_says_so():
-    with pytest.raises(ConfigError, match="kernel of 5 where 3 pixels are left"):
-        LeNet(classes=[0, 1], layers=[[4, 5, 8], [4, 5, 1]])
+def test_lenet_that_takes_more_than_there_is_of_a_picture_says_so():
+    assert LeNet(classes=[0, 1], layers=[[4, 5, 8], [4, 3, 1]]).net[-1].in_features == 4
+    with pytest.raises(ConfigError, match="kernel of 2, pooled by 3, where 3 pixels are left"):
+        LeNet(classes=[0, 1], layers=[[4, 5, 8], [4, 2, 3]])
 
 
 def test_orthogonalized_keeps_the_directions_and_evens_out_their_lengths():

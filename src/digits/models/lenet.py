@@ -1,7 +1,8 @@
-"""Convolutional network that is over the picture in few, large strides."""
+"""Convolutional network that is soon done with a picture."""
 
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 from torch import nn
 
@@ -13,13 +14,14 @@ Layer = Annotated[list[Count], Field(min_length=3, max_length=3)]
 
 
 class LeNet(Network):
-    """Convolutions without padding or pooling, and one linear layer over all that is left of the picture.
+    """Convolutions without padding, and one linear layer over all that is left of the picture.
 
     Less is computed than in CNN: for short trainings. After Y. LeCun et al., "Gradient-based learning applied to
     document recognition", 1998.
 
     Args:
-        layers: channels, kernel and stride of each convolution; the image of 28 pixels has to outlast them.
+        layers: of each convolution its channels, its kernel's side and that of the squares then pooled to their largest
+            value (1 pools nothing); the image of 28 pixels has to outlast them.
         options: those of Network.
     """
 
@@ -27,9 +29,13 @@ class LeNet(Network):
         super().__init__(**options)
         net: list[nn.Module] = []
         width, side = 1, 28
-        for channels, kernel, stride in layers:
-            if kernel > side:
-                raise ConfigError(f"model.layers: a kernel of {kernel} where {side} pixels are left; take less")
-            net += [nn.Conv2d(width, channels, kernel, stride, bias=False), nn.BatchNorm2d(channels), nn.GELU()]
-            width, side = channels, (side - kernel) // stride + 1
+        for channels, kernel, pooled in layers:
+            if kernel + pooled - 1 > side:
+                raise ConfigError(
+                    f"model.layers: a kernel of {kernel}, pooled by {pooled}, where {side} pixels are left; take less"
+                )
+            pool = [nn.MaxPool2d(pooled)] if pooled > 1 else []
+            net += [nn.Conv2d(width, channels, kernel, bias=False), *pool, nn.BatchNorm2d(channels), nn.ReLU()]
+            width, side = channels, (side - kernel + 1) // pooled
         self.net = nn.Sequential(*net, nn.Flatten(), nn.Linear(width * side**2, len(self.hparams["classes"])))
+        self.net.to(memory_format=torch.channels_last)  # as in CNN
