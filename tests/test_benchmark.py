@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, TensorDataset
 
 from digits.benchmark import record
-from digits.benchmark.parts import PARTS, Bench, Row
+from digits.benchmark.parts import PARTS, RECIPES, Bench, Row
 from digits.benchmark.picture import draw
 from digits.benchmark.processes import Processes
 from digits.benchmark.record import markdown
@@ -94,10 +94,8 @@ def test_rows_are_what_the_processes_said():
         "`experiment=speedrun`: fit, s": 150,
         "`experiment=speedrun`: fit to 99 %, s": 150,
         "`model=cnn`: fit, s": 0.007,
-        "`model=lenet, 2 epochs`: test accuracy, %": 99.12,
-        "`model=lenet, 2 epochs`: fit, s": 2,
-        "`model=cnn_augmented with muon, 3 epochs`: test accuracy, %": 99.12,
-        "`model=cnn_augmented with muon, 3 epochs`: fit, s": 2,
+        **{f"`{words}`: test accuracy, %": 99.12 for words in RECIPES},
+        **{f"`{words}`: fit, s": 2 for words in RECIPES},
         "`model.onnx`, one picture, one thread, ms": 0.1,
         "training, µs a digit, of 60,000": 1,
         "training, µs a digit, of 600,000": 1,
