@@ -233,7 +233,8 @@ def test_full_disk_ends_a_sweep_with_one_line(capsys):
     failed = JobReturn(status=JobStatus.FAILED, _return_value=OSError(errno.ENOSPC, "No space left on device"))
     with pytest.raises(SystemExit) as end:
         Launch().on_job_end(config, failed)
-    assert (end.value.code, capsys.readouterr().err) == (1, "error: No space left on device\n")
+    told = "error: the disk: No space left on device; make room and give the same command again\n"
+    assert (end.value.code, capsys.readouterr().err) == (1, told)
 
 
 def test_name_follows_from_what_the_jobs_mean():

@@ -1,5 +1,6 @@
 """The frame around every command: what goes wrong ends in one plain line and the right exit code."""
 
+import errno
 import os
 import signal
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TypeGuard
 
 from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
@@ -64,6 +65,8 @@ def tell(error: Exception) -> None:
         traceback.print_exception(error)
     if isinstance(error, DigitsError):
         text = str(error)
+    elif is_disk_full(error):
+        text = f"{error.filename or 'the disk'}: {error.strerror}; make room and give the same command again"
     elif isinstance(error, OSError) and error.filename:
         text = f"{error.filename}: {error.strerror}"
     elif isinstance(error, OSError) and error.strerror:
@@ -71,6 +74,11 @@ def tell(error: Exception) -> None:
     else:
         text = f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows where)"
     print(f"error: {text}", file=sys.stderr)
+
+
+def is_disk_full(error: object) -> TypeGuard[OSError]:
+    """Whether nothing more can be written, or no more by this user."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def explained(error: Exception) -> Exception:

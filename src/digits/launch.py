@@ -1,6 +1,5 @@
 """What happens between Hydra and train(): the config is checked, a folder claimed, a sweep summed up."""
 
-import errno
 import os
 from itertools import count
 from pathlib import Path
@@ -12,7 +11,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from digits.cli import explained, stop, tell
+from digits.cli import explained, is_disk_full, stop, tell
 from digits.config import jobs_of, mistakes_in, resolved
 from digits.errors import ConfigError, StudyError
 from digits.sweep_folder import claim_sweep, read_record, sweep_name
@@ -51,8 +50,7 @@ class Launch(Callback):
         if job_return.status != JobStatus.FAILED:
             return
         error = job_return._return_value
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        if config.hydra.mode != RunMode.MULTIRUN or full or isinstance(error, StudyError):
+        if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
             stop(error)
         if not config.get("sweep"):
             tell(error)
