@@ -71,7 +71,9 @@ def keep_freed_memory() -> None:
 
     glibc hands large blocks back to the kernel at once, which then has to clear each page of them for the next step.
     """
-    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # musl has none
         libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for a large tensor
         libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: never give the end of the heap back
