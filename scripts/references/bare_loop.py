@@ -1,9 +1,9 @@
 """A run of train.py as a bare loop: the same network, digits, batches, order, optimizer, schedule and precision.
 
-`python scripts/references/bare_loop.py model=cnn seed=1` takes what train.py takes, for models that learn with adamw
-and one_cycle without augmentation, and prints a line of JSON an epoch. There is no Lightning in the loop, no log,
-no bar, no checkpoint. The clock runs from the making of the optimizer and through the validation, as it does in a fit
-of train.py; the tests are outside.
+`python scripts/references/bare_loop.py model=cnn seed=1` takes what train.py takes, for models that learn with muon
+and one_cycle without dropout and augmentation, and prints a line of JSON an epoch. There is no Lightning in the loop,
+no log, no bar, no checkpoint. The clock runs from the making of the optimizer and through the validation, as it does
+in a fit of train.py; the tests are outside.
 """
 
 import json
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from digits.cli import CONFIGS
+from digits.models.muon import Muon
 from digits.trainer import automatic_precision, keep_freed_memory
 
 BF16 = automatic_precision("cpu") == "bf16-mixed"
@@ -44,11 +45,11 @@ def main() -> None:
     net = instantiate(cfg.model, classes=data.classes, _convert_="all")
     keys = ("learning_rate", "weight_decay", "label_smoothing", "warmup")
     peak, decay, smoothing, warmup = (net.hparams[key] for key in keys)
-    assert (net.hparams["optimizer"], net.hparams["schedule"], net.augment) == ("adamw", "one_cycle", None)
+    assert (net.hparams["optimizer"], net.hparams["schedule"], net.augment) == ("muon", "one_cycle", None)
     images, labels, epochs = data.train_images, data.train_labels, cfg.trainer.max_epochs
     steps = -(-len(labels) // data.batch_size)
     seconds, started = 0.0, time.perf_counter()
-    optimizer = torch.optim.AdamW(net.parameters(), lr=peak, betas=(0.9, 0.99), weight_decay=decay, fused=True)
+    optimizer = Muon(net.parameters(), lr=peak, betas=(0.9, 0.95), weight_decay=decay, fused=True)
     schedule = OneCycleLR(optimizer, peak, total_steps=epochs * steps, pct_start=warmup)
     for epoch in range(epochs):
         net.train()
