@@ -9,9 +9,9 @@ import torch
 from lightning import LightningDataModule
 from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader
 
-from digits.data.batches import EpochBatches
+from digits.data.batches import EpochBatches, InMemory
 from digits.data.drawings import read_drawings
 from digits.errors import ConfigError
 from digits.ranges import Classes, Count, NonNegativeCount, Seed
@@ -102,7 +102,7 @@ class DigitsData(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """From bytes to ink, on the device."""
-        if isinstance(batch, Tensor):  # the model's example, on its way to TensorBoard's graph
+        if isinstance(batch, Tensor):  # the model's example, on its way to the summary of the model
             return batch
         images, labels = batch
         return images / 255, labels
@@ -127,7 +127,7 @@ class DigitsData(LightningDataModule):
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
             device = self.trainer.strategy.root_device
         sampler = EpochBatches(len(labels), batch_size, seed, rank, ranks)
-        dataset = TensorDataset(images.to(device), labels.to(device))
+        dataset = InMemory(images.to(device), labels.to(device))
         # each pass over a loader draws a seed: from a generator of its own, or dropout would depend on when it draws
         return DataLoader(dataset, sampler=sampler, batch_size=None, generator=torch.Generator())
 

@@ -10,11 +10,12 @@ from digits.reporting import figures
 
 
 def log_results(loggers: Iterable[Logger], metrics: dict[str, Any], evaluation: Evaluation, step: int) -> None:
-    """Add images, precision-recall curves and the hparams tab's row to each TensorBoard logger among `loggers`."""
+    """Add graph, images, precision-recall curves and the hparams tab's row to each TensorBoard logger of `loggers`."""
     for logger in loggers:
         if not isinstance(logger, TensorBoardLogger):
             continue
         writer = logger.experiment
+        writer.add_graph(evaluation.model, evaluation.model.example_input_array)
         writer.add_figure("test/confusion_matrix", figures.confusion_matrix(metrics), step)
         writer.add_figure("test/mistakes", figures.mistakes(metrics, evaluation), step)
         for position, digit in enumerate(metrics["per_class"]):
