@@ -27,7 +27,7 @@ RECIPES = {
     "experiment=best_cnn": (99.72, 300),
 }
 SPEEDRUN, PLAIN = "experiment=speedrun", "plain one-epoch recipe"
-CNN, BARE, EXAMPLE = "model=cnn", "the same as a bare loop", "PyTorch's MNIST example"
+CNN, BARE, EXAMPLE = "model=cnn", "cnn as a bare loop", "PyTorch's MNIST example"
 BYTES = 28 * 28 + 8  # of a digit in memory: its pixels, and its label as int64
 
 FIRST_STEP = """# until the first step

@@ -1,5 +1,6 @@
 """Accuracy against seconds of training, for light pages and dark ones."""
 
+import re
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -50,7 +51,7 @@ def speed(record: dict[str, Any], paper: str, ink: str, soft: str, line: str, ac
             span = [[_errors(middle) - _errors(middle + spread)], [_errors(middle - spread) - _errors(middle)]]
             axes.errorbar(second, _errors(middle), span, fmt="o", color=accent, linewidth=1, markersize=5.5)
             spot = (second, _errors(middle))
-            axes.annotate(name, spot, (7, 0), textcoords="offset points", color=accent, va="center", fontsize=9)
+            axes.annotate(_short(name), spot, (7, 0), textcoords="offset points", color=accent, va="center", fontsize=9)
         axes.set(xscale="log", yscale="log", xlabel="seconds of training", ylabel="test digits right, %")
         axes.set_ylim(_errors(SHOWN[0] / 100), _errors(SHOWN[-1] / 100))  # errors, the fewest on top
         axes.set_yticks([_errors(each / 100) for each in SHOWN], [f"{each:g}" for each in SHOWN])
@@ -66,3 +67,8 @@ def speed(record: dict[str, Any], paper: str, ink: str, soft: str, line: str, ac
 def _errors(accuracy: float) -> float:
     """Percent wrong; never quite none, which has no place on a logarithmic axis."""
     return max(100 * (1 - accuracy), 0.01)
+
+
+def _short(name: str) -> str:
+    """The name of a recipe without the keys it is told with."""
+    return re.sub(r"trainer\.max_epochs=(\d+)", r"in \1 epochs", re.sub("(experiment|model)=", "", name))
