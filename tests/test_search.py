@@ -31,7 +31,11 @@ TRIALS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_
 SMALL = ["data=mnist_5k", "data.train_size=640", "model=linear", "trainer.log_every_n_steps=5"]
 FAST = ["-m", "sweep=search", *SMALL, "trainer.max_epochs=2"]
 # With a rate of 1e-09 nothing is learned: it is pruned after the first epoch.
-PRUNER = ["sweep.pruner._target_=optuna.pruners.ThresholdPruner", "+sweep.pruner.lower=0.4"]
+PRUNER = [
+    "sweep.pruner._target_=optuna.pruners.ThresholdPruner",
+    "sweep.pruner.n_warmup_steps=0",
+    "+sweep.pruner.lower=0.4",
+]
 SEARCH = [*FAST, *PRUNER, "model.learning_rate=choice(1e-09,1e-2,2e-2)", "data.batch_size=int(interval(32,64))"]
 MOMENTS = ["{}/run.json", "{}/tensorboard/events*"]  # how far a trial is when its driver is killed: begun, in training
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
