@@ -20,8 +20,7 @@ def faults():
 
 print(faults() + faults())
 Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
-faults()
-print(faults())
+print(min(faults() for _ in range(4)))  # small blocks may take a corner of the first
 """
 
 
@@ -38,7 +37,7 @@ def two(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("two")
     done = run_command(
         "train.py",
-        *("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data=mnist_5k", "model=mlp"),
+        *("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data=mnist_5k", "model=cnn"),
         *("trainer.max_epochs=3", "trainer.precision=32-true", *QUIET),
         cwd=cwd,
     )
@@ -53,7 +52,9 @@ def test_report_is_of_the_same_kind(two):
     assert metrics["onnx"]["samples"] == 1000, "the test split is counted once"
     assert sum(map(sum, metrics["confusion_matrix"])) == 1000
     assert metrics["test/accuracy"] > 0.9
-    assert metrics["val/accuracy"] == pytest.approx(max(row["val/accuracy"] for row in metrics["history"]), abs=1e-6)
+    best = max(metrics["history"], key=lambda row: row["val/accuracy"])
+    assert metrics["val/accuracy"] == pytest.approx(best["val/accuracy"], abs=1e-6)
+    assert metrics["val/loss"] == pytest.approx(best["val/loss"], rel=1e-5), "ranks judged different models"
     assert json.loads((two / "run.json").read_text())["status"] == "finished"
     assert (two / "report" / "index.html").exists() and (two / "model.onnx").exists()
 

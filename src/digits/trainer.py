@@ -11,6 +11,7 @@ import lightning
 import torch
 from lightning import Callback
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+from lightning.pytorch.strategies import DDPStrategy
 
 from digits.checkpoints import AtomicCheckpointIO
 from digits.ranges import Count, NonNegativeCount
@@ -39,6 +40,7 @@ class Trainer(lightning.Trainer):
         devices: how many, or which by index, or `auto` for all.
         precision: `auto` takes bf16-mixed where the hardware multiplies bf16, else 32-true.
         max_epochs: passes over the training split.
+        strategy: `auto`, `ddp`, or another that Lightning knows by name.
         options: those of lightning.Trainer.
     """
 
@@ -51,6 +53,7 @@ class Trainer(lightning.Trainer):
         devices: Count | list[NonNegativeCount] | Literal["auto"] = 1,
         precision: Precision | Literal["auto"] = "auto",
         max_epochs: Count = 10,
+        strategy: str = "auto",
         **options: Any,
     ) -> None:
         if accelerator_kind(accelerator) == "cpu":
@@ -60,6 +63,8 @@ class Trainer(lightning.Trainer):
             devices=devices,
             precision=automatic_precision(accelerator) if precision == "auto" else precision,
             max_epochs=max_epochs,
+            # the running means that a rank keeps are not used in training: Network shares them once an epoch
+            strategy=DDPStrategy(broadcast_buffers=False) if strategy == "ddp" else strategy,
             plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,  # DigitsData deals the batches among ranks itself, none twice
             **options,

@@ -86,6 +86,9 @@ class Network(Classifier):
     def on_validation_epoch_start(self) -> None:
         """Validation comes before the end of the training epoch, and the best checkpoint with it."""
         self._check_losses()
+        if self.trainer.world_size > 1:
+            for buffer in self.buffers():  # all ranks judge what rank 0 will save
+                torch.distributed.broadcast(buffer, src=0)
 
     def configure_optimizers(self) -> Any:
         """The optimizer, with its schedule a step at a time."""
