@@ -43,6 +43,13 @@ def test_lenet_that_takes_more_than_there_is_of_a_picture_says_so():
         LeNet(classes=[0, 1], layers=[[4, 5, 8], [4, 2, 3]])
 
 
+def test_lenet_kernel_over_all_that_is_left_is_a_hidden_layer():
+    net = LeNet(classes=[0, 1], layers=[[4, 5, 8], [6, 3, 1], [5, 1, 1]]).net
+    linear = [module for module in net if isinstance(module, torch.nn.Linear)]
+    assert [(layer.in_features, layer.out_features) for layer in linear] == [(4 * 3 * 3, 6), (6, 5), (5, 2)]
+    assert net(torch.rand(7, 1, 28, 28)).shape == (7, 2)
+
+
 def test_orthogonalized_keeps_the_directions_and_evens_out_their_lengths():
     generator = torch.Generator().manual_seed(0)
     for shape in ((20, 60), (60, 20)):

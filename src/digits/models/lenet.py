@@ -21,7 +21,8 @@ class LeNet(Network):
 
     Args:
         layers: of each convolution its channels, its kernel's side and that of the squares then pooled to their largest
-            value (1 pools nothing); the image of 28 pixels has to outlast them.
+            value (1 pools nothing); the image of 28 pixels has to outlast them. A kernel over all that is left of it
+            makes a hidden layer of `channels`.
         options: those of Network.
     """
 
@@ -34,8 +35,12 @@ class LeNet(Network):
                 raise ConfigError(
                     f"model.layers: a kernel of {kernel}, pooled by {pooled}, where {side} pixels are left; take less"
                 )
-            pool = [nn.MaxPool2d(pooled)] if pooled > 1 else []
-            net += [nn.Conv2d(width, channels, kernel, bias=False), *pool, nn.BatchNorm2d(channels), nn.ReLU()]
+            if kernel == side:  # the same as a linear layer, which a CPU works out several times as fast
+                net += [nn.Flatten(), nn.Linear(width * side**2, channels, bias=False), nn.BatchNorm1d(channels)]
+            else:
+                pool = [nn.MaxPool2d(pooled)] if pooled > 1 else []
+                net += [nn.Conv2d(width, channels, kernel, bias=False), *pool, nn.BatchNorm2d(channels)]
+            net.append(nn.ReLU())
             width, side = channels, (side - kernel + 1) // pooled
         self.net = nn.Sequential(*net, nn.Flatten(), nn.Linear(width * side**2, len(self.hparams["classes"])))
         self.net.to(memory_format=torch.channels_last)  # as in CNN
