@@ -6,6 +6,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from digits.callbacks import RunningMean
 from digits.cli import CONFIGS
 from digits.data.mnist_5k import Mnist5k
 from digits.errors import ConfigError, DigitsError
@@ -72,6 +73,13 @@ def test_muon_takes_the_hidden_weights_and_leaves_the_rest_to_adamw():
     sizes = [move.square().mean().sqrt().item() for move in moves]
     assert 0.1 < sizes[0] < 0.25, sizes
     assert sizes[1:] == pytest.approx([1, 1, 1], abs=0.01), "bias, last weight and its bias: AdamW's first step is 1"
+
+
+def test_running_mean_is_over_the_last_ninth_of_the_steps():
+    mean = torch.tensor(0.0)
+    for step in range(1, 2001):
+        mean = RunningMean.moved(mean, torch.tensor(float(step)), torch.tensor(step))
+    assert mean.item() == pytest.approx(1800, rel=0.01), "a mean over the last ninth lags by a tenth"
 
 
 def test_augmentation_of_nothing_changes_nothing():

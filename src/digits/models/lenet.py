@@ -16,7 +16,7 @@ Layer = Annotated[list[Count], Field(min_length=3, max_length=3)]
 class LeNet(Network):
     """Convolutions without padding, and one linear layer over all that is left of the picture.
 
-    Less is computed than in CNN: for short trainings. After Y. LeCun et al., "Gradient-based learning applied to
+    Less is computed than in a CNN of the same width. After Y. LeCun et al., "Gradient-based learning applied to
     document recognition", 1998.
 
     Args:
