@@ -91,6 +91,7 @@ def test_mistakes_are_named_with_what_was_wanted(hydra, overrides, lines):
     [
         (0, {"accelerator": "gpu"}, ["trainer.accelerator: got gpu, but this machine has none"]),
         (0, {"accelerator": "auto", "precision": "16-mixed"}, ["trainer.precision: got 16-mixed, which needs a GPU"]),
+        (0, {"accelerator": "cpu", "strategy": "dpp"}, ["trainer.strategy: got dpp, wanted auto, ddp or"]),
         (0, {"accelerator": "cpu", "devices": [0, 1]}, ["trainer.devices: got [0, 1], wanted a number of processes"]),
         (0, {"accelerator": "cpu", "devices": 4}, []),
         (0, {"accelerator": "auto", "devices": 5}, ["trainer.devices: got 5, but this machine has 4 (cpu cores)"]),
@@ -201,3 +202,9 @@ def test_logger_of_lightnings_own_is_added_by_plus(command, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert list(tmp_path.rglob("metrics.csv"))
+
+
+def test_what_a_constructor_refuses_is_told_in_its_own_words(command):
+    done = command("train.py", "data=mnist_5k", "model=lenet", "model.layers=[[4,3,2],[4,14,1]]")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: model.layers: a kernel of 14, pooled by 1, where 13 pixels")

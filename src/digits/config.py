@@ -228,7 +228,7 @@ def _nearest(wrong: str, valid: Any, path: str = "") -> str:
     near = get_close_matches(wrong, names, n=2)
     if near:
         return "; did you mean " + " or ".join(f"{path}.{name}" if path else name for name in near) + "?"
-    return f"; there are {', '.join(names)}"
+    return f"; there are {', '.join(names)}" if names else "; there are none"
 
 
 def in_one_line(error: BaseException) -> str:

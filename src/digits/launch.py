@@ -7,13 +7,14 @@ from typing import Any
 
 from hydra import compose
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
 from digits.cli import explained, is_disk_full, stop, tell
 from digits.config import jobs_of, mistakes_in, resolved
-from digits.errors import ConfigError, StudyError
+from digits.errors import ConfigError, DigitsError, StudyError
 from digits.sweep_folder import claim_sweep, read_record, sweep_name
 from digits.worker import begin_job
 
@@ -50,6 +51,8 @@ class Launch(Callback):
         if job_return.status != JobStatus.FAILED:
             return
         error = job_return._return_value
+        if isinstance(error, InstantiationException) and isinstance(error.__cause__, DigitsError):
+            error = error.__cause__  # a constructor's own words; Hydra wraps them
         if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
             stop(error)
         if not config.get("sweep"):

@@ -11,7 +11,7 @@ import lightning
 import torch
 from lightning import Callback
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
-from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
 from digits.checkpoints import AtomicCheckpointIO
 from digits.ranges import Count, NonNegativeCount
@@ -122,6 +122,9 @@ def hardware_mistakes(config: dict[str, Any]) -> list[str]:
             f"trainer.accelerator: got {accelerator}, but this machine has none; take trainer.accelerator=cpu or auto"
         ]
     mistakes = []
+    strategy = config.get("strategy", "auto")
+    if strategy not in ("auto", *StrategyRegistry):
+        mistakes.append(f"trainer.strategy: got {strategy}, wanted auto, ddp or another that Lightning knows by name")
     if kind == "cpu" and isinstance(devices, list):
         mistakes.append(f"trainer.devices: got {devices}, wanted a number of processes, as accelerator is cpu")
     if kind == "cpu" and isinstance(devices, int) and devices > (cores := os.cpu_count() or 1):
