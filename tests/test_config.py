@@ -111,6 +111,15 @@ def test_hardware_that_is_not_there(monkeypatch, machine, config, lines):
     assert [got[: len(line)] for got, line in zip(found, lines, strict=True)] == lines
 
 
+def test_what_metal_cannot_do(monkeypatch):
+    monkeypatch.setattr("digits.trainer.CUDAAccelerator.is_available", lambda: False)
+    monkeypatch.setattr("digits.trainer.MPSAccelerator.is_available", lambda: True)
+    assert hardware_mistakes({"accelerator": "auto", "devices": 1, "deterministic": "warn"}) == []
+    several, exact = hardware_mistakes({"accelerator": "mps", "devices": 1, "strategy": "ddp", "deterministic": True})
+    assert several.startswith("trainer.devices: PyTorch trains on one device only with mps")
+    assert exact.startswith("trainer.deterministic: got true, but PyTorch has no deterministic max pooling on mps")
+
+
 @pytest.mark.parametrize(
     "units, precision", [({"amx_bf16": True}, "bf16-mixed"), ({"avx512_bf16": True}, "bf16-mixed"), ({}, "32-true")]
 )

@@ -1,6 +1,7 @@
 """One CPU process and its memory; two as one run."""
 
 import json
+import os
 import platform
 import subprocess
 import sys
@@ -42,6 +43,8 @@ def two(tmp_path_factory):
         cwd=cwd,
     )
     assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert [line for line in lines if "Initializing distributed" not in line] == [], "no library warns"
     folders = run_folders(cwd)
     assert len(folders) == 1, "one run, one folder"
     return folders[0]
@@ -69,6 +72,16 @@ def test_log_is_written_once(two):
     lines = (two / "train.log").read_text().splitlines()
     assert [line for line in lines if "epoch 1:" in line] == [line for line in lines if ": epoch 1:" in line]
     assert sum("epoch 1:" in line for line in lines) == 1
+
+
+def test_a_run_on_a_machine_with_slurm_says_nothing_of_it(command, tmp_path):
+    """Lightning warns where it finds `srun` and is not started by it."""
+    srun = tmp_path / "bin" / "srun"
+    srun.parent.mkdir()
+    srun.touch(mode=0o755)
+    path = os.pathsep.join([str(srun.parent), os.environ["PATH"]])
+    done = command("train.py", "data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", *QUIET, PATH=path)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_sweep_on_several_devices_is_refused(command):

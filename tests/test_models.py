@@ -35,7 +35,8 @@ def test_cnn_is_built_as_its_stages_say():
     model = CNN(classes=[0, 1], stages=[[4, 6], [8]])
     convolutions = [module for module in model.net if isinstance(module, torch.nn.Conv2d)]
     assert [(conv.in_channels, conv.out_channels) for conv in convolutions] == [(1, 4), (4, 6), (6, 8)]
-    assert sum(isinstance(module, torch.nn.MaxPool2d) for module in model.net) == 1
+    pools = [module.kernel_size for module in model.net if isinstance(module, torch.nn.MaxPool2d)]
+    assert pools == [2, 14], "between the stages, and over all that is left"
 
 
 def test_lenet_that_takes_more_than_there_is_of_a_picture_says_so():

@@ -77,6 +77,11 @@ class RunningMean(WeightAveraging):
     def __init__(self) -> None:
         super().__init__(avg_fn=self.moved)
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Keep the mean where the weights will be. Lightning moves them only later, so it would lie on the CPU."""
+        pl_module.to(trainer.strategy.root_device)
+        super().setup(trainer, pl_module, stage)
+
     @staticmethod
     def moved(mean: Tensor, weight: Tensor, steps: Tensor) -> Tensor:
         """The mean after one more step, of a parameter or of what batch normalisation keeps."""

@@ -114,5 +114,6 @@ def hardware() -> dict[str, Any]:
         "cpu": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        or ["MPS"] * torch.backends.mps.is_available(),
     }

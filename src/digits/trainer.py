@@ -28,6 +28,8 @@ for message in (
     ".*not supported by the model summary",  # bf16 in the estimate of megabytes
     ".*across ranks is zero",  # data.val_size=0
     ".*this fit will run with no optimizer",  # models that are worked out in one pass
+    ".*GPU available but not used",  # what is done once is done on the CPU, and who asks for the CPU wants it
+    ".*`srun` command is available",  # Slurm is installed, and this run is none of its jobs
 ):
     warnings.filterwarnings("ignore", message=message)
 
@@ -64,7 +66,7 @@ class Trainer(lightning.Trainer):
             precision=automatic_precision(accelerator) if precision == "auto" else precision,
             max_epochs=max_epochs,
             # the running means that a rank keeps are not used in training: Network shares them once an epoch
-            strategy=DDPStrategy(broadcast_buffers=False) if strategy == "ddp" else strategy,
+            strategy=DDPStrategy(forward_sync_buffers=False) if strategy == "ddp" else strategy,
             plugins=[AtomicCheckpointIO()],
             use_distributed_sampler=False,  # DigitsData deals the batches among ranks itself, none twice
             **options,
@@ -133,6 +135,13 @@ def hardware_mistakes(config: dict[str, Any]) -> list[str]:
         there = CUDAAccelerator.auto_device_count() if kind == "cuda" else 1
         if max(devices if isinstance(devices, list) else [devices - 1]) >= there:
             mistakes.append(f"trainer.devices: got {devices}, but this machine has {there} ({kind})")
+    if kind == "mps" and is_distributed(config):
+        mistakes.append("trainer.devices: PyTorch trains on one device only with mps; take trainer=default")
+    if kind == "mps" and config.get("deterministic") is True:
+        mistakes.append(
+            "trainer.deterministic: got true, but PyTorch has no deterministic max pooling on mps; "
+            "take trainer.deterministic=warn or trainer.accelerator=cpu"
+        )
     if kind == "cpu" and config.get("precision") == "16-mixed":
         mistakes.append("trainer.precision: got 16-mixed, which needs a GPU; take bf16-mixed, 32-true or auto")
     return mistakes

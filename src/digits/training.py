@@ -6,7 +6,8 @@ from pathlib import Path
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
-from lightning import seed_everything
+from lightning import Callback, seed_everything
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from digits.callbacks import History, KeepSigterm
@@ -49,12 +50,7 @@ def train(cfg: DictConfig) -> float | None:
             loggers = instantiate(cfg.logger, _convert_="all") or {}
             search = config.get("sweep")
             own = [KeepSigterm(), *([Pruning(folder, cfg)] if search and isinstance(model, Network) else [])]
-            trainer: Trainer = instantiate(
-                cfg.trainer,
-                callbacks=[*callbacks.values(), *own],
-                logger=list(loggers.values()),
-                _convert_="all",
-            )
+            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *own], list(loggers.values()))
             if cfg.ckpt_path is not None:
                 check_resumable(Path(cfg.ckpt_path), model)
             choices = HydraConfig.get().runtime.choices
@@ -79,6 +75,11 @@ def train(cfg: DictConfig) -> float | None:
 
     print_summary(folder, metrics)
     return metrics["val/accuracy"]
+
+
+def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
+    """The Trainer of a config, on the devices that the model can use."""
+    return instantiate(config, callbacks=callbacks, logger=loggers, **model.placement, _convert_="all")
 
 
 def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | None) -> None:

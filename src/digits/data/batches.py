@@ -17,10 +17,21 @@ class EpochBatches(Sampler[Tensor]):
         samples: number of samples in the split, at least `ranks`.
         batch_size: samples a batch on one rank, at most one fewer than asked where they do not divide evenly.
         seed: of the shuffle; None keeps the order of the split.
+        rank: which of the `ranks` processes this one is.
+        ranks: how many processes share each batch.
+        device: where the samples lie; an index has to lie there too.
     """
 
-    def __init__(self, samples: int, batch_size: int, seed: int | None = None, rank: int = 0, ranks: int = 1) -> None:
-        self.samples, self.seed, self.rank, self.ranks = samples, seed, rank, ranks
+    def __init__(
+        self,
+        samples: int,
+        batch_size: int,
+        seed: int | None = None,
+        rank: int = 0,
+        ranks: int = 1,
+        device: torch.device | None = None,
+    ) -> None:
+        self.samples, self.seed, self.rank, self.ranks, self.device = samples, seed, rank, ranks, device
         self.batches = min(-(-samples // (batch_size * ranks)), samples // ranks)
         self.epoch = 0
 
@@ -32,13 +43,14 @@ class EpochBatches(Sampler[Tensor]):
         return self.batches
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yield int64 index tensors [batch]."""
+        """Yield int64 index tensors [batch] on the device."""
         if self.seed is None:
             order = torch.arange(self.samples)
         else:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.samples, generator=generator)
-        for batch in order.tensor_split(self.batches):
+        # One transfer an epoch. The order itself is drawn on the CPU, so it is the same on every kind of device.
+        for batch in order.to(self.device).tensor_split(self.batches):
             yield batch.tensor_split(self.ranks)[self.rank]
 
 
@@ -59,5 +71,5 @@ class InMemory(Dataset[tuple[Tensor, Tensor]]):
         return len(self.labels)
 
     def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Take int64 [batch] to images [batch, ...] and labels [batch]."""
+        """Pick rows by int64 [batch], which lies on the same device as images and labels."""
         return self.images.index_select(0, indices), self.labels.index_select(0, indices)

@@ -126,7 +126,7 @@ class DigitsData(LightningDataModule):
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
             device = self.trainer.strategy.root_device
-        sampler = EpochBatches(len(labels), batch_size, seed, rank, ranks)
+        sampler = EpochBatches(len(labels), batch_size, seed, rank, ranks, device)
         dataset = InMemory(images.to(device), labels.to(device))
         # each pass over a loader draws a seed: from a generator of its own, or dropout would depend on when it draws
         return DataLoader(dataset, sampler=sampler, batch_size=None, generator=torch.Generator())

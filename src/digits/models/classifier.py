@@ -1,6 +1,6 @@
 """What every classifier of digits has in common: how it is judged and kept."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -20,13 +20,20 @@ class Classifier(LightningModule):
 
     Args:
         classes: the digits the logits stand for, in their order.
+
+    Attributes:
+        placement: what this class needs of the Trainer, whatever the config asks for.
     """
+
+    placement: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, classes: Classes) -> None:
         super().__init__()
         self.save_hyperparameters()  # the subclass's arguments too
         self.example_input_array = torch.zeros(2, 1, 28, 28)
-        self.accuracy = MulticlassAccuracy(len(classes), average="micro")
+        self.accuracy = MulticlassAccuracy(
+            len(classes), average="micro", validate_args=False
+        )  # it would wait for a GPU
         self.test_logits: list[Tensor] = []
 
     def size(self) -> int:

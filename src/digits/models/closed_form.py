@@ -1,7 +1,7 @@
 """Classifiers that are worked out in one pass, not trained step by step."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -18,8 +18,11 @@ class ClosedForm(Classifier):
     Logits are scores times `sharpness`, chosen so that the cross-entropy on the validation split is smallest
     (temperature scaling: Guo et al., "On calibration of modern neural networks", 2017); on the training split
     where there is no other.
+
+    All of it happens once, on the CPU: scikit-learn takes nothing else, and MPS has no float64.
     """
 
+    placement: ClassVar[dict[str, Any]] = {"accelerator": "cpu", "devices": 1, "precision": "32-true"}
     sharpness: Tensor
 
     def __init__(self, **options: Any) -> None:

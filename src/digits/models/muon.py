@@ -26,7 +26,6 @@ class Muon(torch.optim.AdamW):
         parameters = list(parameters)
         super().__init__(parameters, **options)
         self.hidden = [parameter for parameter in parameters if parameter.ndim > 1][:-1]
-        self._step_supports_amp_scaling = False  # or 16-mixed leaves it to AdamW's kernel to find infinite gradients
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

@@ -93,7 +93,9 @@ class Network(Classifier):
     def configure_optimizers(self) -> Any:
         """The optimizer, with its schedule a step at a time."""
         hparams = self.hparams
-        options = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"], "fused": True}
+        # Under 16-mixed a fused optimizer undoes the scaling of the gradients itself: they could not be clipped before.
+        fused = self.trainer.precision != "16-mixed"
+        options = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"], "fused": fused}
         if hparams["optimizer"] == "sgd":
             optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), **options)
         elif hparams["optimizer"] == "muon":
