@@ -9,7 +9,7 @@ from digits.cli import plain_errors
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """Hydra composes the config; digits.launch checks it before this is called."""
-    from digits.training import train  # brings torch and lightning in, which --help and --cfg do without
+    from digits.training.train import train  # brings torch and lightning in, which --help and --cfg do without
 
     return train(cfg)
 

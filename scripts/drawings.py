@@ -22,7 +22,7 @@ def main() -> None:
 
     from PIL import Image
 
-    from digits.atomic import atomic_path
+    from digits.files import atomic_path
     from digits.serving.drawings import Drawings
 
     drawings = Drawings(arguments.file)

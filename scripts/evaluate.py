@@ -14,7 +14,7 @@ def main() -> None:
 
     from digits.reporting.report import write_report
     from digits.reporting.summary import print_summary
-    from digits.rerun import evaluate_run
+    from digits.training.reopen import evaluate_run
 
     metrics, evaluation, record = evaluate_run(folder)
     write_report(folder, metrics, evaluation, record)

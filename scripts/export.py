@@ -12,8 +12,8 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run's folder, like outputs/2026-01-31/12-00-00_cnn")
     folder = parser.parse_args().run
 
-    from digits.export import export_onnx, onnx_metadata
-    from digits.rerun import evaluate_run
+    from digits.training.export import export_onnx, onnx_metadata
+    from digits.training.reopen import evaluate_run
 
     metrics, evaluation, record = evaluate_run(folder)
     path = folder / "model.onnx"

@@ -7,11 +7,11 @@ import pytest
 import torch
 from conftest import QUIET, run_folders
 
-from digits.atomic import atomic_path, write_text
-from digits.checkpoints import BestCheckpoint, check_resumable, load_model, read_checkpoint
 from digits.errors import ModelFileError
+from digits.files import atomic_path, write_text
 from digits.models.cnn import CNN
 from digits.models.linear import Linear
+from digits.training.checkpoints import BestCheckpoint, check_resumable, load_model, read_checkpoint
 
 
 @pytest.fixture

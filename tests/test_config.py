@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 
 from digits.cli import CONFIGS
 from digits.config import jobs_of, mistakes_in, mistakes_in_overrides
-from digits.trainer import automatic_precision, hardware_mistakes
+from digits.training.trainer import automatic_precision, hardware_mistakes
 
 CHOICES = [
     f"{path.parent.relative_to(CONFIGS)}={path.stem}"
@@ -103,17 +103,17 @@ def test_mistakes_are_named_with_what_was_wanted(hydra, overrides, lines):
 )
 def test_hardware_that_is_not_there(monkeypatch, machine, config, lines):
     """The answers of CUDA and Metal are put in; that a GPU then trains is not shown here."""
-    monkeypatch.setattr("digits.trainer.CUDAAccelerator.is_available", lambda: machine > 0)
-    monkeypatch.setattr("digits.trainer.CUDAAccelerator.auto_device_count", lambda: machine)
+    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: machine > 0)
+    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.auto_device_count", lambda: machine)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    monkeypatch.setattr("digits.trainer.MPSAccelerator.is_available", lambda: False)
+    monkeypatch.setattr("digits.training.trainer.MPSAccelerator.is_available", lambda: False)
     found = hardware_mistakes(config)
     assert [got[: len(line)] for got, line in zip(found, lines, strict=True)] == lines
 
 
 def test_what_metal_cannot_do(monkeypatch):
-    monkeypatch.setattr("digits.trainer.CUDAAccelerator.is_available", lambda: False)
-    monkeypatch.setattr("digits.trainer.MPSAccelerator.is_available", lambda: True)
+    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: False)
+    monkeypatch.setattr("digits.training.trainer.MPSAccelerator.is_available", lambda: True)
     assert hardware_mistakes({"accelerator": "auto", "devices": 1, "deterministic": "warn"}) == []
     several, exact = hardware_mistakes({"accelerator": "mps", "devices": 1, "strategy": "ddp", "deterministic": True})
     assert several.startswith("trainer.devices: PyTorch trains on one device only with mps")

@@ -12,7 +12,7 @@ from conftest import QUIET, run_command, run_folders
 
 FAULTS = """
 import resource, torch
-from digits.trainer import Trainer
+from digits.training.trainer import Trainer
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -10,13 +10,13 @@ from conftest import QUIET
 from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 
-from digits.checkpoints import load_model
 from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
-from digits.evaluation import Evaluation
-from digits.export import export_onnx
 from digits.models.pixel_similarity import PixelSimilarity
 from digits.models.svm import SVM
+from digits.reporting.evaluation import Evaluation
+from digits.training.checkpoints import load_model
+from digits.training.export import export_onnx
 
 EXERCISES = "experiment=three_vs_seven,pixel_similarity,book_mlp,workshop_svm,web_cnn"
 

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from digits.errors import DigitsError
-from digits.evaluation import Evaluation
-from digits.export import export_onnx
 from digits.models.mlp import MLP
+from digits.reporting.evaluation import Evaluation
+from digits.training.export import export_onnx
 
 CLASSES = [3, 7]
 

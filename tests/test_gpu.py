@@ -18,11 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode  # nor has the docume
 
 from digits.cli import CONFIGS
 from digits.data.mnist_5k import Mnist5k
-from digits.evaluation import evaluate
 from digits.models import augmentation
 from digits.models.network import Network
-from digits.trainer import Trainer
-from digits.training import fit, trainer_for
+from digits.reporting.evaluation import evaluate
+from digits.training.train import fit, trainer_for
+from digits.training.trainer import Trainer
 
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 CHANGES = ["model.rotation=10", "model.thickness=0.5", "model.bend=0.03"]  # every kind of augmentation
@@ -37,7 +37,7 @@ NOT_DETERMINISTIC = {
 }
 
 
-# Here the filters of digits.trainer do not count: pytest makes errors of all warnings anew for each test.
+# Here the filters of digits.training.trainer do not count: pytest makes errors of all warnings anew for each test.
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:.*{words}")
     for words in ("GPU available but not used", "does not have many workers", "run with no optimizer", "treespec, Leaf")
@@ -133,7 +133,7 @@ def test_a_network_takes_its_steps_on_cuda(network, precision, data, fake_cuda, 
 @pytest.mark.parametrize("name", sorted(set(MODELS) - set(networks())))
 def test_a_closed_form_is_fitted_on_the_cpu_of_a_machine_with_a_gpu(name, data, monkeypatch):
     """scikit-learn takes CPU tensors only. The answer of CUDA is put in: anything that believed it would fail."""
-    monkeypatch.setattr("digits.trainer.CUDAAccelerator.is_available", lambda: True)
+    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: True)
     model, config = model_of(name, "data.train_size=500", "trainer.accelerator=gpu", *QUIET)
     config.trainer.default_root_dir = None
     trainer = trainer_for(model, config.trainer, [], [])
@@ -144,7 +144,7 @@ def test_a_closed_form_is_fitted_on_the_cpu_of_a_machine_with_a_gpu(name, data, 
 
 def test_a_checkpoint_is_tested_on_the_cpu_of_a_machine_with_a_gpu(data, monkeypatch):
     """Else TF32 makes its logits differ from those of the ONNX file."""
-    monkeypatch.setattr("digits.trainer.CUDAAccelerator.is_available", lambda: True)
+    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: True)
     model, _ = model_of("cnn")
     found = evaluate(model, data, {"accelerator": "gpu", "enable_progress_bar": False})
     assert found.logits.device.type == "cpu" and len(found.logits) == 1000
@@ -172,7 +172,7 @@ def test_every_operation_of_a_training_step_has_a_deterministic_form_on_cuda(net
 
 
 def test_an_average_of_weights_is_kept_where_the_weights_are(monkeypatch):
-    from digits.callbacks import RunningMean
+    from digits.training.callbacks import RunningMean
 
     model, _ = model_of("linear")
     device = torch.device("meta")  # stands for a GPU: a place that is not the CPU

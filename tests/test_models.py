@@ -6,7 +6,6 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from digits.callbacks import RunningMean
 from digits.cli import CONFIGS
 from digits.data.mnist_5k import Mnist5k
 from digits.errors import ConfigError, DigitsError
@@ -15,6 +14,7 @@ from digits.models.cnn import CNN
 from digits.models.lenet import LeNet
 from digits.models.linear import Linear
 from digits.models.muon import Muon, orthogonalized
+from digits.training.callbacks import RunningMean
 
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 

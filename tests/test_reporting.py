@@ -7,9 +7,9 @@ import pytest
 import torch
 from conftest import run_command
 
-from digits.evaluation import Evaluation
 from digits.models.linear import Linear
 from digits.reporting import figures
+from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import measure, worst_mistakes
 from digits.reporting.robustness import changed, robustness
 

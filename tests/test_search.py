@@ -17,14 +17,14 @@ from hydra.errors import HydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
-from digits import worker
 from digits.cli import CONFIGS, explained
 from digits.config import jobs_of, mistakes_in
 from digits.errors import ConfigError, StudyError
 from digits.launch import Launch
 from digits.reporting.runs import settings_of
-from digits.search_space import search_of
-from digits.study import Search, _opened
+from digits.sweeping import worker
+from digits.sweeping.space import search_of
+from digits.sweeping.study import Search, _opened
 
 # `make test-kills` asks for more
 TRIALS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 2))

@@ -18,10 +18,10 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from digits import sweep_folder
 from digits.errors import ConfigError
 from digits.launch import Launch
-from digits.sweep_folder import claim_sweep, sweep_name
+from digits.sweeping import grid as sweep_folder
+from digits.sweeping.grid import claim_sweep, sweep_name
 
 # `make test-kills` asks for more
 JOBS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 3))

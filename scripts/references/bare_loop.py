@@ -19,7 +19,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 
 from digits.cli import CONFIGS
 from digits.models.muon import Muon
-from digits.trainer import automatic_precision, keep_freed_memory
+from digits.training.trainer import automatic_precision, keep_freed_memory
 
 BF16 = automatic_precision("cpu") == "bf16-mixed"
 

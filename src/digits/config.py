@@ -34,7 +34,10 @@ def mistakes_in(config: DictConfig) -> list[str]:
     """
     from digits.models.closed_form import ClosedForm
     from digits.ranges import Seed
-    from digits.trainer import hardware_mistakes, is_distributed  # torch, which composing a config does without
+    from digits.training.trainer import (  # torch, which composing a config does without
+        hardware_mistakes,
+        is_distributed,
+    )
 
     try:
         plain = resolved(config)
@@ -88,7 +91,7 @@ def jobs_of(overrides: list[str]) -> list[list[str]]:
     """
     parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     if any(each.key_or_group == "sweep" and each.value() and not each.is_sweep_override() for each in parsed):
-        from digits.search_space import probes, search_of  # Optuna, which nothing else needs
+        from digits.sweeping.space import probes, search_of  # Optuna, which nothing else needs
 
         try:
             return probes(*search_of(overrides))

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, open_dict, read_write
 from digits.cli import explained, is_disk_full, stop, tell
 from digits.config import jobs_of, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, StudyError
-from digits.sweep_folder import claim_sweep, read_record, sweep_name
-from digits.worker import begin_job
+from digits.sweeping.grid import claim_sweep, read_record, sweep_name
+from digits.sweeping.worker import begin_job
 
 
 class Launch(Callback):
@@ -61,8 +61,8 @@ class Launch(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print what the jobs came to and write a page of it; exit with 1 if one failed, or if a search found none."""
-        from digits.reporting.search import report_search  # matplotlib and torch
-        from digits.reporting.sweep import report_sweep
+        from digits.sweeping.grid_report import report_sweep
+        from digits.sweeping.search_report import report_search  # matplotlib and torch
 
         try:
             good = report_search(config) if config.get("sweep") else report_sweep(Path(config.hydra.sweep.dir))
@@ -100,7 +100,7 @@ def _claim_run(config: DictConfig) -> None:
 
 
 def _begin_sweep(config: DictConfig) -> None:
-    from digits.trainer import is_distributed
+    from digits.training.trainer import is_distributed
 
     overrides = list(config.hydra.overrides.task)
     jobs = jobs_of(overrides)
@@ -132,8 +132,8 @@ def _begin_sweep(config: DictConfig) -> None:
 def _begin_search(config: DictConfig, folder: Path, overrides: list[str]) -> Path:
     """Make a search's folder and storage, or find in them the same search."""
     from digits.reporting.runs import flat, settings_of
-    from digits.search_space import search_name, search_of
-    from digits.study import Search
+    from digits.sweeping.space import search_name, search_of
+    from digits.sweeping.study import Search
 
     plain, space = search_of(overrides)
     if not _is_chosen(config, "sweep"):

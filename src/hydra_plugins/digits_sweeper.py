@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from digits.cli import tell
 from digits.errors import DigitsError
-from digits.sweep_folder import delete_job, read_record, stretches, unfinished
+from digits.sweeping.grid import delete_job, read_record, stretches, unfinished
 
 
 class GridOrSearch(Sweeper):
@@ -32,9 +32,9 @@ class GridOrSearch(Sweeper):
 
     def _search(self, arguments: list[str]) -> None:
         """Trials, as many at a time as the launcher has processes, until there are as many as there should be."""
-        from digits.reporting.search import outcome
-        from digits.search_space import search_of, trial_overrides  # Optuna, which a grid does without
-        from digits.study import Search
+        from digits.sweeping.search_report import outcome
+        from digits.sweeping.space import search_of, trial_overrides  # Optuna, which a grid does without
+        from digits.sweeping.study import Search
 
         plain, space = search_of(arguments)
         search = Search.of(self.told, self.folder)

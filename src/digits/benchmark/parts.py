@@ -17,7 +17,7 @@ from digits.benchmark.processes import ROOT, Processes
 from digits.benchmark.repeated import RepeatedMnist
 from digits.cli import CONFIGS
 from digits.models.network import MEAN, STD
-from digits.trainer import keep_freed_memory
+from digits.training.trainer import keep_freed_memory
 
 # Accuracy against seconds, three seeds each: what trains, % of the test digits, seconds of fit.
 RECIPES = {

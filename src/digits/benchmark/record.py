@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-from digits.atomic import write_text
 from digits.benchmark.parts import NEED_MNIST, PARTS, Bench, mnist
 from digits.benchmark.picture import draw
-from digits.run import git_state, hardware, versions
+from digits.files import write_text
+from digits.training.run import git_state, hardware, versions
 
 
 def benchmark(names: list[str], quick: bool, folder: Path) -> None:

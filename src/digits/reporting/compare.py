@@ -19,8 +19,8 @@ from rich.table import Table
 from scipy.stats import binomtest
 from torch import Tensor
 
-from digits.atomic import write_text
 from digits.errors import ConfigError, DataError
+from digits.files import write_text
 from digits.reporting import figures
 from digits.reporting.report import data_uri
 from digits.reporting.runs import FinishedRun, Group, find_runs, group_runs

@@ -9,8 +9,8 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from digits.atomic import atomic_path
-from digits.evaluation import Evaluation
+from digits.files import atomic_path
+from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 
 # Colours that stand for the page's own in an SVG; each turns up nowhere else.

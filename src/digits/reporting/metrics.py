@@ -13,9 +13,9 @@ from torchmetrics.functional.classification import (
     multiclass_recall,
 )
 
-from digits.checkpoints import sha256_of
-from digits.evaluation import Evaluation
+from digits.reporting.evaluation import Evaluation
 from digits.reporting.robustness import robustness
+from digits.training.checkpoints import sha256_of
 
 BINS = 15
 FORMAT = 1  # of metrics.json; another number once a key changes its meaning

@@ -15,9 +15,9 @@ from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
-from digits.atomic import atomic_path, write_text
-from digits.evaluation import Evaluation
+from digits.files import atomic_path, write_text
 from digits.reporting import figures
+from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 
 GALLERY = 40

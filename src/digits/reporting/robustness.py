@@ -6,8 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from digits.evaluation import Evaluation
 from digits.models.augmentation import KNOTS, thicken, warp
+from digits.reporting.evaluation import Evaluation
 
 MOST = 2000  # pictures a change, so that slow models take seconds
 

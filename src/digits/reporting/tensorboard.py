@@ -5,8 +5,8 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 
-from digits.evaluation import Evaluation
 from digits.reporting import figures
+from digits.reporting.evaluation import Evaluation
 
 
 def log_results(loggers: Iterable[Logger], metrics: dict[str, Any], evaluation: Evaluation, step: int) -> None:

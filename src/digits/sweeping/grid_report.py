@@ -7,7 +7,7 @@ from rich.table import Table
 
 from digits.reporting.compare import write_page
 from digits.reporting.runs import Group, find_runs, group_runs
-from digits.sweep_folder import read_jobs, read_record
+from digits.sweeping.grid import read_jobs, read_record
 
 
 def report_sweep(folder: Path) -> bool:

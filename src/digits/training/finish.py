@@ -5,14 +5,14 @@ from typing import Any
 
 from lightning.pytorch.loggers import Logger
 
-from digits.checkpoints import load_model
 from digits.data.datamodule import DigitsData
-from digits.evaluation import evaluate
-from digits.export import export_onnx, onnx_metadata
+from digits.reporting.evaluation import evaluate
 from digits.reporting.metrics import measure
 from digits.reporting.report import write_report
 from digits.reporting.tensorboard import log_results
-from digits.run import Run
+from digits.training.checkpoints import load_model
+from digits.training.export import export_onnx, onnx_metadata
+from digits.training.run import Run
 
 
 def conclude(run: Run, data: DigitsData, loggers: Iterable[Logger], step: int) -> dict[str, Any]:

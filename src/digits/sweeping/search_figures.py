@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from digits.reporting.figures import ACCENT, FAINT, INK, SECOND, STYLE
 
-Rows = list[dict[str, Any]]  # as digits.reporting.search has them: state, cost, params, seconds
+Rows = list[dict[str, Any]]  # as digits.sweeping.search_report has them: state, cost, params, seconds
 ABOVE: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "ncols": 3, "fontsize": 8}
 COLOURS = {"complete": ACCENT, "pruned": SECOND, "failed": INK}
 

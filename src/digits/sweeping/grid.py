@@ -12,8 +12,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from digits.atomic import write_text
 from digits.errors import ConfigError
+from digits.files import write_text
 
 JOBS = "jobs.json"  # the overrides of each job; its place in the list is its number
 

@@ -7,13 +7,13 @@ from typing import Any
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from digits.checkpoints import load_model
-from digits.conclusion import conclude
 from digits.data.datamodule import DigitsData
 from digits.errors import ConfigError
-from digits.evaluation import Evaluation, evaluate
+from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
-from digits.run import Run
+from digits.training.checkpoints import load_model
+from digits.training.finish import conclude
+from digits.training.run import Run
 
 
 def evaluate_run(folder: Path) -> tuple[dict[str, Any], Evaluation, dict[str, Any]]:

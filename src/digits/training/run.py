@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.atomic import write_text
 from digits.errors import Pruned
+from digits.files import write_text
 
 PACKAGES = [
     "torch",

@@ -10,17 +10,17 @@ from lightning import Callback, seed_everything
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from digits.callbacks import History, KeepSigterm
-from digits.checkpoints import check_resumable
-from digits.conclusion import conclude
 from digits.data.datamodule import DigitsData
 from digits.errors import ConfigError
 from digits.models.classifier import Classifier
 from digits.models.network import Network
-from digits.pruning import Pruning, objective
 from digits.reporting.summary import print_summary
-from digits.run import Run
-from digits.trainer import Trainer
+from digits.sweeping.pruning import Pruning, objective
+from digits.training.callbacks import History, KeepSigterm
+from digits.training.checkpoints import check_resumable
+from digits.training.finish import conclude
+from digits.training.run import Run
+from digits.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
 

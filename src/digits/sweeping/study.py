@@ -20,8 +20,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from digits.errors import ConfigError, StudyError
 from digits.ranges import Count
-from digits.search_space import Space
-from digits.sweep_folder import delete_job, read_record
+from digits.sweeping.grid import delete_job, read_record
+from digits.sweeping.space import Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # whoever names a sampler wants it

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from digits.sweep_folder import job_lock
+from digits.sweeping.grid import job_lock
 
 # held until the process ends, or begins its next job
 _gpus: list[FileLock] = []

@@ -13,8 +13,8 @@ from lightning import Callback
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
 
-from digits.checkpoints import AtomicCheckpointIO
 from digits.ranges import Count, NonNegativeCount
+from digits.training.checkpoints import AtomicCheckpointIO
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]

@@ -12,8 +12,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.atomic import atomic_path
 from digits.errors import ModelFileError
+from digits.files import atomic_path
 from digits.models.classifier import Classifier
 
 

@@ -14,14 +14,14 @@ from markupsafe import Markup
 from omegaconf import DictConfig, OmegaConf
 from optuna.trial import FrozenTrial, TrialState
 
-from digits.atomic import write_text
 from digits.errors import DigitsError
-from digits.reporting import search_figures
+from digits.files import write_text
+from digits.sweeping import search_figures
 from digits.reporting.figures import svg
 from digits.reporting.runs import flat
-from digits.rerun import conclude_trial, config_of
-from digits.study import Search
-from digits.sweep_folder import read_record
+from digits.sweeping.grid import read_record
+from digits.sweeping.study import Search
+from digits.training.reopen import conclude_trial, config_of
 
 GROUPS = ("data", "trainer", "callbacks", "logger", "model")
 

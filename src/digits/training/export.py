@@ -12,10 +12,10 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from digits.atomic import atomic_path
 from digits.errors import DigitsError
-from digits.evaluation import Evaluation
+from digits.files import atomic_path
 from digits.models.classifier import Classifier
+from digits.reporting.evaluation import Evaluation
 
 TOLERANCE = 1e-4
 

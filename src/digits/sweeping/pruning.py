@@ -6,7 +6,7 @@ from lightning import Callback, LightningModule, Trainer
 from omegaconf import DictConfig
 
 from digits.errors import ConfigError, Pruned
-from digits.study import Search
+from digits.sweeping.study import Search
 
 
 class Pruning(Callback):

@@ -1,0 +1,228 @@
+"""The two files that a run leaves about itself: run.json and report/metrics.json.
+
+Both are typed here, written here and read here. No other module knows a key of theirs as text.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from digits.errors import ConfigError
+from digits.files import write_text
+
+FORMAT = 1  # of metrics.json; it changes when a key changes its meaning
+# Settings of the Trainer that say where and how it runs, not what comes out.
+WITHOUT_EFFECT = {"accelerator", "devices", "strategy", "num_nodes", "default_root_dir", "profiler"}
+
+Status = Literal["not begun", "running", "finished", "pruned", "failed"]
+Typed = TypeVar("Typed", bound=BaseModel)
+
+
+class Record(BaseModel):
+    """Base of all parts. Keys that this version does not know are kept, so that rewriting a file loses nothing."""
+
+    model_config = ConfigDict(populate_by_name=True, extra="allow")
+
+
+class Dataset(Record):
+    """What a run learned from and was tested on: sizes are numbers of images."""
+
+    name: str
+    sha256: str
+    train: int
+    drawings: int = 0
+    val: int
+    test: int
+    test_split: str
+    classes: list[int]
+
+
+class Epoch(Record):
+    """A row of the history. Losses are in nats, accuracies in 0..1; None where the epoch had no such figure."""
+
+    epoch: int
+    step: int
+    learning_rate: float | None = None
+    train_loss: float | None = Field(None, alias="train/loss")
+    val_loss: float | None = Field(None, alias="val/loss")
+    val_accuracy: float | None = Field(None, alias="val/accuracy")
+    seconds: float
+    images: int | None = None
+
+
+class Git(Record):
+    """The state of the project's checkout; None where it is none."""
+
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+class RunRecord(Record):
+    """run.json.
+
+    Attributes:
+        status: how the run stands.
+        seconds: how long each phase took: setup, fit, test, export, report.
+        config: the config as composed, all interpolations resolved.
+        history: a row for each epoch.
+        error: why it failed, in one line; `traceback` says where.
+    """
+
+    status: Status = "not begun"
+    started: str = ""
+    command: str = ""
+    git: Git = Git()
+    versions: dict[str, str] = {}
+    hardware: dict[str, Any] = {}
+    seconds: dict[str, float] = {}
+    model: str = ""
+    experiment: str | None = None
+    config: dict[str, Any] = {}
+    data: Dataset | None = None
+    precision: str = ""
+    history: list[Epoch] = []
+    error: str | None = None
+    traceback: list[str] | None = None
+
+    @property
+    def reported(self) -> bool:
+        """Whether the best checkpoint was tested and reported. Of a search's trials, only the best one's is."""
+        return self.status == "finished" and "report" in self.seconds
+
+
+class ClassScores(Record):
+    """Scores of one digit in 0..1, and the number of its test images."""
+
+    precision: float
+    recall: float
+    f1: float
+    support: int
+
+
+class ReliabilityBin(Record):
+    """Test images whose confidence lies in one bin: how many, how sure on average, what share is right."""
+
+    low: float = Field(alias="from")
+    high: float = Field(alias="to")
+    count: int
+    confidence: float
+    accuracy: float
+
+
+class ChangedAccuracy(Record):
+    """Accuracy on test images after one change."""
+
+    change: str
+    accuracy: float
+    pictures: int
+
+
+class OnnxFile(Record):
+    """The exported file, and how closely it equals the checkpoint on so many `samples` of the test split."""
+
+    bytes: int
+    max_abs_diff: float
+    argmax_agreement: float
+    samples: int
+
+
+class Metrics(Record):
+    """metrics.json. Accuracies and ECE are in 0..1, losses in nats.
+
+    Attributes:
+        per_class: by digit, as text.
+        confusion_matrix: counts; rows are true digits, columns predicted ones.
+        onnx: None until the export.
+    """
+
+    format: int = FORMAT
+    model: str
+    seed: int
+    test_accuracy: float = Field(alias="test/accuracy")
+    test_loss: float = Field(alias="test/loss")
+    test_ece: float = Field(alias="test/ece")
+    val_accuracy: float | None = Field(None, alias="val/accuracy")
+    val_loss: float | None = Field(None, alias="val/loss")
+    per_class: dict[str, ClassScores]
+    confusion_matrix: list[list[int]]
+    reliability: list[ReliabilityBin] = []
+    robustness: list[ChangedAccuracy] = []
+    parameters: int
+    epochs: int = 0
+    fit_seconds: float
+    train_images_per_second: float | None = None
+    history: list[Epoch] = []
+    dataset: Dataset
+    checkpoint_sha256: str
+    onnx: OnnxFile | None = None
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read run.json of a run's folder; the record of a run that has not begun where there is none yet.
+
+    Raises:
+        ConfigError: the file is not what a run writes.
+    """
+    path = folder / "run.json"
+    if not path.exists() or not path.stat().st_size:  # a folder is claimed by an empty one
+        return RunRecord()
+    return _read(RunRecord, path)
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write run.json. What was never set is left out."""
+    write_text(folder / "run.json", record.model_dump_json(indent=2, by_alias=True, exclude_unset=True))
+
+
+def read_metrics(folder: Path) -> Metrics:
+    """Read report/metrics.json of a run's folder.
+
+    Raises:
+        ConfigError: there is none, or it is not what this version writes.
+    """
+    path = folder / "report" / "metrics.json"
+    if not path.exists():
+        raise ConfigError(f"{path}: No such file; wanted the folder of a finished run")
+    metrics = _read(Metrics, path)
+    if metrics.format != FORMAT:
+        raise ConfigError(f"{path}: got format {metrics.format}, wanted {FORMAT}; run scripts/evaluate.py on {folder}")
+    return metrics
+
+
+def write_metrics(folder: Path, metrics: Metrics) -> None:
+    """Write report/metrics.json."""
+    write_text(folder / "report" / "metrics.json", metrics.model_dump_json(indent=2, by_alias=True, exclude_unset=True))
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run's result follows from, but for seed and callbacks, with dotted keys.
+
+    Args:
+        config: as composed, resolved.
+    """
+    trainer = {
+        key: value
+        for key, value in config["trainer"].items()
+        if key not in WITHOUT_EFFECT and not key.startswith(("enable_", "log_"))
+    }
+    data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
+    return flat({"model": config["model"], "trainer": trainer, "data": data})
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    found: dict[str, Any] = {}
+    for key, value in nested.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def _read(kind: type[Typed], path: Path) -> Typed:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise ConfigError(f"{path}: {key}: {first['msg']}; wanted what a run writes") from error

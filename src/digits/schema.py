@@ -1,0 +1,108 @@
+"""Are the values under one key of a config good? Their types and ranges are read off the constructor they are for.
+
+So a classifier of your own is checked by its annotations, without a line of schema.
+"""
+
+import inspect
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code, so not just any
+LIBRARY_WORDS = (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", ""))
+
+
+def mistakes_in_node(
+    path: str,
+    node: Mapping[str, Any] | None,
+    given: Collection[str] = (),
+    allowed: tuple[str, ...] = ALLOWED_TARGETS,
+) -> Iterator[str]:
+    """Compare the values of a node with the constructor that its _target_ names.
+
+    Args:
+        path: of the node in the config, with dots.
+        node: its values.
+        given: parameters that the code passes itself.
+        allowed: what the name of a target may begin with.
+
+    Yields:
+        A line for each mistake: key, what it got, what was wanted.
+    """
+    name = (node or {}).get("_target_")
+    if node is None or not isinstance(name, str) or not name.startswith(allowed):
+        yield f"{path}._target_: got {name}, wanted a class of {', '.join(each + '*' for each in allowed)}"
+        return
+    try:
+        parameters = parameters_of(located(name))
+    except (ImportError, AttributeError) as error:
+        yield f"{path}._target_: got {name}, which cannot be imported ({error})"
+        return
+    for key, value in node.items():
+        if key in parameters and not (isinstance(value, dict) and "_target_" in value):
+            yield from mistakes_in_value(f"{path}.{key}", value, parameters[key].annotation)
+        elif key not in parameters and key not in ("_target_", "_convert_"):
+            yield f"{path}.{key}: no such key{nearest(key, parameters, path)}"
+    for key, parameter in parameters.items():
+        if parameter.default is parameter.empty and key not in node and key not in given:
+            yield f"{path}.{key}: missing, and {name} needs it"
+
+
+def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
+    """Check one value, in a list or mapping each of its items, against a type with its range."""
+    adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
+    try:
+        adapter.validate_python(value)
+    except ValidationError as error:
+        reasons = [detail["msg"] for detail in error.errors()]
+        for theirs, ours in LIBRARY_WORDS:
+            reasons = [reason.replace(theirs, ours) for reason in reasons]
+        yield f"{path}: got {value!r}, wanted {' or '.join(dict.fromkeys(reasons))}"
+
+
+def located(name: str) -> Any:
+    """The class or function of a dotted name."""
+    module, _, attribute = name.rpartition(".")
+    return getattr(import_module(module), attribute)
+
+
+def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
+    """What a class or function takes, by name; a class that passes **options on takes its bases' too."""
+    inits = (
+        [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
+        if inspect.isclass(target)
+        else [target]
+    )
+    found: dict[str, inspect.Parameter] = {}
+    for init in inits:
+        try:
+            hints = get_type_hints(init, include_extras=True)
+        except NameError:  # annotated with what is imported for type checkers only
+            hints = {}
+        parameters = inspect.signature(init).parameters.values()
+        for parameter in parameters:
+            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and parameter.name != "self":
+                # the subclass fills in what a base requires: only the first constructor's are required
+                default = parameter.default if init is inits[0] else None
+                typed = parameter.replace(annotation=hints.get(parameter.name, Any), default=default)
+                found.setdefault(parameter.name, typed)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
+            break
+    return found
+
+
+def nearest(wrong: str, valid: Iterable[Any], path: str = "") -> str:
+    """The end of a sentence on a name that does not exist: the names most like it, or all there are."""
+    names = sorted(str(name) for name in valid if not str(name).startswith("_"))
+    near = get_close_matches(wrong, names, n=2)
+    if near:
+        return "; did you mean " + " or ".join(f"{path}.{name}" if path else name for name in near) + "?"
+    return f"; there are {', '.join(names)}" if names else "; there are none"
+
+
+def in_one_line(error: BaseException) -> str:
+    """The message of a library's error, which may have several lines."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

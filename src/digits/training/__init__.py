@@ -1,0 +1,1 @@
+"""One run: fit, keep the best checkpoint, test it once, export it, report it."""
