@@ -1,4 +1,4 @@
-"""Train a classifier of handwritten digits; `python train.py --help` shows what there is."""
+"""Train a classifier of handwritten digits; `python train.py --help` shows the choices."""
 
 import hydra
 from omegaconf import DictConfig
@@ -8,12 +8,19 @@ from digits.cli import plain_errors
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    """Hydra composes the config; digits.launch checks it before this is called."""
-    from digits.training.train import train  # brings torch and lightning in, which --help and --cfg do without
+    """Hydra composes the config, and digits.launch checks it before this is called."""
+    from digits.training.train import train  # imports torch and lightning, which --help and --cfg do without
 
     return train(cfg)
 
 
+def explain(error: Exception) -> Exception:
+    """Name every mistake in the command."""
+    from digits.config import explained  # imports pydantic and torch, which --help and --cfg do without
+
+    return explained(error)
+
+
 if __name__ == "__main__":
-    with plain_errors():
+    with plain_errors(explain):
         main()

@@ -7,16 +7,16 @@ from digits.cli import plain_errors
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a run's folder, like outputs/2026-01-31/12-00-00_cnn")
     folder = parser.parse_args().run
 
     from digits.reporting.report import write_report
     from digits.reporting.summary import print_summary
-    from digits.training.reopen import evaluate_run
+    from digits.training.finish import evaluate_again
 
-    metrics, evaluation, record = evaluate_run(folder)
+    metrics, evaluation, record = evaluate_again(folder)
     write_report(folder, metrics, evaluation, record)
     print_summary(folder, metrics)
 

@@ -1,4 +1,4 @@
-"""Export a finished run's best checkpoint to ONNX again and prove the file equal to it."""
+"""Export a finished run's best checkpoint to ONNX again, and compare the file with the checkpoint."""
 
 import argparse
 from pathlib import Path
@@ -7,20 +7,22 @@ from digits.cli import plain_errors
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, help="a run's folder, like outputs/2026-01-31/12-00-00_cnn")
     folder = parser.parse_args().run
 
+    from digits.record import write_metrics
     from digits.training.export import export_onnx, onnx_metadata
-    from digits.training.reopen import evaluate_run
+    from digits.training.finish import evaluate_again
 
-    metrics, evaluation, record = evaluate_run(folder)
+    metrics, evaluation, record = evaluate_again(folder)
     path = folder / "model.onnx"
-    facts = export_onnx(evaluation, path, onnx_metadata(metrics, record))
+    metrics.onnx = export_onnx(evaluation, path, onnx_metadata(metrics, record))
+    write_metrics(folder, metrics)
     print(
-        f"{path}: {facts['bytes']:,} bytes, off by {facts['max_abs_diff']:.1e} at most and the same answer "
-        f"on {facts['argmax_agreement']:.2%} of {facts['samples']:,} test digits"
+        f"{path}: {metrics.onnx.bytes:,} bytes; compared with the checkpoint on {metrics.onnx.samples:,} test digits: "
+        f"largest difference {metrics.onnx.max_abs_diff:.1e}, {metrics.onnx.argmax_agreement:.2%} equal predictions"
     )
 
 

@@ -1,77 +1,60 @@
-"""Is this config good? Every mistake in it at once, before data are read or a folder exists.
+"""Every mistake in a composed config at once, before data are read or a folder exists.
 
-Hydra finds the keys that do not exist. Types and ranges are read off the constructors that the config names, so
-a classifier of your own is checked without a line of schema.
+Hydra finds the keys that do not exist. digits.schema checks the values of each part against its constructor.
 """
 
+import argparse
 import copy
-import inspect
-from collections.abc import Iterator, Set
-from difflib import get_close_matches
-from importlib import import_module
-from typing import Any, get_type_hints
+import sys
+from pathlib import Path
+from typing import Any
 
-from hydra import compose
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code, so not just any
-FROM_DATA = {"classes"}  # what the model is given by the data, not by the config
+from digits.errors import ConfigError
+from digits.ranges import Seed
+from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
+from digits.sweeping.grid import jobs_of
+from digits.sweeping.identity import renamed
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 def mistakes_in(config: DictConfig) -> list[str]:
     """Check a composed config, Hydra's part included.
 
     Returns:
-        A line for each mistake: key, what it got, what it wanted.
+        A line for each mistake: key, what it got, what was wanted.
     """
-    from digits.models.closed_form import ClosedForm
-    from digits.ranges import Seed
-    from digits.training.trainer import (  # torch, which composing a config does without
-        hardware_mistakes,
-        is_distributed,
-    )
-
     try:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
-    mistakes = [*_check_value("seed", plain["seed"], Seed)]
-    mistakes += _check_value("ckpt_path", plain["ckpt_path"], str | None)
-    mistakes += _check_node("data", plain["data"])
-    mistakes += _check_node("model", plain["model"], FROM_DATA)
-    in_trainer = [*_check_node("trainer", plain["trainer"])]
-    mistakes += in_trainer or hardware_mistakes(plain["trainer"])
-    model = None if mistakes else _located(plain["model"]["_target_"])
-    if isinstance(model, type) and issubclass(model, ClosedForm):
-        if is_distributed(plain["trainer"]):
-            mistakes.append(
-                "trainer.devices: this model is worked out in one pass on one device; take trainer.devices=1"
-            )
-        if (plain.get("sweep") or {}).get("metric") == "val/loss":
-            mistakes.append(
-                "sweep.metric: got val/loss, which this model logs before it is calibrated; take val/accuracy"
-            )
+    mistakes = [*mistakes_in_value("seed", plain["seed"], Seed)]
+    mistakes += mistakes_in_value("ckpt_path", plain["ckpt_path"], str | None)
+    mistakes += mistakes_in_node("data", plain["data"])
+    mistakes += mistakes_in_node("model", plain["model"], given={"classes"})
+    mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):
         for name, node in (plain[group] or {}).items():
-            mistakes += _check_node(f"{group}.{name}", node)
-    if plain.get("sweep"):
-        mistakes += _check_search(plain)
-    return [mistake for mistake in mistakes if not _is_copied(config, mistake)]
+            mistakes += mistakes_in_node(f"{group}.{name}", node)
+    if plain.get("search"):
+        from digits.sweeping.checks import mistakes_in_search  # Optuna and SQLAlchemy, which nothing else needs
+
+        mistakes += mistakes_in_search(plain)
+    return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
 
 
 def mistakes_in_overrides(overrides: list[str]) -> list[str]:
-    """Check a job's command line where Hydra could not compose it; Hydra must be initialized.
+    """Find the mistakes in a job's overrides where Hydra cannot compose them; Hydra must be initialized.
 
-    Hydra stops at the first override it cannot apply. Here each is tried on top of those that work, so that all
-    the mistakes are told, those in the values of the others too.
+    Hydra stops at the first override that it cannot apply. Here each one is tried on top of those that work, and the
+    values of those are checked too.
     """
     good: list[str] = []
     mistakes = []
@@ -80,35 +63,38 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
             compose("train", [*good, override])
             good.append(override)
         except (HydraException, OmegaConfBaseException) as error:
-            mistakes.append(override_mistake(override, error))
+            mistakes.append(_override_mistake(override, error))
     return mistakes + mistakes_in(compose("train", good, return_hydra_config=True))
 
 
-def jobs_of(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job of a grid: `seed=1,2` is two; of a search, of trials that show all it may try.
-
-    Hydra must be initialized.
-    """
-    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
-    if any(each.key_or_group == "sweep" and each.value() and not each.is_sweep_override() for each in parsed):
-        from digits.sweeping.space import probes, search_of  # Optuna, which nothing else needs
-
-        try:
-            return probes(*search_of(overrides))
-        except MissingConfigException:  # sweep=… itself is wrong
-            return [[str(each.input_line) for each in parsed if not each.is_sweep_override()]]
-    return [list(job) for batch in BasicSweeper.split_arguments(parsed, None) for job in batch]
-
-
-def _is_copied(config: DictConfig, mistake: str) -> bool:
-    """Whether a mistake lies in a ${…}, and so is told where the value comes from."""
-    parent, _, key = mistake.partition(":")[0].rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    return isinstance(node, DictConfig) and key in node and OmegaConf.is_interpolation(node, key)
+def explained(error: Exception) -> Exception:
+    """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
+    if not isinstance(error, HydraException | OmegaConfBaseException):
+        return error
+    overrides, multirun = _command_line()
+    GlobalHydra.instance().clear()  # Hydra may not have ended yet
+    try:
+        with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+            jobs = jobs_of(overrides) if multirun else [overrides]
+            mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
+    except ConfigError as wrong_range:
+        mistakes = [str(wrong_range)]
+    except OverrideParseException as unreadable:
+        mistakes = [_override_mistake(str(unreadable.override), unreadable)]
+    except HydraException as other:
+        mistakes = [in_one_line(other)]
+    plain = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
+    plain.__cause__ = error
+    return plain
 
 
 def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
-    """The task's part with all ${…} filled in; there may be no run folder yet, so a name stands for it."""
+    """The config without Hydra's part, all interpolations resolved.
+
+    Args:
+        config: as composed.
+        run_folder: stands for the run's folder, which may not exist yet.
+    """
     HydraConfig.instance().set_config(copy.deepcopy(config))
     task = copy.deepcopy(config)
     with open_dict(task):
@@ -119,121 +105,50 @@ def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
     return {str(key): value for key, value in plain.items()}
 
 
-def _check_search(config: dict[str, Any]) -> Iterator[str]:
-    from sqlalchemy import create_engine
-    from sqlalchemy.exc import SQLAlchemyError
+def _mistakes_in_trainer(plain: dict[str, Any], knows_model: bool) -> list[str]:
+    from digits.training.hardware import hardware_mistakes, is_distributed  # torch, which a wrong config does without
 
-    search = config["sweep"]
-    yield from _check_node("sweep", search, {"folder"})
-    for part in ("sampler", "pruner"):
-        if not isinstance(search.get(part), dict):
-            continue
-        mistakes = list(_check_node(f"sweep.{part}", search[part], allowed=(f"optuna.{part}s.",)))
-        try:
-            yield from mistakes
-            _ = mistakes or instantiate(search[part], _convert_="all")  # Optuna's annotations do not say what is good
-        except Exception as error:
-            yield f"sweep.{part}: {in_one_line(error.__cause__ or error)}"
-    try:
-        _ = search.get("storage") and create_engine(search["storage"])  # connects to nothing yet
-    except (ImportError, SQLAlchemyError) as error:
-        yield f"sweep.storage: got {search['storage']}, which no database here understands ({in_one_line(error)})"
-    if not config["data"].get("val_size", 1):
-        yield "data.val_size: got 0, wanted some validation digits for a search to go by"
-    if config["trainer"].get("fast_dev_run"):
-        yield "trainer.fast_dev_run: a dry run comes to no value for a search to go by; leave this out"
+    mistakes = [*mistakes_in_node("trainer", plain["trainer"])] or hardware_mistakes(plain["trainer"])
+    if mistakes or not knows_model:
+        return mistakes
+    if getattr(located(plain["model"]["_target_"]), "fitted_once", False) and is_distributed(plain["trainer"]):
+        return ["trainer.devices: this model is fitted in one pass on one device; take trainer.devices=1"]
+    return []
 
 
-def _check_node(
-    path: str,
-    node: dict[str, Any] | None,
-    given: Set[str] = frozenset(),
-    allowed: tuple[str, ...] = ALLOWED_TARGETS,
-) -> Iterator[str]:
-    """Hold what a config says under `path` against the constructor that its _target_ names."""
-    name = (node or {}).get("_target_")
-    if node is None or not isinstance(name, str) or not name.startswith(allowed):
-        yield f"{path}._target_: got {name}, wanted a class of {', '.join(t + '*' for t in allowed)}"
-        return
-    try:
-        parameters = _parameters(_located(name))
-    except (ImportError, AttributeError) as error:
-        yield f"{path}._target_: got {name}, which cannot be imported ({error})"
-        return
-    for key, value in node.items():
-        if key in parameters and not (isinstance(value, dict) and "_target_" in value):
-            yield from _check_value(f"{path}.{key}", value, parameters[key].annotation)
-        elif key not in parameters and key not in ("_target_", "_convert_"):
-            yield f"{path}.{key}: no such key{_nearest(key, parameters, path)}"
-    for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and key not in node and key not in given:
-            yield f"{path}.{key}: missing, and {name} wants it"
+def _is_interpolated(config: DictConfig, mistake: str) -> bool:
+    """Whether a mistake lies in a ${…}. It is then reported at the key where the value comes from."""
+    parent, _, key = mistake.partition(":")[0].rpartition(".")
+    node = OmegaConf.select(config, parent) if parent else config
+    return isinstance(node, DictConfig) and key in node and OmegaConf.is_interpolation(node, key)
 
 
-def _located(name: str) -> Any:
-    module, _, attribute = name.rpartition(".")
-    return getattr(import_module(module), attribute)
+def _command_line() -> tuple[list[str], bool]:
+    """The overrides of this command, and whether it has -m. Hydra's own parser has no public name."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("overrides", nargs="*")
+    parser.add_argument("--multirun", "-m", action="store_true")
+    parser.add_argument("--config-dir", "-cd")
+    for flags in (("--config-path", "-cp"), ("--config-name", "-cn"), ("--cfg", "-c"), ("--package", "-p")):
+        parser.add_argument(*flags)
+    words, _ = parser.parse_known_intermixed_args(sys.argv[1:])
+    folder = [f"hydra.searchpath=[file://{Path(words.config_dir).absolute()}]"] if words.config_dir else []
+    return [*folder, *words.overrides], words.multirun
 
 
-def _parameters(target: Any) -> dict[str, inspect.Parameter]:
-    """What a class or function takes, by name; a class that passes **options on takes its bases' too."""
-    inits = (
-        [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
-        if inspect.isclass(target)
-        else [target]
-    )
-    found: dict[str, inspect.Parameter] = {}
-    for init in inits:
-        try:
-            hints = get_type_hints(init, include_extras=True)
-        except NameError:  # annotated with what is imported for type checkers only
-            hints = {}
-        parameters = inspect.signature(init).parameters.values()
-        for parameter in parameters:
-            if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and parameter.name != "self":
-                # a base's own need is the subclass's to fill: only the first constructor's are required
-                default = parameter.default if init is inits[0] else None
-                typed = parameter.replace(annotation=hints.get(parameter.name, Any), default=default)
-                found.setdefault(parameter.name, typed)
-        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters):
-            break
-    return found
-
-
-def _check_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
-    adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
-    try:
-        adapter.validate_python(value)
-    except ValidationError as error:
-        reasons = [detail["msg"] for detail in error.errors()]
-        for theirs, ours in (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", "")):
-            reasons = [reason.replace(theirs, ours) for reason in reasons]
-        yield f"{path}: got {value!r}, wanted {' or '.join(dict.fromkeys(reasons))}"
-
-
-def override_mistake(override: str, error: Exception) -> str:
+def _override_mistake(override: str, error: Exception) -> str:
     """One line for an override that Hydra cannot apply, with the nearest names that exist."""
     key, _, value = override.partition("=")
+    if new := renamed(override):
+        return new
     if isinstance(error, OverrideParseException):
         return f"{override}: cannot be read ({in_one_line(error)})"
     if override == "hydra/launcher=joblib":
         return f"{override}: not installed; pip install -e .[joblib] installs it"
     if isinstance(error, MissingConfigException) and error.options:
-        return f"{override}: no such choice{_nearest(value, error.options)}"
-    parent, wrong = getattr(error.__cause__, "parent_node", None), getattr(error.__cause__, "key", None)
-    if isinstance(parent, DictConfig) and wrong is not None:
-        return f"{key}: no such key{_nearest(str(wrong), parent, parent._get_full_key(None))}"
+        return f"{override}: no such choice{nearest(value, error.options)}"
+    cause = error.__cause__
+    if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, DictConfig) and cause.key is not None:
+        parent = str(cause.full_key or "").rpartition(".")[0]
+        return f"{key}: no such key{nearest(str(cause.key), cause.parent_node, parent)}"
     return f"{override}: {in_one_line(error)}"
-
-
-def _nearest(wrong: str, valid: Any, path: str = "") -> str:
-    names = sorted(str(name) for name in valid if not str(name).startswith("_"))
-    near = get_close_matches(wrong, names, n=2)
-    if near:
-        return "; did you mean " + " or ".join(f"{path}.{name}" if path else name for name in near) + "?"
-    return f"; there are {', '.join(names)}" if names else "; there are none"
-
-
-def in_one_line(error: BaseException) -> str:
-    """The message of a library's error, which may have several lines."""
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

@@ -1,4 +1,4 @@
-"""What can go wrong for a user, and the exit code each kind ends with.
+"""The mistakes a user can make or meet, and the exit code of each kind.
 
 0 good, 1 a fault of ours, 2 the command or config, 3 the data, 4 a checkpoint, a model file or the storage of a
 search, 130 interrupted, 143 terminated.
@@ -6,7 +6,7 @@ search, 130 interrupted, 143 terminated.
 
 
 class DigitsError(Exception):
-    """A fault told in one plain line: what, got, wanted, what to do."""
+    """A mistake in one plain line: what, got, wanted, what to do."""
 
     exit_code = 1
 
@@ -36,8 +36,8 @@ class StudyError(DigitsError):
 
 
 class Pruned(Exception):  # noqa: N818
-    """No fault: a trial of a search was given up because others were better by then."""
+    """A trial of a search was stopped early because other trials were better. This is no mistake."""
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM arrived; Lightning winds down as it does for Ctrl-C."""
+    """SIGTERM arrived. Lightning then ends the run as it does after Ctrl-C."""

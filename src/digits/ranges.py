@@ -1,4 +1,4 @@
-"""The ranges of hyperparameters, as types: what a config may say is read off the constructors."""
+"""Types of hyperparameters with their ranges. Constructors are annotated with them, and configs are checked by that."""
 
 from typing import Annotated
 

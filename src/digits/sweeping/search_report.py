@@ -16,9 +16,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from digits.errors import DigitsError
 from digits.files import write_text
-from digits.sweeping import search_figures
 from digits.reporting.figures import svg
 from digits.reporting.runs import flat
+from digits.sweeping import search_figures
 from digits.sweeping.grid import read_record
 from digits.sweeping.study import Search
 from digits.training.reopen import conclude_trial, config_of

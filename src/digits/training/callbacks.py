@@ -1,4 +1,4 @@
-"""What goes on beside the training steps: seeding, the course of training as rows, averaging, the signal to end."""
+"""Callbacks of every run: the seed of each epoch, the history, an average of the weights, the signal to end."""
 
 import logging
 import signal
@@ -12,12 +12,13 @@ from torch import Tensor
 
 from digits.models.network import Network
 from digits.ranges import Seed
+from digits.record import Epoch
 
 log = logging.getLogger(__name__)
 
 
 class SeedEveryEpoch(Callback):
-    """Dropout and augmentation follow from (seed, epoch, rank), so a resumed run draws what the killed one would.
+    """Make dropout and augmentation follow from (seed, epoch, rank), so that a resumed run repeats them.
 
     Args:
         seed: the run's.
@@ -27,71 +28,77 @@ class SeedEveryEpoch(Callback):
         self.seed = seed
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Seed torch anew; no checkpoint holds the state of its generators."""
+        """Seed torch. No checkpoint holds the state of its generators."""
         torch.manual_seed((self.seed * 1_000_003 + trainer.current_epoch) * 4099 + trainer.global_rank)
 
 
 class History(Callback):
-    """A row of metrics for each epoch, kept in the checkpoint and logged as it comes."""
+    """Keep a row of metrics for each epoch in the checkpoint, and log it."""
 
     def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[Epoch] = []
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock of this epoch."""
         self._started = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Add the epoch's row. Lightning calls this before any checkpoint of the epoch's end is written."""
-        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        """Add the epoch's row. Lightning calls this before it writes a checkpoint at the end of the epoch."""
+        loader: Any = trainer.train_dataloader
+        figures: dict[str, Any] = {}
         if isinstance(pl_module, Network):
-            row["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
-            row["train/loss"] = torch.stack(pl_module.losses).mean().item()
+            figures["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
+            figures["train/loss"] = torch.stack(pl_module.losses).mean().item()
         for name in ("val/loss", "val/accuracy"):
             if name in trainer.callback_metrics:
-                row[name] = trainer.callback_metrics[name].item()
-        row["seconds"] = time.monotonic() - self._started
-        loader: Any = trainer.train_dataloader  # of which limit_train_batches may take a part
-        row["images"] = round(len(loader.dataset) * int(trainer.num_training_batches) / len(loader))
+                figures[name] = trainer.callback_metrics[name].item()
+        row = Epoch(
+            epoch=trainer.current_epoch,
+            step=trainer.global_step,
+            seconds=time.monotonic() - self._started,
+            # limit_train_batches may have taken a part of the loader only
+            images=round(len(loader.dataset) * int(trainer.num_training_batches) / len(loader)),
+            **figures,
+        )
         self.rows.append(row)
-        numbers = [f"{name} {value:.4f}" for name, value in row.items() if "/" in name]
+        numbers = [f"{name} {value:.4f}" for name, value in figures.items() if "/" in name]
         if trainer.is_global_zero and numbers:
-            log.info("epoch %d: %s (%.1f s)", row["epoch"], ", ".join(numbers), row["seconds"])
+            log.info("epoch %d: %s (%.1f s)", row.epoch, ", ".join(numbers), row.seconds)
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows so far."""
-        return {"rows": self.rows}
+        """The rows so far, as plain values."""
+        return {"rows": [row.model_dump(by_alias=True, exclude_unset=True) for row in self.rows]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the killed run's rows."""
-        self.rows = state_dict["rows"]
+        """Continue after the rows of the run that is resumed."""
+        self.rows = [Epoch.model_validate(row) for row in state_dict["rows"]]
 
 
-class RunningMean(WeightAveraging):
-    """What is judged and kept is a mean of the weights, over about the last ninth of the steps so far.
+class AveragedWeights(WeightAveraging):
+    """Validate and keep an average of the weights over about the last ninth of the steps so far.
 
-    It jumps less from epoch to epoch than the weights themselves, so that the epoch chosen on validation is seldom one
-    that was merely lucky. O. Shamir and T. Zhang, "Stochastic gradient descent for non-smooth optimization", 2013.
+    The average changes less from epoch to epoch than the weights do, so a lucky epoch is seldom chosen. O. Shamir and
+    T. Zhang, "Stochastic gradient descent for non-smooth optimization", 2013, call it polynomial-decay averaging.
     """
 
     def __init__(self) -> None:
-        super().__init__(avg_fn=self.moved)
+        super().__init__(avg_fn=self.updated)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Keep the mean where the weights will be. Lightning moves them only later, so it would lie on the CPU."""
+        """Keep the average on the device of the weights. Lightning moves the weights only after this."""
         pl_module.to(trainer.strategy.root_device)
         super().setup(trainer, pl_module, stage)
 
     @staticmethod
-    def moved(mean: Tensor, weight: Tensor, steps: Tensor) -> Tensor:
-        """The mean after one more step, of a parameter or of what batch normalisation keeps."""
-        return mean + (weight - mean) * (9 / (9 + steps))
+    def updated(average: Tensor, weight: Tensor, steps: Tensor) -> Tensor:
+        """The average of a parameter or buffer after one more step."""
+        return average + (weight - average) * (9 / (9 + steps))
 
 
 class KeepSigterm(Callback):
-    """Keep the process's own answer to SIGTERM.
+    """Keep this process's own handler of SIGTERM.
 
-    Lightning's waits for the other ranks inside the signal handler, where they may never come, and exits with 0.
+    Lightning's handler waits for the other ranks, which may never come, and exits with 0.
     """
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

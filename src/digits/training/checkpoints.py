@@ -1,6 +1,5 @@
-"""Checkpoints: written whole, read without running code, the best one carried over when a run resumes."""
+"""Checkpoints: written whole, read without running code, the best one kept when a run is resumed."""
 
-import hashlib
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -18,23 +17,22 @@ from digits.models.classifier import Classifier
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Lightning's own neither syncs to the disk nor reports a folder it may not write."""
+    """Write a checkpoint whole or not at all. Lightning's own does not sync to the disk and hides a full one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
-        """Write `checkpoint` to `path`, whole or not at all."""
+        """Write `checkpoint` to `path`."""
         with atomic_path(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint that a resumed run takes up where the killed one left it.
+    """A ModelCheckpoint whose best score survives a resume into another folder.
 
-    Lightning forgets the best score when the folder changes; then the first epoch after a resume would count
-    as the best of all.
+    Lightning forgets the score when the folder changes. The first epoch after a resume would then be the best of all.
     """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Copy the best checkpoint so far into this run's folder and go on from its score."""
+        """Copy the best checkpoint so far into this run's folder, and continue from its score."""
         best = Path(state_dict["best_model_path"])
         if not best.is_file() or self.dirpath is None:
             return
@@ -52,7 +50,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class FittedCheckpoint(Callback):
-    """For a classifier worked out in one pass: best and last are the same, and there may be no validation split.
+    """Keep a closed form, whose best and last checkpoints are the same.
 
     A ModelCheckpoint keeps nothing before the first optimizer step, and here there is none.
 
@@ -64,13 +62,13 @@ class FittedCheckpoint(Callback):
         self.dirpath = Path(dirpath)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Keep what was worked out."""
+        """Write both."""
         for name in ("best.ckpt", "last.ckpt"):
             trainer.save_checkpoint(self.dirpath / name, weights_only=False)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint's tensors and plain values; nothing in it is executed.
+    """Read a checkpoint's tensors and plain values. No code in it is run.
 
     Raises:
         ModelFileError: the file is absent, cut off, holds pickled code or is no checkpoint of a classifier.
@@ -79,7 +77,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}; wanted a checkpoint file") from error
-    except Exception as error:  # torch raises whatever the broken bytes make it stumble over
+    except Exception as error:  # damaged bytes make torch raise almost anything
         first_line = str(error).strip().split("\n")[0].split(". ")[0]
         raise ModelFileError(
             f"{path}: not a whole checkpoint of plain tensors and values ({first_line}); wanted one that train.py wrote"
@@ -91,12 +89,16 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_model(path: Path) -> Classifier:
-    """Rebuild a classifier, in evaluation mode on the CPU, from its checkpoint alone."""
+    """Rebuild a classifier, in evaluation mode on the CPU, from its checkpoint alone.
+
+    Raises:
+        ModelFileError: as read_checkpoint, or the file does not fit the class that it names.
+    """
     checkpoint = read_checkpoint(path)
     module, _, name = str(checkpoint["model_class"]).rpartition(".")
+    if not module.startswith("digits.models."):
+        raise ModelFileError(f"{path}: model class is {module}.{name}, wanted one of digits.models")
     try:
-        if not module.startswith("digits.models."):
-            raise ModelFileError(f"{path}: model class is {module}.{name}, wanted one of digits.models")
         model = getattr(import_module(module), name)(**checkpoint["hyper_parameters"])
         model.load_state_dict(checkpoint["state_dict"])
     except (ImportError, AttributeError, TypeError, RuntimeError) as error:
@@ -106,7 +108,7 @@ def load_model(path: Path) -> Classifier:
 
 
 def check_resumable(path: Path, model: Classifier) -> None:
-    """Make sure that training of `model` can go on from the checkpoint at `path`.
+    """Make sure that training of `model` can continue from the checkpoint at `path`.
 
     Raises:
         ModelFileError: as read_checkpoint, or the checkpoint is of another model.
@@ -118,11 +120,5 @@ def check_resumable(path: Path, model: Classifier) -> None:
         settings = ", ".join(f"{key}={value}" for key, value in checkpoint["hyper_parameters"].items())
         raise ModelFileError(
             f"{path}: of another model ({checkpoint['model_class']}: {settings}); "
-            f"wanted one of {type(model).__name__} as the config has it; give the same model=… as that run had"
+            f"wanted one of {type(model).__name__} as the config has it; take the model=… of that run"
         )
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

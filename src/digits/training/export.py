@@ -1,4 +1,4 @@
-"""Best checkpoint to one ONNX file, proved equal to the checkpoint."""
+"""Export a model to one ONNX file, and compare the file with the checkpoint on the whole test split."""
 
 import json
 import logging
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 from digits.errors import DigitsError
 from digits.files import atomic_path
 from digits.models.classifier import Classifier
+from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
 
-TOLERANCE = 1e-4
+TOLERANCE = 1e-4  # of logits and probabilities
 
 
 class WithProbabilities(nn.Module):
-    """What the file computes: logits and probabilities, both [N, classes]."""
+    """The model with a second output, so that the file gives logits and probabilities, both [N, classes]."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()
@@ -33,44 +34,44 @@ class WithProbabilities(nn.Module):
         return logits, logits.softmax(dim=1)
 
 
-def export_onnx(evaluation: Evaluation, path: Path, metadata: dict[str, Any]) -> dict[str, float]:
-    """Write a model to `path`; nothing is written unless it answers as the checkpoint does.
+def export_onnx(evaluation: Evaluation, path: Path, metadata: dict[str, Any]) -> OnnxFile:
+    """Write a model to `path`. Nothing is written if the file and the checkpoint differ.
 
     Args:
-        evaluation: the model, and what its checkpoint says of the test split.
-        path: of the file, which holds weights and all.
-        metadata: put into the file, values as JSON where they are no strings.
+        evaluation: the model, and the logits of its checkpoint for the test split.
+        path: of the file, which holds the weights too.
+        metadata: kept in the file; values that are no strings become JSON.
 
     Returns:
-        bytes, max_abs_diff, argmax_agreement and samples of the comparison.
+        The size of the file and the result of the comparison.
 
     Raises:
-        DigitsError: the file and the checkpoint differ.
+        DigitsError: an output differs by more than TOLERANCE, or a prediction differs.
     """
     with atomic_path(path) as temporary:
         onnx.save(_converted(evaluation.model, metadata), temporary)
         agreement = _compare(temporary, evaluation)
-    return {"bytes": path.stat().st_size, **agreement}
+    return OnnxFile(bytes=path.stat().st_size, **agreement)
 
 
-def onnx_metadata(metrics: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
-    """What a reader of the file should know, from metrics.json and run.json."""
+def onnx_metadata(metrics: Metrics, record: RunRecord) -> dict[str, Any]:
+    """What a reader of the file needs to know."""
     return {
-        "model": metrics["model"],
-        "classes": metrics["dataset"]["classes"],
+        "model": metrics.model,
+        "classes": metrics.dataset.classes,
         "input": "images: float32 [batch, 1, 28, 28], ink 1, paper 0; nothing to normalise",
         "output": "logits and probabilities: float32 [batch, classes], in the order of classes",
-        "dataset": metrics["dataset"]["name"],
-        "test_split": metrics["dataset"]["test_split"],
-        "test_accuracy": metrics["test/accuracy"],
-        "checkpoint_sha256": metrics["checkpoint_sha256"],
-        "git_commit": record["git"]["commit"] or "",
+        "dataset": metrics.dataset.name,
+        "test_split": metrics.dataset.test_split,
+        "test_accuracy": metrics.test_accuracy,
+        "checkpoint_sha256": metrics.checkpoint_sha256,
+        "git_commit": record.git.commit or "",
     }
 
 
 def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's exporter warns of its own insides
+        warnings.simplefilter("ignore")  # torch's exporter warns about its own code
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             WithProbabilities(model).eval(),
@@ -92,8 +93,8 @@ def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
     return proto
 
 
-def _compare(path: Path, evaluation: Evaluation) -> dict[str, float]:
-    """Run the file over the test split in batches of 1, 7 and 256 and hold it against the checkpoint."""
+def _compare(path: Path, evaluation: Evaluation) -> dict[str, Any]:
+    """Run the file over the test split in batches of 1, 7 and 256 and compare it with the checkpoint."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -108,7 +109,7 @@ def _compare(path: Path, evaluation: Evaluation) -> dict[str, float]:
         agreeing = min(agreeing, float((found[0].argmax(axis=1) == wanted[0].argmax(axis=1)).mean()))
     if not (largest <= TOLERANCE and agreeing == 1.0):
         raise DigitsError(
-            f"model.onnx differs from the checkpoint: by {largest:.2e} at most and on {1 - agreeing:.2%} of the "
-            f"answers, wanted {TOLERANCE:.0e} and none; nothing was exported"
+            f"model.onnx differs from the checkpoint: by up to {largest:.2e}, and in {1 - agreeing:.2%} of the "
+            f"predictions; wanted at most {TOLERANCE:.0e}, and none; nothing was exported"
         )
     return {"max_abs_diff": largest, "argmax_agreement": agreeing, "samples": len(images)}

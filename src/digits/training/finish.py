@@ -1,12 +1,16 @@
-"""What a run ends with: its best checkpoint tested once, exported, reported."""
+"""What follows the fit: the best checkpoint is tested once, exported and reported; and the same for an old run."""
 
 from collections.abc import Iterable
-from typing import Any
+from pathlib import Path
 
+from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
 
 from digits.data.datamodule import DigitsData
-from digits.reporting.evaluation import evaluate
+from digits.errors import ConfigError
+from digits.record import Metrics, RunRecord, read_metrics, read_record
+from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
 from digits.reporting.report import write_report
 from digits.reporting.tensorboard import log_results
@@ -15,25 +19,73 @@ from digits.training.export import export_onnx, onnx_metadata
 from digits.training.run import Run
 
 
-def conclude(run: Run, data: DigitsData, loggers: Iterable[Logger], step: int) -> dict[str, Any]:
-    """Test the best checkpoint of a run that has been fitted, export it and write the report.
+def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Logger]) -> Metrics:
+    """Test the best checkpoint of a fitted run, export it and write the report.
 
     Args:
-        run: under way.
+        run: under way; its record has the history of the fit.
+        config: the run's.
         data: set up.
-        loggers: of them TensorBoard's are told.
-        step: how many the fit took.
+        loggers: TensorBoard's get the results too.
 
     Returns:
-        metrics.json.
+        What metrics.json holds.
     """
-    best = run.folder / "checkpoints" / "best.ckpt"
     with run.phase("test"):
-        evaluation = evaluate(load_model(best), data, run.record["config"]["trainer"])
-        metrics = measure(evaluation, best, run.record)
+        metrics, evaluation = _test(run.folder, config, data, run.record)
     with run.phase("export"):
-        metrics["onnx"] = export_onnx(evaluation, run.folder / "model.onnx", onnx_metadata(metrics, run.record))
+        metrics.onnx = export_onnx(evaluation, run.folder / "model.onnx", onnx_metadata(metrics, run.record))
     with run.phase("report"):
         write_report(run.folder, metrics, evaluation, run.record)
-        log_results(loggers, metrics, evaluation, step)
+        log_results(loggers, metrics, evaluation, run.record.history[-1].step)
     return metrics
+
+
+def finish_trial(folder: Path) -> Metrics:
+    """Test, export and report a search's best trial, which until then was only fitted."""
+    config = config_of(folder)
+    with Run(folder, read_record(folder)) as run:
+        loggers = instantiate(config.logger, _convert_="all") or {}
+        return finish(run, config, data_of(config), loggers.values())
+
+
+def evaluate_again(folder: Path) -> tuple[Metrics, Evaluation, RunRecord]:
+    """Test a finished run's best checkpoint again, by the run's own config and never by today's defaults.
+
+    Returns:
+        Its metrics, measured again but for those of the ONNX file; what they were measured on; its record.
+
+    Raises:
+        ConfigError: the folder is not that of a finished run.
+        DataError, ModelFileError: its data or its checkpoint are not what they should be.
+    """
+    paths = [folder / name for name in ("run.json", ".hydra/config.yaml", "report/metrics.json")]
+    missing = [str(path.relative_to(folder)) for path in paths if not path.exists()]
+    if missing:
+        raise ConfigError(f"{folder}: {', '.join(missing)} missing, wanted the folder of a finished run")
+    record, config = read_record(folder), config_of(folder)
+    metrics, evaluation = _test(folder, config, data_of(config), record)
+    metrics.onnx = read_metrics(folder).onnx
+    return metrics, evaluation, record
+
+
+def config_of(folder: Path) -> DictConfig:
+    """The config that a run was composed of."""
+    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    assert isinstance(config, DictConfig)
+    config.run_folder = str(folder)  # it may have been moved, and only Hydra knows its first name
+    return config
+
+
+def data_of(config: DictConfig) -> DigitsData:
+    """The data that a config names, set up."""
+    data: DigitsData = instantiate(config.data, _convert_="all")
+    data.prepare_data()
+    data.setup()
+    return data
+
+
+def _test(folder: Path, config: DictConfig, data: DigitsData, record: RunRecord) -> tuple[Metrics, Evaluation]:
+    best = folder / "checkpoints" / "best.ckpt"
+    evaluation = evaluate(load_model(best), data, config.trainer)
+    return measure(evaluation, best, record, config.seed), evaluation

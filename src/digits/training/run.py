@@ -1,6 +1,5 @@
-"""The record of one run: run.json says how it stands, from its first second to its end."""
+"""The record of a run under way: run.json says how it stands from its first second to its end."""
 
-import json
 import os
 import platform
 import subprocess
@@ -19,42 +18,33 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from digits.errors import Pruned
-from digits.files import write_text
+from digits.record import Git, RunRecord, write_record
 
-PACKAGES = [
-    "torch",
-    "torchvision",
-    "lightning",
-    "torchmetrics",
-    "hydra-core",
-    "omegaconf",
-    "onnx",
-    "onnxruntime",
-]
+PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "onnx", "onnxruntime"]
 
 
 class Run:
-    """A context: the run is `running` inside, `finished`, `pruned` or `failed` after, with the reason beside it.
+    """A context: the run is `running` inside, and `finished`, `pruned` or `failed` after it.
 
     Args:
-        folder: the run's folder; run.json lies in it. Only rank 0 writes.
-        record: what run.json says of a run that is to go on; None for a new one.
+        folder: the run's folder, where run.json lies. Only rank 0 writes.
+        record: of a run that is continued; None for a new one.
     """
 
-    def __init__(self, folder: Path, record: dict[str, Any] | None = None) -> None:
+    def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
         self.folder = folder
-        self.record: dict[str, Any] = record or {
-            "status": "",
-            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
-            "command": " ".join(["python", *sys.argv]),
-            "git": git_state(),
-            "versions": versions(),
-            "hardware": hardware(),
-            "seconds": {},
-        }
+        self.record = record or RunRecord(
+            status="running",
+            started=datetime.now().astimezone().isoformat(timespec="seconds"),
+            command=" ".join(["python", *sys.argv]),
+            git=git_state(),
+            versions=versions(),
+            hardware=hardware(),
+            seconds={},
+        )
 
     def __enter__(self) -> "Run":
-        self.record["status"] = "running"
+        self.record.status = "running"
         self._write()
         return self
 
@@ -62,58 +52,57 @@ class Run:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is None:
-            self.record["status"] = "finished"
+            self.record.status = "finished"
         elif isinstance(error, Pruned):
-            self.record["status"] = "pruned"
+            self.record.status = "pruned"
         else:
-            self.record["status"] = "failed"
-            self.record["error"] = str(error) or type(error).__name__
-            self.record["traceback"] = traceback.format_exception(error)
+            self.record.status = "failed"
+            self.record.error = str(error) or type(error).__name__
+            self.record.traceback = traceback.format_exception(error)
         self._write()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Take the time of one part of the run."""
+        """Measure the seconds of one part of the run."""
         started = time.monotonic()
         try:
             yield
         finally:
-            self.record["seconds"][name] = round(time.monotonic() - started, 3)
+            self.record.seconds[name] = round(time.monotonic() - started, 3)
         self._write()
 
     @rank_zero_only
     def _write(self) -> None:
-        write_text(self.folder / "run.json", json.dumps(self.record, indent=2))
+        write_record(self.folder, self.record)
 
 
-def git_state() -> dict[str, Any]:
-    """Commit of the project's checkout and whether it has changes; None where it is no checkout."""
+def git_state() -> Git:
+    """Commit of the project's checkout, and whether it has uncommitted changes."""
 
     def git(*words: str) -> str | None:
+        folder = Path(__file__).parent
         try:
-            done = subprocess.run(
-                ["git", *words], cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-            )
+            done = subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError):
             return None
         return done.stdout.strip()
 
     changes = git("status", "--porcelain")
-    return {"commit": git("rev-parse", "HEAD"), "dirty": None if changes is None else bool(changes)}
+    return Git(commit=git("rev-parse", "HEAD"), dirty=None if changes is None else bool(changes))
 
 
 def versions() -> dict[str, str]:
-    """Of Python and the packages that a result hangs on."""
+    """Versions of Python and of the packages that a result depends on."""
     return {"python": platform.python_version()} | {name: version(name) for name in PACKAGES}
 
 
 def hardware() -> dict[str, Any]:
-    """The machine in a few words: system, processor, usable cores, threads torch takes, GPUs."""
+    """The machine in a few words: system, processor, usable cores, torch's threads, GPUs."""
+    gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
-        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-        or ["MPS"] * torch.backends.mps.is_available(),
+        "gpus": gpus or ["MPS"] * torch.backends.mps.is_available(),
     }

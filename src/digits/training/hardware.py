@@ -1,0 +1,93 @@
+"""What this machine has, and what a trainer config asks for that it has not."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
+from lightning.pytorch.strategies import StrategyRegistry
+
+Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
+Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
+Kind = Literal["cpu", "cuda", "mps"]
+
+
+def accelerator_kind(accelerator: Accelerator) -> Kind | None:
+    """What `accelerator` means on this machine; None where this machine has nothing of the kind."""
+    if accelerator == "cpu":
+        return "cpu"
+    if accelerator in ("auto", "gpu", "cuda") and CUDAAccelerator.is_available():
+        return "cuda"
+    if accelerator in ("auto", "gpu", "mps") and MPSAccelerator.is_available():
+        return "mps"
+    return "cpu" if accelerator == "auto" else None
+
+
+def automatic_precision(accelerator: Accelerator) -> Precision:
+    """bf16-mixed where the hardware has units for it (GPU, AMX, AVX512-BF16), else 32-true."""
+    kind = accelerator_kind(accelerator)
+    if kind == "cuda":
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        cpu = torch.cpu.get_capabilities()
+        has_bf16 = kind == "cpu" and bool(cpu.get("amx_bf16") or cpu.get("avx512_bf16"))
+    return "bf16-mixed" if has_bf16 else "32-true"
+
+
+def is_distributed(config: Mapping[str, Any]) -> bool:
+    """Whether a trainer config asks for more than one process."""
+    devices = config.get("devices", 1)
+    several = len(devices) > 1 if isinstance(devices, Sequence) and devices != "auto" else devices != 1
+    return several or str(config.get("strategy", "auto")).startswith("ddp") or config.get("num_nodes", 1) > 1
+
+
+def hardware_mistakes(config: Mapping[str, Any]) -> list[str]:
+    """Compare a trainer config with this machine.
+
+    Args:
+        config: its types are already checked.
+
+    Returns:
+        A line for each mistake.
+    """
+    accelerator = config.get("accelerator", "auto")
+    kind = accelerator_kind(accelerator)
+    if kind is None:
+        return [
+            f"trainer.accelerator: got {accelerator}, but this machine has none; take trainer.accelerator=cpu or auto"
+        ]
+    mistakes = []
+    strategy = config.get("strategy", "auto")
+    if strategy not in ("auto", *StrategyRegistry):
+        mistakes.append(f"trainer.strategy: got {strategy}, wanted auto, ddp or another that Lightning knows by name")
+    mistakes += _cpu_mistakes(config) if kind == "cpu" else _gpu_mistakes(config, kind)
+    return mistakes
+
+
+def _cpu_mistakes(config: Mapping[str, Any]) -> list[str]:
+    devices, cores = config.get("devices", 1), os.cpu_count() or 1
+    mistakes = []
+    if isinstance(devices, list):
+        mistakes.append(f"trainer.devices: got {devices}, wanted a number of processes, as accelerator is cpu")
+    if isinstance(devices, int) and devices > cores:
+        mistakes.append(f"trainer.devices: got {devices}, but this machine has {cores} (cpu cores)")
+    if config.get("precision") == "16-mixed":
+        mistakes.append("trainer.precision: got 16-mixed, which needs a GPU; take bf16-mixed, 32-true or auto")
+    return mistakes
+
+
+def _gpu_mistakes(config: Mapping[str, Any], kind: Kind) -> list[str]:
+    devices = config.get("devices", 1)
+    there = CUDAAccelerator.auto_device_count() if kind == "cuda" else 1
+    mistakes = []
+    if devices != "auto" and max(devices if isinstance(devices, list) else [devices - 1]) >= there:
+        mistakes.append(f"trainer.devices: got {devices}, but this machine has {there} ({kind})")
+    elif kind == "mps" and is_distributed(config):
+        mistakes.append("trainer.devices: PyTorch trains on one device only with mps; take trainer=default")
+    if kind == "mps" and config.get("deterministic") is True:
+        mistakes.append(
+            "trainer.deterministic: got true, but PyTorch has no deterministic max pooling on mps; "
+            "take trainer.deterministic=warn or trainer.accelerator=cpu"
+        )
+    return mistakes
