@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test fuzz test-kills results bench load lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast fuzz test-kills results bench load lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -27,6 +27,9 @@ serve: $(READY)  ## draw digits on http://127.0.0.1:8000 and have them read
 
 test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 	$(BIN)/python -m pytest
+
+test-fast: $(READY)  ## run the tests that need no whole run (under two minutes)
+	$(BIN)/python -m pytest -m "not slow"
 
 fuzz: $(READY)  ## some minutes of new requests and broken pictures at the server
 	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
@@ -54,10 +57,11 @@ $(GRADIO)/.ready: $(READY)
 	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-lint: $(READY)  ## check style, format and types
+lint: $(READY)  ## check style, format, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 tensorboard: $(READY)  ## look at all runs in TensorBoard
 	$(BIN)/tensorboard --logdir outputs

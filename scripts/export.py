@@ -12,17 +12,15 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run's folder, like outputs/2026-01-31/12-00-00_cnn")
     folder = parser.parse_args().run
 
-    from digits.record import write_metrics
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 
     metrics, evaluation, record = evaluate_again(folder)
     path = folder / "model.onnx"
-    metrics.onnx = export_onnx(evaluation, path, onnx_metadata(metrics, record))
-    write_metrics(folder, metrics)
+    file = export_onnx(evaluation, path, onnx_metadata(metrics, record))
     print(
-        f"{path}: {metrics.onnx.bytes:,} bytes; compared with the checkpoint on {metrics.onnx.samples:,} test digits: "
-        f"largest difference {metrics.onnx.max_abs_diff:.1e}, {metrics.onnx.argmax_agreement:.2%} equal predictions"
+        f"{path}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
+        f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"
     )
 
 
