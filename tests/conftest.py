@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,6 +23,9 @@ settings.register_profile("short", max_examples=50, derandomize=True, database=N
 settings.register_profile("long", max_examples=400, database=None, deadline=None, print_blob=True)
 settings.load_profile("short")
 
+# A test that uses one of these runs a whole command; `make test-fast` leaves it out.
+RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium"}
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
@@ -35,6 +39,11 @@ def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, *
         text=True,
         timeout=timeout,
     )
+
+
+def heed_interrupts() -> None:
+    """In a child, before its program starts: end on SIGINT, even where the parent ignores it, as `nohup` and `&` do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def run_folders(cwd: Path) -> list[Path]:
@@ -108,7 +117,10 @@ def missing() -> dict[str, str]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, and count as deselected, what needs something this machine lacks."""
+    """Mark what runs whole commands as slow. Leave out, and count as deselected, what this machine cannot run."""
+    for item in items:
+        if RUNS & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
     lacking = missing().keys()
     needing = [item for item in items if lacking & set(getattr(item, "fixturenames", ()))]
     items[:] = [item for item in items if item not in needing]

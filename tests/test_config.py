@@ -7,9 +7,9 @@ import yaml
 from conftest import QUIET
 from hydra import compose, initialize_config_dir
 
-from digits.cli import CONFIGS
-from digits.config import jobs_of, mistakes_in, mistakes_in_overrides
-from digits.training.trainer import automatic_precision, hardware_mistakes
+from digits.config import CONFIGS, mistakes_in, mistakes_in_overrides
+from digits.sweeping.grid import jobs_of
+from digits.training.hardware import automatic_precision, hardware_mistakes
 
 CHOICES = [
     f"{path.parent.relative_to(CONFIGS)}={path.stem}"
@@ -70,9 +70,9 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model._target_=os.system"], ["model._target_: got os.system, wanted a class of digits.*"]),
         (["model._target_=digits.models.cnn.CNM"], ["model._target_: got digits.models.cnn.CNM, which cannot be"]),
         (["model=svm", "model.components=1.5"], ["model.components: got 1.5, wanted "]),
-        (["model=svm", "trainer=ddp"], ["trainer.devices: this model is worked out in one pass on one device; take"]),
-        (["model=pixel_similarity", "trainer.devices=2"], ["trainer.devices: this model is worked out in one pass"]),
-        (["~model.stages"], ["model.stages: missing, and digits.models.cnn.CNN wants it"]),
+        (["model=svm", "trainer=ddp"], ["trainer.devices: this model is fitted in one pass on one device; take"]),
+        (["model=pixel_similarity", "trainer.devices=2"], ["trainer.devices: this model is fitted in one pass"]),
+        (["~model.stages"], ["model.stages: missing, and digits.models.cnn.CNN needs it"]),
         (
             ["modle=1", "model.learning_rate=nan", "data.batch_size=0", "trainer.max_epochs=-5", "trainer.devces=2"],
             ["modle: no such key", "trainer.devces: no such key", "data.batch_size: ", "model.learning", "trainer.max"],
@@ -103,17 +103,17 @@ def test_mistakes_are_named_with_what_was_wanted(hydra, overrides, lines):
 )
 def test_hardware_that_is_not_there(monkeypatch, machine, config, lines):
     """The answers of CUDA and Metal are put in; that a GPU then trains is not shown here."""
-    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: machine > 0)
-    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.auto_device_count", lambda: machine)
+    monkeypatch.setattr("digits.training.hardware.CUDAAccelerator.is_available", lambda: machine > 0)
+    monkeypatch.setattr("digits.training.hardware.CUDAAccelerator.auto_device_count", lambda: machine)
     monkeypatch.setattr("os.cpu_count", lambda: 4)
-    monkeypatch.setattr("digits.training.trainer.MPSAccelerator.is_available", lambda: False)
+    monkeypatch.setattr("digits.training.hardware.MPSAccelerator.is_available", lambda: False)
     found = hardware_mistakes(config)
     assert [got[: len(line)] for got, line in zip(found, lines, strict=True)] == lines
 
 
 def test_what_metal_cannot_do(monkeypatch):
-    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: False)
-    monkeypatch.setattr("digits.training.trainer.MPSAccelerator.is_available", lambda: True)
+    monkeypatch.setattr("digits.training.hardware.CUDAAccelerator.is_available", lambda: False)
+    monkeypatch.setattr("digits.training.hardware.MPSAccelerator.is_available", lambda: True)
     assert hardware_mistakes({"accelerator": "auto", "devices": 1, "deterministic": "warn"}) == []
     several, exact = hardware_mistakes({"accelerator": "mps", "devices": 1, "strategy": "ddp", "deterministic": True})
     assert several.startswith("trainer.devices: PyTorch trains on one device only with mps")

@@ -1,4 +1,4 @@
-"""What the README shows is what happens."""
+"""What README and docs show is what happens."""
 
 import re
 import shlex
@@ -16,14 +16,17 @@ from hydra import initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
-from digits.cli import CONFIGS
-from digits.config import jobs_of, mistakes_in_overrides
+from digits.config import CONFIGS, mistakes_in_overrides
+from digits.schema import mistakes_in_node
+from digits.sweeping.grid import jobs_of
 
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.S)
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"))}
+README, TEXT = PAGES[ROOT / "README.md"], "\n".join(PAGES.values())
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, flags=re.S)
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 TRAININGS = [line.removeprefix("python train.py").strip() for line in COMMANDS if "python train.py" in line]
 HARDWARE = ("trainer.accelerator=gpu", "trainer.precision=bf16-mixed")  # what this machine may not have
+MADE = ("outputs/", "site", "data/drawings", "src/digits/models/residual.py", "src/digits/data/folders.py")  # by users
 
 
 def python_block(words):
@@ -32,7 +35,7 @@ def python_block(words):
 
 
 def module_of(name, code, monkeypatch):
-    """Run a block of the README as the module it says it is."""
+    """Run a block as the module it says it is."""
     module = ModuleType(name)
     monkeypatch.setitem(sys.modules, name, module)
     exec(compile(code, name, "exec"), vars(module))
@@ -48,31 +51,41 @@ def test_train_commands_are_good(command):
             assert mistakes_in_overrides(job) == []
 
 
-def test_two_commands_are_targets_and_help_lists_them():
+def test_the_targets_that_are_shown_exist():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = {line.split()[0] for line in done.stdout.splitlines()}
-    assert {"setup", "train", "serve", "test", "lint", "tensorboard", "clean"} <= listed
-    mentioned = set(re.findall(r"^make ([a-z]+)$", "\n".join(COMMANDS), flags=re.M))
-    assert mentioned == {"train", "serve", "test"}
-    assert set(re.findall(r"`make ([a-z]+)`", README)) <= listed
+    assert {"setup", "train", "serve", "test", "test-fast", "lint", "gpu", "tensorboard", "clean"} <= listed
+    shown = re.findall(r"^make ([a-z-]+)", "\n".join(COMMANDS), flags=re.M) + re.findall(r"`make ([a-z-]+)", TEXT)
+    assert {"train", "serve", "test"} <= set(shown) <= listed
     train = subprocess.run(["make", "-n", "train"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert "train.py experiment=quickstart" in train
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
 def test_every_script_is_shown_and_explains_itself(script, tmp_path):
-    assert f"scripts/{script.name}" in README
+    assert f"scripts/{script.name}" in TEXT
     done = run_command(f"scripts/{script.name}", "--help", cwd=tmp_path)
     assert done.returncode == 0 and "usage:" in done.stdout
 
 
-def test_files_it_names_are_there():
-    names = re.findall(r"^(\S+\.py|src/digits/|  \S+\.py|  \S+/)", README.split("## Layout")[1], flags=re.M)
-    for name in names:
-        path = ROOT / name if not name.startswith("  ") else ROOT / "src" / "digits" / name.strip().rstrip(",")
-        assert path.exists(), path
-    for name in re.findall(r'(?:src|srcset)="(docs/[^"]+)"', README):
-        assert (ROOT / name).exists()
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= 250
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_files_that_are_named_exist(page):
+    links = re.findall(r'(?:src|srcset)="([^"]+)"', PAGES[page]) + re.findall(r"\]\(([^):]+)\)", PAGES[page])
+    for name in links:
+        assert (page.parent / name).exists(), name
+    for name in re.findall(r"`((?:src|scripts|tests|configs|docs)/[^` ]*)`", PAGES[page]):
+        assert name.startswith(MADE) or (ROOT / name).exists(), name
+    for name in re.findall(r"`(test_\w+\.py)`", PAGES[page]):
+        assert (ROOT / "tests" / name).exists(), name
+
+
+def test_every_test_file_is_in_the_table_of_rooms():
+    shown = set(re.findall(r"`(test_\w+\.py)`", PAGES[ROOT / "CONTRIBUTING.md"]))
+    assert shown == {path.name for path in (ROOT / "tests").glob("test_*.py")}
 
 
 def test_shown_mistakes_are_what_is_said(tmp_path):
@@ -103,9 +116,7 @@ def test_own_model_is_built_and_checked(monkeypatch):
     assert len(python_block("class ResNet").strip().splitlines()) <= 25
     model = instantiate(config | {"learning_rate": float(config["learning_rate"])}, classes=list(range(10)))
     assert model(torch.rand(4, 1, 28, 28)).shape == (4, 10)
-    from digits.config import _check_node
-
-    assert list(_check_node("model", config | {"learning_rate": 3e-3, "width": 0}, {"classes"})) == [
+    assert list(mistakes_in_node("model", config | {"learning_rate": 3e-3, "width": 0}, {"classes"})) == [
         "model.width: got 0, wanted greater than or equal to 1"
     ]
 

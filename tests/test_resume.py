@@ -9,11 +9,11 @@ import time
 
 import pytest
 import torch
-from conftest import QUIET, ROOT, run_command, run_folders
+from conftest import QUIET, ROOT, heed_interrupts, run_command, run_folders
 
 # Dropout, augmentation, one_cycle, two optimizers in one, a mean of the weights and a best epoch that is not the last:
 # all that a resume could get wrong.
-MEAN = "+callbacks.mean._target_=digits.training.callbacks.RunningMean"
+MEAN = "+callbacks.mean._target_=digits.training.callbacks.AveragedWeights"
 LEARN = ["model=mlp", "model.optimizer=muon", "model.rotation=10", "trainer.max_epochs=6", MEAN]
 RUN = ["data=mnist_5k", *LEARN, "seed=2", *QUIET]
 ENDLESS = ["trainer.max_epochs=1000", "callbacks.early_stopping.patience=1000"]
@@ -27,7 +27,9 @@ def signalled(cwd, *arguments, after, number):
     command = [sys.executable, str(ROOT / "train.py"), *RUN, *arguments]
     output = cwd / "printed.txt"
     with output.open("w") as file:
-        process = subprocess.Popen(command, cwd=cwd, stdout=file, stderr=file, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=cwd, stdout=file, stderr=file, start_new_session=True, preexec_fn=heed_interrupts
+        )
     try:
         deadline = time.monotonic() + 120
         while not any(after in log.read_text() for log in cwd.glob("outputs/*/*/train.log")):
@@ -95,7 +97,7 @@ def test_signals_end_a_run_with_their_codes_and_say_how_to_go_on(tmp_path, numbe
     _, found, printed = signalled(tmp_path, *ENDLESS, after="epoch 2:", number=number)
     assert found == code, printed
     (run,) = run_folders(tmp_path)
-    assert f"{word}; go on with ckpt_path=" in printed
+    assert f"{word}; resume with ckpt_path=" in printed
     assert "Traceback" not in printed
     assert json.loads((run / "run.json").read_text())["status"] == "failed"
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] >= 1
