@@ -148,11 +148,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options:
         return f"{override}: no such choice{nearest(value, error.options)}"
     cause = error.__cause__
-    if (
-        isinstance(cause, OmegaConfBaseException)
-        and isinstance(cause.parent_node, DictConfig)
-        and cause.key is not None
-    ):
+    if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, DictConfig):
         parent = str(cause.full_key or "").rpartition(".")[0]
         return f"{key}: no such key{nearest(str(cause.key), cause.parent_node, parent)}"
     return f"{override}: {in_one_line(error)}"

@@ -56,9 +56,6 @@ def train(cfg: DictConfig) -> float | None:
         if trainer.fast_dev_run:
             log.info("dry run: one batch of training and one of validation passed; nothing is kept")
             return None
-        best = folder / "checkpoints" / "best.ckpt"
-        if not best.exists():
-            raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
         run.record.history = [row for each in trainer.callbacks if isinstance(each, History) for row in each.rows]
         if cfg.get("search"):
             return None
@@ -92,6 +89,9 @@ def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | 
             last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
             raise type(interrupt)(f"resume with ckpt_path={last}" if last.exists() else "") from None
         raise
+    best = Path(trainer.default_root_dir) / "checkpoints" / "best.ckpt"
+    if trainer.is_global_zero and not trainer.fast_dev_run and not best.exists():
+        raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
