@@ -11,13 +11,6 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn, TypeGuard
 
-from hydra import initialize_config_dir
-from hydra._internal.utils import get_args_parser
-from hydra.core.config_search_path import SearchPathQuery
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, OverrideParseException
-from omegaconf.errors import OmegaConfBaseException
-
 from digits.errors import ConfigError, DigitsError, Terminated
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -83,6 +76,15 @@ def is_disk_full(error: object) -> TypeGuard[OSError]:
 
 def explained(error: Exception) -> Exception:
     """Of an error of Hydra's make one that names every mistake in the overrides, not only the first."""
+    if "hydra" not in sys.modules:
+        return error
+    from hydra import initialize_config_dir
+    from hydra._internal.utils import get_args_parser
+    from hydra.core.config_search_path import SearchPathQuery
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.errors import HydraException, OverrideParseException
+    from omegaconf.errors import OmegaConfBaseException
+
     if not isinstance(error, HydraException | OmegaConfBaseException):
         return error
     from digits.config import in_one_line, jobs_of, mistakes_in_overrides, override_mistake  # --help is quicker without
