@@ -1,7 +1,7 @@
-"""Look after the drawings people gave on the page: list them, export them as pictures, delete some."""
+"""List, export or delete the drawings that people saved on the page."""
 
 import argparse
-import sys
+from contextlib import closing
 from pathlib import Path
 
 from digits.cli import plain_errors
@@ -9,14 +9,14 @@ from digits.errors import DataError
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Parse the command line, then do the action it names."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--file", type=Path, default=Path("data/drawings.sqlite"), help="where they are (%(default)s)")
+    parser.add_argument("--file", type=Path, default=Path("data/drawings.sqlite"), help="default: %(default)s")
     actions = parser.add_subparsers(dest="action", required=True)
-    actions.add_parser("list", help="a line each: id, what it is, what which model said, when")
-    export = actions.add_parser("export", help="write each as a PNG of 28x28, ink white, into a folder a digit")
+    actions.add_parser("list", help="print a line for each: id, label, the model's answer, time")
+    export = actions.add_parser("export", help="write each as a PNG of 28x28, ink white, in a folder for its label")
     export.add_argument("folder", type=Path)
-    delete = actions.add_parser("delete", help="forget some for good")
+    delete = actions.add_parser("delete", help="delete some for good")
     delete.add_argument("ids", nargs="+", metavar="id")
     arguments = parser.parse_args()
 
@@ -25,21 +25,21 @@ def main() -> None:
     from digits.files import atomic_path
     from digits.serving.drawings import Drawings
 
-    drawings = Drawings(arguments.file)
-    if arguments.action == "list":
-        for each in drawings.all():
-            print(f"{each.id}  {each.label}  {each.model} said {each.answer}  {each.time}")
-    elif arguments.action == "export":
-        for each in drawings.all():
-            with atomic_path(arguments.folder / str(each.label) / f"{each.id}.png") as path:
-                Image.frombytes("L", (28, 28), each.image).save(path, "PNG")
-        print(f"{len(drawings.all())} drawings in {arguments.folder}")
-    else:
-        unknown = [id for id in arguments.ids if not drawings.forget(id)]
-        if unknown:
-            deleted = len(arguments.ids) - len(unknown)
-            print(f"error: no drawing of id {', '.join(unknown)}; {deleted} deleted", file=sys.stderr)
-            sys.exit(DataError.exit_code)
+    with closing(Drawings(arguments.file)) as file:
+        if arguments.action == "list":
+            for each in file.all():
+                print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")
+        elif arguments.action == "export":
+            drawings = file.all()
+            for each in drawings:
+                with atomic_path(arguments.folder / str(each.label) / f"{each.id}.png") as path:
+                    Image.frombytes("L", (28, 28), each.image).save(path, "PNG")
+            print(f"{len(drawings)} drawings in {arguments.folder}")
+        else:
+            unknown = [id for id in arguments.ids if not file.delete(id)]
+            if unknown:
+                deleted = len(arguments.ids) - len(unknown)
+                raise DataError(f"no drawing with id {', '.join(unknown)}; deleted {deleted}")
 
 
 if __name__ == "__main__":

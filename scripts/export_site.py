@@ -1,4 +1,4 @@
-"""Write the page with its models as a static site, which reads digits in the browser without a server."""
+"""Write the page and models as a static site: it reads digits in the browser, without a server of its own."""
 
 import argparse
 import shlex
@@ -8,20 +8,19 @@ from digits.cli import plain_errors
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Parse the command line, then write the site."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("site", type=Path, help="the folder to write; an earlier export is replaced")
     parser.add_argument("models", nargs="+", type=Path, help="runs or their model.onnx, the default first")
-    parser.add_argument(
-        "--runtime", type=Path, metavar="DIST", help="onnxruntime-web's dist folder (default: npm fetches it)"
-    )
+    runtime_help = "dist folder of an unpacked onnxruntime-web (default: fetch it with npm)"
+    parser.add_argument("--runtime", type=Path, metavar="DIST", help=runtime_help)
     arguments = parser.parse_args()
 
-    from digits.serving.site import export_site
+    from digits.serving.site import RUNTIME, export_site
 
-    print(export_site(arguments.site, arguments.models, arguments.runtime))
-    site = shlex.quote(str(arguments.site))
-    print(f"{arguments.site}: to try it, python -m http.server --bind 127.0.0.1 --directory {site}")
+    export_site(arguments.site, arguments.models, arguments.runtime)
+    print(f"{arguments.site}: written, with {RUNTIME} from {arguments.runtime or 'npm'}")
+    print(f"to try it: python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(arguments.site))}")
 
 
 if __name__ == "__main__":

@@ -9,14 +9,15 @@ from digits.errors import ConfigError, DataError
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Parse the command line, then read the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="a run's folder, or its model.onnx")
     parser.add_argument("pictures", nargs="+", help="files, folders, patterns like 'scans/*.png', - for standard input")
-    form = parser.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="a list of objects")
-    form.add_argument("--csv", action="store_true", help="comma-separated lines")
-    parser.add_argument("--show", type=Path, metavar="SHEET.png", help="draw what came, what was seen, how sure")
+    formats = parser.add_mutually_exclusive_group()
+    formats.add_argument("--json", action="store_true", help="print a list of objects")
+    formats.add_argument("--csv", action="store_true", help="print comma-separated values")
+    sheet_help = "also draw each picture, the model's input and all probabilities on one sheet"
+    parser.add_argument("--show", type=Path, metavar="SHEET.png", help=sheet_help)
     arguments = parser.parse_args()
 
     if arguments.show and (arguments.show.suffix != ".png" or arguments.show.exists()):
@@ -25,7 +26,7 @@ def main() -> None:
     from digits.serving.reader import Reader
     from digits.serving.terminal import read_pictures, write_csv, write_json, write_sheet, write_table
 
-    readings = list(read_pictures(Reader(arguments.model), arguments.pictures))
+    readings = read_pictures(Reader(arguments.model), arguments.pictures)
     (write_json if arguments.json else write_csv if arguments.csv else write_table)(readings)
     if arguments.show and any(reading.answer for reading in readings):
         write_sheet(readings, arguments.show)

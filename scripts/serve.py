@@ -15,21 +15,20 @@ RUNS = Path("outputs")
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Parse the command line, then serve until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("models", nargs="*", type=Path, help="runs or their model.onnx (default: the newest run's)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets in the network")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 takes a free one")
-    parser.add_argument(
-        "--allow-host", action="append", default=[], metavar="NAME", help="a further name of this server"
-    )
-    parser.add_argument("--drawings", type=Path, default=Path("data/drawings.sqlite"), help="where drawings are kept")
+    parser.add_argument("models", nargs="*", type=Path, help="runs or their model.onnx (default: the newest run)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 for the whole network")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free one")
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="another name of this server")
+    parser.add_argument("--drawings", type=Path, default=Path("data/drawings.sqlite"), help="file to save drawings in")
     arguments = parser.parse_args()
 
     from digits.serving.drawings import Drawings
 
-    with closing(Drawings(arguments.drawings, create=True)) as drawings, listen(arguments) as listening:
-        models = arguments.models or [newest_run() or quickstart()]
+    # The address and the file come first: both may fail, and training the quickstart takes long.
+    with closing(Drawings(arguments.drawings, create=True)) as drawings, listen(arguments) as listener:
+        models = arguments.models or [newest_run() or train_quickstart()]
 
         import uvicorn
 
@@ -38,25 +37,26 @@ def main() -> None:
 
         readers = [Reader(path) for path in models]
         app = create_app(readers, drawings, ["localhost", arguments.host, *arguments.allow_host])
-        host, port = listening.getsockname()[:2]
+        host, port = listener.getsockname()[:2]
         print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listening])
+        uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listener])
 
 
 def listen(arguments: argparse.Namespace) -> socket.socket:
-    """Take the address, before anything that takes long."""
+    """Open the socket to listen on."""
     try:
-        listening = socket.create_server((arguments.host, arguments.port), backlog=2048)
+        listener = socket.create_server((arguments.host, arguments.port), backlog=2048)
     except (OSError, OverflowError) as error:
-        reason = error.strerror.partition(" (")[0] if isinstance(error, OSError) and error.strerror else str(error)
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
         place = f"{arguments.host}:{arguments.port}"
         raise ConfigError(f"{place}: {reason}; choose others with --host and --port") from error
-    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # or an answer waits 40 ms on a kept connection
-    return listening
+    # Without this an answer on a reused connection waits 40 ms for the client's acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def newest_run() -> Path | None:
-    """The folder of the run that finished last."""
+    """Find the folder of the run that finished last."""
     finished = [
         path.parent
         for path in RUNS.rglob("run.json")
@@ -65,15 +65,14 @@ def newest_run() -> Path | None:
     return max(finished, key=lambda folder: (folder / "model.onnx").stat().st_mtime, default=None)
 
 
-def quickstart() -> Path:
-    """Train the quickstart, as there is no run yet."""
+def train_quickstart() -> Path:
+    """Train the quickstart experiment; return its folder."""
     print(f"no finished run in {RUNS}: training the quickstart first, under a minute", flush=True)
     train = Path(__file__).parents[1] / "train.py"
     code = subprocess.run([sys.executable, train, "experiment=quickstart"], check=False).returncode
-    if code:
-        sys.exit(code)
     folder = newest_run()
-    assert folder is not None
+    if code or folder is None:
+        sys.exit(code)
     return folder
 
 

@@ -1,7 +1,7 @@
-"""Digits drawn by program, on papers and in light as people hand them in: the pictures tests read.
+"""Pictures of digits for the tests, drawn by program on many kinds of paper and in many kinds of light.
 
-None of it comes from MNIST: each digit is a few strokes of a pen, bent anew each time. `python tests/drawn.py FOLDER`
-writes them to look at, `python tests/drawn.py RUN --score` tells how many of them a model reads.
+They do not come from MNIST: each digit is a few pen strokes, with random changes. `python tests/drawn.py FOLDER`
+writes the pictures, `python tests/drawn.py RUN --score` counts how many of them a model reads correctly.
 """
 
 import argparse
@@ -21,8 +21,8 @@ from digits.serving import Reader, read_picture
 
 Floats = NDArray[np.float64]
 
-# How people write each digit: strokes as points x,y in percent of a box, from its top left.
-HANDS = {
+# Ways to write each digit: strokes separated by /, points x,y in percent of a box, from its top left.
+WAYS_TO_WRITE = {
     0: [
         "50,0 15,20 10,60 40,100 80,80 88,35 50,0",
         "60,2 25,25 20,75 50,100 75,70 75,25 52,3",
@@ -68,41 +68,42 @@ HANDS = {
 
 
 def strokes_of(digit: int, rng: np.random.Generator) -> list[Floats]:
-    """One hand's digit: its strokes as points [M, 2], x and y in a box 1 high about (0, 0)."""
-    hand = HANDS[digit][rng.integers(len(HANDS[digit]))]
-    strokes = [[tuple(int(each) / 100 for each in point.split(",")) for point in s.split()] for s in hand.split("/")]
+    """Draw a digit by hand: strokes as points [M, 2], x and y, in a box of height 1 around (0, 0)."""
+    way = WAYS_TO_WRITE[digit][rng.integers(len(WAYS_TO_WRITE[digit]))]
+    strokes = [[tuple(int(each) / 100 for each in point.split(",")) for point in s.split()] for s in way.split("/")]
     angle, slant, narrow = rng.normal(0, 0.09), rng.normal(0.08, 0.12), rng.uniform(0.55, 0.85)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     change = turn @ np.array([[1, -slant], [0, 1]]) @ np.diag([narrow, 1])
-    bend = {point: rng.normal(0, 0.022, 2) for stroke in strokes for point in stroke}  # strokes that meet go on meeting
-    drawn = []
+    # By point, so that strokes which meet in a point still meet.
+    bend = {point: rng.normal(0, 0.022, 2) for stroke in strokes for point in stroke}
+    strokes_drawn = []
     for stroke in strokes:
         points = np.array([np.add(point, bend[point]) for point in stroke]) - 0.5
         along = np.linspace(0, 1, len(points))
         curve = make_interp_spline(along, points, k=min(3, len(points) - 1))(np.linspace(0, 1, 60))
-        drawn.append(curve @ change.T)
-    return drawn
+        strokes_drawn.append(curve @ change.T)
+    return strokes_drawn
 
 
 def ink_of(
-    digit: int, rng: np.random.Generator, frame: tuple[int, int], high: float, pen: float, at=(0.5, 0.5)
+    digit: int, rng: np.random.Generator, frame: tuple[int, int], height: float, pen: float, at=(0.5, 0.5)
 ) -> Floats:
-    """How much ink lies where, [H, W] in 0..1.
+    """Draw a digit and return the amount of ink in each pixel, [H, W], 0 to 1.
 
     Args:
         digit: to draw.
-        rng: of its hand.
+        rng: for the random changes.
         frame: height and width of the picture, pixels.
-        high: height of the digit, pixels.
-        pen: width of the stroke, as a share of the height.
-        at: where its middle is, shares of width and height.
+        height: of the digit, pixels.
+        pen: width of the stroke, as a share of the digit's height.
+        at: its centre, as shares of the picture's width and height.
     """
     fine = 4 if max(frame) < 500 else 2
     picture = Image.new("L", (frame[1] * fine, frame[0] * fine))
     draw = ImageDraw.Draw(picture)
-    radius = max(pen * high, 1.0) * fine / 2
+    radius = max(pen * height, 1.0) * fine / 2
     for stroke in strokes_of(digit, rng):
-        pixels = (stroke * high + np.array(at) * frame[::-1]) * fine
+        pixels = (stroke * height + np.array(at) * frame[::-1]) * fine
         dense = np.concatenate([np.linspace(a, b, 8) for a, b in pairwise(pixels)])
         for x, y in dense:
             draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
@@ -110,13 +111,13 @@ def ink_of(
 
 
 def mixed(paper: Floats | float, ink: Floats | tuple[float, ...] | float, amount: Floats) -> Floats:
-    """Ink of a colour laid on paper, [H, W, 3]."""
+    """Put ink of a colour on paper, [H, W, 3]."""
     amount = amount[..., None]
     return np.broadcast_to(paper, (*amount.shape[:2], 3)) * (1 - amount) + np.asarray(ink) * amount
 
 
 def light(frame: tuple[int, int], rng: np.random.Generator, strength: float) -> Floats:
-    """Light from one side that falls off to the corners, [H, W, 1]."""
+    """Light from one side, weaker in the corners, [H, W, 1]."""
     y, x = np.mgrid[-1 : 1 : frame[0] * 1j, -1 : 1 : frame[1] * 1j]
     angle = rng.uniform(0, 2 * np.pi)
     slope = 1 - strength * (0.5 + 0.5 * (np.cos(angle) * x + np.sin(angle) * y) / 1.42)
@@ -124,7 +125,7 @@ def light(frame: tuple[int, int], rng: np.random.Generator, strength: float) -> 
 
 
 def grain(frame: tuple[int, int], rng: np.random.Generator, strength: float, size: float = 0.0) -> Floats:
-    """Noise of a sensor (size 0) or of a paper's texture, [H, W, 1]."""
+    """Noise of a camera (size 0) or texture of paper, [H, W, 1]."""
     noise = rng.normal(0, 1, frame)
     if size:
         noise = gaussian_filter(noise, size)
@@ -134,13 +135,13 @@ def grain(frame: tuple[int, int], rng: np.random.Generator, strength: float, siz
 
 def _canvas(digit: int, rng: np.random.Generator) -> Floats:
     """Drawn on a screen: black on white, a thick round pen, anywhere on the canvas."""
-    high = rng.uniform(120, 250)
-    amount = ink_of(digit, rng, (280, 280), high, rng.uniform(0.06, 0.14), rng.uniform(0.44, 0.56, 2))
+    height = rng.uniform(120, 250)
+    amount = ink_of(digit, rng, (280, 280), height, rng.uniform(0.06, 0.14), rng.uniform(0.44, 0.56, 2))
     return mixed(1.0, 0.0, amount)
 
 
 def _hairline(digit: int, rng: np.random.Generator) -> Floats:
-    """A fine pen, large."""
+    """A large digit with a thin pen."""
     return mixed(1.0, 0.1, ink_of(digit, rng, (400, 300), rng.uniform(220, 300), 0.012))
 
 
@@ -161,7 +162,7 @@ def _ballpoint(digit: int, rng: np.random.Generator) -> Floats:
 
 
 def _chalk(digit: int, rng: np.random.Generator) -> Floats:
-    """Chalk on a board not quite wiped."""
+    """Chalk on a board that is not quite clean."""
     frame = (480, 480)
     amount = ink_of(digit, rng, frame, rng.uniform(200, 360), rng.uniform(0.05, 0.08))
     board = np.array([0.12, 0.22, 0.17]) + grain(frame, rng, 0.03, 12) + grain(frame, rng, 0.015)
@@ -220,15 +221,15 @@ def _tiny(digit: int, rng: np.random.Generator) -> Floats:
 
 def _tight(digit: int, rng: np.random.Generator) -> Floats:
     """Cut out close to the ink, light on dark or dark on light."""
-    high = 100.0
-    amount = ink_of(digit, rng, (160, 160), high, rng.uniform(0.06, 0.22))
+    height = 100.0
+    amount = ink_of(digit, rng, (160, 160), height, rng.uniform(0.06, 0.22))
     rows, columns = np.flatnonzero(amount.any(1)), np.flatnonzero(amount.any(0))
     amount = np.pad(amount[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], rng.integers(0, 8))
     return mixed(1.0, 0.1, amount) if rng.random() < 0.5 else mixed(0.05, 0.95, amount)
 
 
 def _blurred(digit: int, rng: np.random.Generator) -> Floats:
-    """Out of focus, in the dusk."""
+    """Out of focus, in weak light."""
     frame = (480, 640)
     amount = ink_of(digit, rng, frame, rng.uniform(200, 320), rng.uniform(0.04, 0.07))
     sharp = mixed(0.5, 0.15, amount) * light(frame, rng, 0.4)
@@ -236,7 +237,7 @@ def _blurred(digit: int, rng: np.random.Generator) -> Floats:
 
 
 def _painted(digit: int, rng: np.random.Generator) -> Floats:
-    """A brush in one colour on another of like brightness."""
+    """A brush in one colour on another of similar brightness."""
     frame = (420, 420)
     paper, ink = [
         ((0.55, 0.65, 0.85), (0.85, 0.35, 0.25)),
@@ -249,14 +250,14 @@ def _painted(digit: int, rng: np.random.Generator) -> Floats:
 
 
 def _far(digit: int, rng: np.random.Generator) -> Floats:
-    """A sheet photographed from a step away: the digit is a tenth of the picture."""
+    """A sheet photographed from some distance: the digit is a tenth of the picture."""
     frame = (1200, 1600)
     amount = ink_of(digit, rng, frame, rng.uniform(120, 180), rng.uniform(0.06, 0.09), rng.uniform(0.2, 0.8, 2))
     return mixed(0.8, (0.1, 0.1, 0.15), amount) * light(frame, rng, 0.35) + grain(frame, rng, 0.02)
 
 
 def _desk(digit: int, rng: np.random.Generator) -> Floats:
-    """A sheet that does not fill the photograph: the desk shows along one side or two."""
+    """A sheet that does not fill the photograph: the desk shows on one or two sides."""
     frame = (600, 800)
     amount = ink_of(digit, rng, frame, rng.uniform(220, 340), rng.uniform(0.04, 0.07))
     y, x = np.mgrid[0:1:600j, 0:1:800j]
@@ -277,21 +278,21 @@ SCENES: dict[str, Callable[[int, np.random.Generator], Floats]] = {
 
 
 def picture_of(scene: str, digit: int, number: int) -> Image.Image:
-    """The picture of a digit in one of SCENES; `number` says which."""
+    """Draw a digit in one of SCENES; each `number` gives another picture."""
     rng = np.random.default_rng([list(SCENES).index(scene), digit, number])
     pixels = np.clip(SCENES[scene](digit, rng), 0, 1)
     return Image.fromarray((255 * pixels).round().astype(np.uint8))
 
 
 def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
-    """A picture as the bytes of a file."""
+    """Encode a picture as a file of this kind."""
     file = io.BytesIO()
     picture.save(file, kind)
     return file.getvalue()
 
 
 def drawn_set(each: int, first: int = 0) -> Iterator[tuple[str, int, bytes]]:
-    """Scene, digit and file of all scenes and digits, `each` of them; photographs as JPEG, drawings as PNG."""
+    """Yield scene, digit and file of `each` pictures of every digit in every scene; JPEG for photographs, else PNG."""
     for scene in SCENES:
         kind = "PNG" if scene in ("canvas", "hairline", "tiny", "tight") else "JPEG"
         for digit in range(10):
@@ -300,13 +301,13 @@ def drawn_set(each: int, first: int = 0) -> Iterator[tuple[str, int, bytes]]:
 
 
 def inverted(content: bytes) -> NDArray[np.float32]:
-    """What the classic exercises do with a picture: invert and resize. Float32 [1, 28, 28]."""
+    """Prepare a picture as simple exercises do: invert and resize. Float32 [1, 28, 28]."""
     grey = Image.open(io.BytesIO(content)).convert("L").resize((28, 28))
     return 1 - np.asarray(grey, np.float32)[None] / 255
 
 
 def cropped(content: bytes) -> NDArray[np.float32]:
-    """Their better way: invert, cut away all below 50, fit into 20x20, centre the mass. Float32 [1, 28, 28]."""
+    """Prepare it as better exercises do: invert, drop levels below 50, crop, scale, centre. Float32 [1, 28, 28]."""
     grey = 255 - np.asarray(Image.open(io.BytesIO(content)).convert("L"))
     grey = np.where(grey > 50, grey, 0)
     rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
@@ -319,39 +320,39 @@ def cropped(content: bytes) -> NDArray[np.float32]:
     return image[:, 10:38, 10:38]
 
 
-UNSEEN = 1000  # from this number on nobody looked at the pictures while the reading of pictures was written
+UNSEEN = 1000  # pictures from this number on were not looked at while read_picture was written
 
 
 def score(reader: Reader, each: int) -> dict[str, dict[str, float]]:
-    """Share of pictures a model reads right, by way of preparing them and by scene."""
+    """Compute the share of pictures that a model reads correctly, by preparation and by scene."""
     pictures = list(drawn_set(each, first=UNSEEN))
     shares: dict[str, dict[str, float]] = {}
-    for way in (read_picture, cropped, inverted):
-        answers = reader.answers(np.stack([way(content) for _, _, content in pictures]))
-        right = np.array([answer.digit == digit for answer, (_, digit, _) in zip(answers, pictures, strict=True)])
+    for prepare in (read_picture, cropped, inverted):
+        answers = reader.answers(np.stack([prepare(content) for _, _, content in pictures]))
+        is_correct = np.array([answer.digit == digit for answer, (_, digit, _) in zip(answers, pictures, strict=True)])
         scenes = np.array([scene for scene, _, _ in pictures])
-        shares[way.__name__] = {scene: float(right[scenes == scene].mean()) for scene in SCENES}
-        shares[way.__name__]["all"] = float(right.mean())
+        shares[prepare.__name__] = {scene: float(is_correct[scenes == scene].mean()) for scene in SCENES}
+        shares[prepare.__name__]["all"] = float(is_correct.mean())
     return shares
 
 
 def main() -> None:
-    """Read the command line and do it."""
-    parser = argparse.ArgumentParser(description="Write the pictures into a folder, or tell how many a model reads.")
-    parser.add_argument("place", type=Path, help="a folder to write to; with --score a run's folder or its model.onnx")
-    parser.add_argument("--score", action="store_true", help="tell how many of unseen pictures a model reads")
-    parser.add_argument("--each", type=int, default=10, help="pictures of each digit in each scene")
+    """Parse the command line, then write the pictures or count the correct answers."""
+    parser = argparse.ArgumentParser(description="Write the pictures to a folder, or count how many a model reads.")
+    parser.add_argument("path", type=Path, help="a folder to write to; with --score a run's folder or its model.onnx")
+    parser.add_argument("--score", action="store_true", help="print the share of correct answers")
+    parser.add_argument("--each", type=int, default=10, help="pictures of a digit in a scene (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.score:
-        shares = score(Reader(arguments.place), arguments.each)
-        print(f"{'right, %':12}", *(f"{way:>13}" for way in shares))
+        shares = score(Reader(arguments.path), arguments.each)
+        print(f"{'correct, %':12}", *(f"{prepare:>13}" for prepare in shares))
         for scene in ("all", *SCENES):
-            print(f"{scene:12}", *(f"{100 * of_way[scene]:13.1f}" for of_way in shares.values()))
+            print(f"{scene:12}", *(f"{100 * by_scene[scene]:13.1f}" for by_scene in shares.values()))
     else:
-        arguments.place.mkdir(parents=True, exist_ok=True)
+        arguments.path.mkdir(parents=True, exist_ok=True)
         for number, (scene, digit, content) in enumerate(drawn_set(arguments.each)):
             kind = "jpg" if content.startswith(b"\xff\xd8") else "png"
-            (arguments.place / f"{scene}_{digit}_{number % arguments.each}.{kind}").write_bytes(content)
+            (arguments.path / f"{scene}_{digit}_{number % arguments.each}.{kind}").write_bytes(content)
 
 
 if __name__ == "__main__":

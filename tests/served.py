@@ -1,7 +1,8 @@
-"""The server in a process of its own, as people start it, for tests to ask."""
+"""Start scripts/serve.py in a process of its own, as people do, and send it requests."""
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,8 +33,12 @@ class Server:
     port: int
     drawings: Path
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
     def ask(self, method: str, path: str, body: Any = None, kind: str | None = None, **headers: str) -> Reply:
-        """One request; dicts go as JSON, everything else as it is."""
+        """Send one request; a dict becomes JSON, any other body is sent unchanged."""
         if isinstance(body, dict):
             body, kind = json.dumps(body), "application/json"
         names = {name.replace("_", "-"): value for name, value in headers.items()}
@@ -42,31 +47,34 @@ class Server:
             with connection.getresponse() as reply:
                 return Reply(reply.status, reply.headers, reply.read())
 
-    def kept(self) -> dict[str, Drawing]:
-        """The drawings in its file, by id."""
+    def saved(self) -> dict[str, Drawing]:
+        """The drawings in the server's file, by id."""
         with closing(Drawings(self.drawings)) as drawings:
             return {each.id: each for each in drawings.all()}
 
 
-@contextmanager
-def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
-    """scripts/serve.py on a free port, its drawings in `cwd`."""
-    drawings = cwd / "drawings.sqlite"
-    words = [*map(str, arguments), "--port", "0", "--drawings", str(drawings)]
-    process = subprocess.Popen(
-        [sys.executable, ROOT / "scripts" / "serve.py", *words],
+def start(script: str, *arguments: str | Path, cwd: Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
+    """Start one of the scripts in `cwd`, with its output as text."""
+    return subprocess.Popen(
+        [sys.executable, ROOT / script, *arguments],
         cwd=cwd,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
+        stderr=stderr,
         text=True,
+        # A child of a process that ignores SIGINT, like a background job of a shell, ignores it too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    assert process.stdout and process.stderr
-    line = process.stdout.readline()
-    assert line.startswith("digits: http://127.0.0.1:"), process.stderr.read()
-    try:
-        yield Server(process, int(line.split(":")[3].split()[0]), drawings)
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
+
+
+@contextmanager
+def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
+    """Run scripts/serve.py on a free port, with its drawings in `cwd`."""
+    drawings = cwd / "drawings.sqlite"
+    with start("scripts/serve.py", *arguments, "--port", "0", "--drawings", drawings, cwd=cwd) as process:
+        assert process.stdout and process.stderr
+        try:
+            line = process.stdout.readline()
+            assert line.startswith("digits: http://127.0.0.1:"), process.stderr.read()
+            yield Server(process, int(line.split(":")[3].split()[0]), drawings)
+        finally:
+            process.kill()

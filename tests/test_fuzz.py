@@ -1,6 +1,6 @@
-"""Whatever comes: the API keeps to its schema, a broken picture gets a plain error, memory stays as it is.
+"""Random requests and damaged pictures: the API keeps to its schema, errors are plain, memory does not grow.
 
-`make fuzz` does the same for some minutes, with other cases each time.
+`make fuzz` does the same for some minutes, with new cases each time.
 """
 
 import struct
@@ -22,7 +22,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from served import Server, serving
 
 from digits.serving import PictureError, read_picture
-from digits.serving.app import PICTURES, create_app
+from digits.serving.api import PICTURE_TYPES
+from digits.serving.app import create_app
 
 FILES = [
     encoded(picture_of(scene, digit, 0).resize((64, 64)), kind)
@@ -41,7 +42,7 @@ def server(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def png(width: int, height: int, bits: int, colours: int, pixels: bytes) -> bytes:
-    """A PNG file whose header says what one likes."""
+    """A PNG file with any header."""
     parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0))]
     parts += [(b"IDAT", zlib.compress(pixels)), (b"IEND", b"")]
     file = b"\x89PNG\r\n\x1a\n"
@@ -52,7 +53,7 @@ def png(width: int, height: int, bits: int, colours: int, pixels: bytes) -> byte
 
 @st.composite
 def mutated(draw: st.DrawFn) -> bytes:
-    """A picture file with some of its bytes changed, cut, doubled, put in or taken from another."""
+    """A picture file with some bytes changed, removed, doubled, inserted or copied from another file."""
     content = bytearray(draw(st.sampled_from(FILES)))
     for _ in range(draw(st.integers(1, 4))):
         at = draw(st.integers(0, len(content))) if draw(st.booleans()) else draw(st.integers(0, min(64, len(content))))
@@ -76,18 +77,18 @@ def mutated(draw: st.DrawFn) -> bytes:
     return bytes(content)
 
 
-made_up = st.builds(
+generated = st.builds(
     png, *2 * [st.sampled_from(SIZES)], st.sampled_from((0, 1, 8, 16, 255)), st.integers(0, 7), st.binary(max_size=2000)
 )
 
-pictures = mutated() | made_up | st.binary(max_size=200)
-for kind in PICTURES:
+pictures = mutated() | generated | st.binary(max_size=200)
+for kind in PICTURE_TYPES:
     schemathesis.openapi.media_type(kind, st.sampled_from(FILES) | pictures)
 
 
 @api.parametrize()
 def test_the_api_keeps_to_its_schema(server: Server, case: schemathesis.Case):
-    # Refused on purpose though the schema allows it: a picture with no digit on it, and 2.0 for a digit's name.
+    # The schema allows a picture without ink and a label of 2.0; the server refuses both on purpose.
     case.call_and_validate(base_url=f"http://127.0.0.1:{server.port}", excluded_checks=[positive_data_acceptance])
 
 
@@ -113,8 +114,8 @@ LARGE = picture_of("canvas", 3, 0).resize((1500, 1500))
     ],
     ids=["small", "large"],
 )
-def test_memory_stays_as_it_is(server: Server, bodies: list[bytes], times: int, more: int):
-    """Good and broken pictures do not add as many megabytes as they would if each left its pixels behind."""
+def test_memory_does_not_grow(server: Server, bodies: list[bytes], times: int, more: int):
+    """Good and damaged pictures add fewer megabytes than if the server kept the pixels of each."""
 
     def ask(connection: HTTPConnection, rounds: int) -> float:
         for _ in range(rounds):
@@ -132,7 +133,7 @@ def test_memory_stays_as_it_is(server: Server, bodies: list[bytes], times: int, 
         assert ask(connection, times * rounds) < warm + more
 
 
-def test_a_large_picture_keeps_nobody_waiting(server: Server):
+def test_a_large_picture_does_not_delay_other_requests(server: Server):
     large = encoded(Image.new("L", (7000, 7000), 255))  # 50 megapixels in 50 kilobytes
     assert len(large) < 100_000
     with ThreadPoolExecutor(1) as other:

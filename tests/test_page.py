@@ -1,13 +1,11 @@
-"""The page in a browser, before the real server and as a static site."""
+"""The page in a browser, from the real server and as a static site."""
 
 import base64
+import hashlib
 import json
 import math
 import re
-import shutil
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ import pytest
 from conftest import ROOT
 from drawn import SCENES, encoded, picture_of
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+from served import serving
 
 from digits.errors import ConfigError, DigitsError
 from digits.serving import site
@@ -37,7 +36,7 @@ def arc(x, y, width, height, start, end):
     return [(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles]
 
 
-# Strokes in a square of side 1, from its upper left corner.
+# Strokes in a square of side 1; (0, 0) is its upper left corner.
 STROKES = {
     0: [arc(0.5, 0.5, 0.2, 0.3, -90, 270)],
     1: [[(0.52, 0.2), (0.48, 0.8)]],
@@ -53,7 +52,7 @@ STROKES = {
 
 
 def draw(page: Page, strokes) -> None:
-    """Draw on the pad with the mouse; a digit, or strokes of one's own."""
+    """Draw a digit of STROKES, or other strokes, on the pad with the mouse."""
     box = page.locator("#pad").bounding_box()
     assert box
     for stroke in STROKES.get(strokes, strokes) if isinstance(strokes, int) else strokes:
@@ -70,28 +69,14 @@ def photograph(scene: str, digit: int) -> bytes:
 
 
 def answer(page: Page, digit: int | str) -> None:
-    """Wait for the default model's last word on the drawing, which may be corrected from then on."""
+    """Wait for the default model's answer to the complete drawing, which may be saved from then on."""
     expect(page.locator("#first .digit")).to_have_text(str(digit))
     expect(page.locator(".digits button").first).to_be_enabled()
 
 
 @contextmanager
-def serving(*arguments: object) -> Iterator[str]:
-    """The real server in a process of its own; its address."""
-    command = [sys.executable, str(ROOT / "scripts" / "serve.py"), *map(str, arguments), "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            found = re.match(r"digits: (http://\S+) ", process.stdout.readline())
-            assert found
-            yield found[1]
-        finally:
-            process.terminate()
-
-
-@contextmanager
 def files(folder: Path) -> Iterator[str]:
-    """A plain file server; its address."""
+    """Run a plain file server; yield its address."""
     quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -102,7 +87,7 @@ def files(folder: Path) -> Iterator[str]:
 
 
 def renamed(run: Path, folder: Path, name: str) -> Path:
-    """A run's folder with its model under another name."""
+    """Copy a run's model to a new folder under another name."""
     folder.mkdir()
     proto = onnx.load(run / "model.onnx")
     (entry,) = [entry for entry in proto.metadata_props if entry.key == "model"]
@@ -126,24 +111,24 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(quickstart: Path, drawings: Path) -> Iterator[str]:
-    with serving(quickstart, "--drawings", drawings) as url:
-        yield url
+    with serving(quickstart, cwd=drawings.parent) as server:
+        yield server.url
 
 
 @pytest.fixture
 def faults() -> list[str]:
-    """What the browser complained of; empty at the end of a test unless the test empties it."""
+    """The browser's error messages; the test fails if any are left at its end."""
     return []
 
 
-def is_complaint(message: ConsoleMessage) -> bool:
-    """Whether something is wrong; not that a stroke just begun has no ink yet, which a slow machine asks for."""
+def is_fault(message: ConsoleMessage) -> bool:
+    """Whether something is wrong; a 422 is not: on a slow machine the page sends a stroke that has no ink yet."""
     return message.type != "log" and "status of 422" not in message.text
 
 
 @pytest.fixture
 def opened(browser: Browser, faults: list[str]):
-    """`opened(url, locale="fr-FR")`: the page once it is ready."""
+    """`opened(url, locale="fr-FR")` opens the page and waits until it is ready."""
     contexts = []
 
     def start(url: str, **options) -> Page:
@@ -152,7 +137,7 @@ def opened(browser: Browser, faults: list[str]):
         )
         page = contexts[-1].new_page()
         page.set_default_timeout(10_000)
-        page.on("console", lambda message: faults.append(message.text) if is_complaint(message) else None)
+        page.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(url)
         page.wait_for_selector(".card")
@@ -169,7 +154,7 @@ def page(opened, url: str) -> Page:
     return opened(url)
 
 
-def kept(drawings: Path) -> list[tuple[str, int]]:
+def saved(drawings: Path) -> list[tuple[str, int]]:
     with sqlite3.connect(f"file:{drawings}?mode=ro", uri=True) as store:
         rows = store.execute("SELECT id, label FROM drawings").fetchall()
     store.close()
@@ -192,7 +177,7 @@ def test_each_digit_is_read_without_a_button(page):
     assert page.locator("#first [role=meter]").count() == 10
     shares = [float(meter.get_attribute("aria-valuenow")) for meter in page.locator("#first [role=meter]").all()]
     assert shares.index(max(shares)) == 9 and sum(shares) == pytest.approx(100, abs=1)
-    expect(page.locator("#spoken")).to_contain_text("a 9")
+    expect(page.locator("#announcement")).to_contain_text("a 9")
     inked = (
         "() => document.querySelector('figure canvas').getContext('2d').getImageData(0, 0, 28, 28).data.some(v => v)"
     )
@@ -242,84 +227,84 @@ def test_picture_is_chosen_dropped_and_pasted(page, tmp_path):
     answer(page, 3)
 
 
-def test_what_is_no_picture_is_told(page, tmp_path):
+def test_a_file_that_is_no_picture_is_refused(page, tmp_path):
     (tmp_path / "text.png").write_text("no picture")
     page.set_input_files("#file", tmp_path / "text.png")
-    expect(page.locator("#first .saying")).to_have_text("This is not a picture I can open.")
+    expect(page.locator("#first .text")).to_have_text("This file cannot be opened as a picture.")
 
 
-def test_correction_is_kept_and_forgotten(page, drawings):
+def test_labelled_drawing_is_saved_and_deleted(page, drawings):
     draw(page, 1)
     answer(page, 1)
     page.click(".digits button:text('7')")
-    expect(page.locator(".kept")).to_contain_text("kept as 7")
-    expect(page.locator("#forget")).to_be_focused()
-    assert [label for _, label in kept(drawings)] == [7]
-    page.click("#forget")
+    expect(page.locator(".saved")).to_contain_text("saved as 7")
+    expect(page.locator("#delete")).to_be_focused()
+    assert [label for _, label in saved(drawings)] == [7]
+    page.click("#delete")
     expect(page.locator(".digits button:text('7')")).to_be_focused()
-    assert kept(drawings) == []
+    assert saved(drawings) == []
 
 
-def test_what_is_sent_twice_is_kept_once(opened, url, drawings, faults):
+def test_drawing_sent_twice_is_saved_once(opened, url, drawings, faults):
     page = opened(url)
     sent = []
 
-    def lose_the_first_receipt(route: Route) -> None:
+    def lose_the_first_answer(route: Route) -> None:
         sent.append(route.request.post_data_json["id"])
         if len(sent) > 1:
             return route.continue_()
         route.fetch()
         route.abort()
 
-    page.route("**/api/drawings", lose_the_first_receipt)
+    page.route("**/api/drawings", lose_the_first_answer)
     draw(page, 4)
     answer(page, 4)
     page.click(".digits button:text('4')")
-    expect(page.locator(".kept")).to_contain_text("kept as 4")
+    expect(page.locator(".saved")).to_contain_text("saved as 4")
     assert len(sent) == 2 and len(set(sent)) == 1
-    assert kept(drawings) == [(sent[0], 4)]
-    page.click("#forget")
-    expect(page.locator(".kept")).to_be_hidden()
-    assert kept(drawings) == []
-    faults.clear()  # the lost receipt
+    assert saved(drawings) == [(sent[0], 4)]
+    page.click("#delete")
+    expect(page.locator(".saved")).to_be_hidden()
+    assert saved(drawings) == []
+    faults.clear()  # the lost answer
 
 
 @pytest.mark.parametrize("second", [4, 9])
-def test_what_failed_and_is_pressed_again_counts_once(opened, url, drawings, faults, second):
+def test_drawing_pressed_again_after_a_failure_is_saved_once(opened, url, drawings, faults, second):
     page = opened(url)
 
-    def keep_and_deny(route: Route) -> None:
+    def save_and_deny(route: Route) -> None:
         route.fetch()
         route.fulfill(status=400, json={"error": "no"})
 
-    page.route("**/api/drawings", keep_and_deny, times=1)
+    page.route("**/api/drawings", save_and_deny, times=1)
     draw(page, 4)
     answer(page, 4)
     page.click(".digits button:text('4')")
-    expect(page.locator("#keeping")).to_have_text("It could not be kept; please press again.")
+    expect(page.locator("#saving")).to_have_text("The drawing was not saved; please press again.")
     page.click(f".digits button:text('{second}')")
-    expect(page.locator(".kept")).to_contain_text(f"kept as {second}")
-    assert [label for _, label in kept(drawings)] == [second]
-    page.click("#forget")
-    expect(page.locator(".kept")).to_be_hidden()
-    assert kept(drawings) == []
+    expect(page.locator(".saved")).to_contain_text(f"saved as {second}")
+    assert [label for _, label in saved(drawings)] == [second]
+    page.click("#delete")
+    expect(page.locator(".saved")).to_be_hidden()
+    assert saved(drawings) == []
     faults.clear()  # the failure
 
 
-def test_drawing_is_kept_where_the_page_is_not_on_a_secure_origin(opened, url, drawings):
+def test_drawing_is_saved_from_an_insecure_origin_too(opened, url, drawings):
     page = opened(url)
     page.evaluate("crypto.randomUUID = undefined")
     draw(page, 0)
     answer(page, 0)
     page.click(".digits button:text('0')")
-    expect(page.locator(".kept")).to_contain_text("kept as 0")
-    ((found, _),) = kept(drawings)
+    expect(page.locator(".saved")).to_contain_text("saved as 0")
+    ((found, _),) = saved(drawings)
     assert re.fullmatch(r"[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}", found)
-    page.click("#forget")
-    expect(page.locator(".kept")).to_be_hidden()
+    page.click("#delete")
+    expect(page.locator(".saved")).to_be_hidden()
 
 
-def test_undo_clear_and_eraser(page, faults):
+def test_undo_clear_and_eraser_change_the_drawing(page, faults):
     assert ink(page) == 0
     draw(page, [[(0.3, 0.3), (0.7, 0.3)]])
     one = ink(page)
@@ -331,7 +316,7 @@ def test_undo_clear_and_eraser(page, faults):
     expect(page.locator("#eraser")).to_have_attribute("aria-pressed", "true")
     draw(page, [[(0.2, 0.3), (0.8, 0.3)]])
     assert ink(page) == 0
-    expect(page.locator("#first .saying")).to_have_text("I see no ink yet.")
+    expect(page.locator("#first .text")).to_have_text("No ink found yet.")
     faults.clear()  # the refusal of an empty picture
     page.click("#undo")
     assert ink(page) == one
@@ -351,10 +336,10 @@ def test_keyboard_reaches_and_does_everything(page, drawings):
     draw(page, 8)
     answer(page, 8)
     page.keyboard.press("6")
-    expect(page.locator(".kept")).to_contain_text("kept as 6")
+    expect(page.locator(".saved")).to_contain_text("saved as 6")
     page.keyboard.press("Enter")
-    expect(page.locator(".kept")).to_be_hidden()
-    assert kept(drawings) == []
+    expect(page.locator(".saved")).to_be_hidden()
+    assert saved(drawings) == []
     page.locator("#pad").focus()
     page.keyboard.press("Control+z")
     assert ink(page) == 0
@@ -364,7 +349,7 @@ def test_keyboard_reaches_and_does_everything(page, drawings):
 
 
 @pytest.mark.parametrize(
-    "locale, language, title, saying",
+    "locale, language, title, text",
     [
         ("en-US", "en", "Draw a digit", "an 8"),
         ("es-MX", "es", "Dibuja una cifra", "un 8"),
@@ -372,25 +357,25 @@ def test_keyboard_reaches_and_does_everything(page, drawings):
         ("de-DE", "en", "Draw a digit", "an 8"),
     ],
 )
-def test_page_speaks_the_readers_language(opened, url, locale, language, title, saying):
+def test_page_uses_the_browsers_language(opened, url, locale, language, title, text):
     page = opened(url, locale=locale)
     assert page.evaluate("document.documentElement.lang") == language
     expect(page.locator("h1")).to_have_text(title)
     draw(page, 8)
-    expect(page.locator("#first .saying b")).to_have_text(re.compile(f"^{saying}"))
+    expect(page.locator("#first .text b")).to_have_text(re.compile(f"^{text}"))
 
 
 def test_models_stand_side_by_side_and_their_names_are_text(opened, quickstart, tmp_path):
     other = renamed(quickstart, tmp_path / "other", NASTY)
-    with serving(quickstart, other, "--drawings", tmp_path / "drawings.sqlite") as url:
-        page = opened(url)
+    with serving(quickstart, other, cwd=tmp_path) as server:
+        page = opened(server.url)
         draw(page, 2)
         expect(page.locator(".digit")).to_have_text(["2", "2"])
         expect(page.locator(".card h2").nth(1)).to_have_text(NASTY)
         assert page.locator(".card img").count() == 0 and page.title() == "digits"
 
 
-def test_no_answer_outlives_its_drawing(page):
+def test_no_answer_is_shown_for_an_older_drawing(page):
     asked, shown = [], []
     page.expose_function("shown", lambda text: shown.append(text))
     page.evaluate(
@@ -407,26 +392,26 @@ def test_no_answer_outlives_its_drawing(page):
     draw(page, 1)
     page.click("#clear")
     page.wait_for_timeout(600)
-    assert asked and set(shown) <= {"?"}, "the drawing was gone before its answer came"
+    assert asked and set(shown) <= {"?"}, "the drawing was cleared before its answer came"
     draw(page, 3)
     answer(page, 3)
-    assert len(asked) < 8, "one question at a time, and none for each move of the pen"
+    assert len(asked) < 8, "one request at a time, not one for each move of the pen"
 
 
-def test_busy_and_absent_server_are_told_and_asked_again(page, faults):
+def test_busy_or_absent_server_is_reported_and_asked_again(page, faults):
     faulty = [lambda route: route.fulfill(status=503, headers={"Retry-After": "1"}, json={"error": "busy"})]
     faulty.append(lambda route: route.abort())
     page.route("**/api/predict*", lambda route: faulty[0](route) if faulty else route.continue_())
     draw(page, 7)
-    expect(page.locator("#first .saying")).to_have_text("The reader is busy; trying again…")
+    expect(page.locator("#first .text")).to_have_text("The server is busy; trying again…")
     del faulty[0]
-    expect(page.locator("#first .saying")).to_have_text("The reader does not answer; trying again…")
+    expect(page.locator("#first .text")).to_have_text("The server does not answer; trying again…")
     del faulty[0]
     answer(page, 7)
     faults.clear()  # the two failures
 
 
-def test_motion_and_colours_follow_the_readers_wishes(opened, url):
+def test_motion_and_colours_follow_the_browsers_settings(opened, url):
     page = opened(url, reduced_motion="reduce", color_scheme="dark")
     assert page.evaluate("getComputedStyle(document.querySelector('.bar i'), '::before').transitionDuration") == "0s"
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 27)"
@@ -459,14 +444,14 @@ def test_browser_prepares_photographs_as_python_does(page):
         assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, scene
 
 
-def test_static_site_reads_on_when_the_network_is_gone(opened, quickstart, onnxruntime_web, tmp_path):
+def test_static_site_works_without_the_network(opened, quickstart, onnxruntime_web, tmp_path):
     other = renamed(quickstart, tmp_path / "other", NASTY)
     models = [folder / "model.onnx" for folder in (quickstart, other)]
-    assert "onnxruntime-web@" in site.export_site(tmp_path / "site", models, onnxruntime_web)
+    site.export_site(tmp_path / "site", models, onnxruntime_web)
     with files(tmp_path / "site") as url:
         page = opened(url)
         page.context.set_offline(True)
-        assert page.locator("#correct").is_hidden()
+        assert page.locator("#labels").is_hidden()
         for digit in range(10):
             page.click("#clear")
             draw(page, digit)
@@ -480,17 +465,17 @@ def test_static_site_reads_on_when_the_network_is_gone(opened, quickstart, onnxr
 
 @pytest.fixture
 def runtime(tmp_path, monkeypatch) -> Path:
-    """A folder with files that pass for ONNX Runtime Web's as long as nobody runs them."""
+    """A folder with files that export_site takes for those of ONNX Runtime Web."""
     folder = tmp_path / "dist"
     folder.mkdir()
     for name in site.SHA256:
         (folder / name).write_text(name)
-    sha256 = {name: site.hashlib.sha256(name.encode()).hexdigest() for name in site.SHA256}
+    sha256 = {name: hashlib.sha256(name.encode()).hexdigest() for name in site.SHA256}
     monkeypatch.setattr(site, "SHA256", sha256)
     return folder
 
 
-def test_site_is_replaced_whole_and_nothing_else_is(quickstart, runtime, tmp_path):
+def test_site_is_replaced_as_a_whole_and_other_folders_are_not(quickstart, runtime, tmp_path):
     model = quickstart / "model.onnx"
     site.export_site(tmp_path / "site", [model], runtime)
     before = sorted(path.name for path in (tmp_path / "site").iterdir())
@@ -504,10 +489,10 @@ def test_site_is_replaced_whole_and_nothing_else_is(quickstart, runtime, tmp_pat
     with pytest.raises(ConfigError, match="holds CNAME"):
         site.export_site(tmp_path / "site", [model], runtime)
     assert (tmp_path / "site" / "CNAME").exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["dist", "site"], "nothing half written"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dist", "site"], "temporary folders are gone"
 
 
-def test_site_without_the_right_runtime_is_not_written(quickstart, runtime, tmp_path, monkeypatch):
+def test_site_is_not_written_without_the_right_runtime(quickstart, runtime, tmp_path, monkeypatch):
     model = quickstart / "model.onnx"
     wasm = runtime / "ort-wasm-simd-threaded.wasm"
     wasm.write_text("another version")
@@ -516,13 +501,12 @@ def test_site_without_the_right_runtime_is_not_written(quickstart, runtime, tmp_
     wasm.unlink()
     with pytest.raises(ConfigError, match=r"simd-threaded\.wasm: No such file"):
         site.export_site(tmp_path / "site", [model], runtime)
-    monkeypatch.setattr(shutil, "which", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="npm is not installed"):
         site.export_site(tmp_path / "site", [model])
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho no network >&2; exit 1\n")
     npm.chmod(0o755)
-    monkeypatch.setattr(shutil, "which", lambda name: str(npm))
     with pytest.raises(DigitsError, match=r"npm could not fetch onnxruntime-web@\S+ \(no network\)"):
         site.export_site(tmp_path / "site", [model])
     assert not (tmp_path / "site").exists()

@@ -1,8 +1,6 @@
-"""Pictures to images: kinds of files, what is on them, and how many are read right."""
+"""Preparing pictures: file formats, what they show, and how many digits are read correctly."""
 
 import io
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,16 +26,7 @@ def five() -> Image.Image:
     return picture_of("canvas", 5, 0)
 
 
-def test_no_torch_needed_to_serve():
-    code = (
-        "import sys, digits.serving, digits.serving.app, digits.serving.terminal, digits.serving.site; "
-        "print({'torch', 'lightning', 'hydra'} & sys.modules.keys())"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "set()\n"
-
-
-def test_the_image_is_what_mnist_would_have(five: Image.Image):
+def test_the_image_is_scaled_and_centred_as_in_mnist(five: Image.Image):
     image = read(five)
     assert image.shape == (1, 28, 28) and image.dtype == np.float32
     assert image.min() == 0 and image.max() == 1
@@ -48,7 +37,7 @@ def test_the_image_is_what_mnist_would_have(five: Image.Image):
         assert abs((along * image[0]).sum() / image.sum() - 14) <= 0.5
 
 
-def test_mnist_digits_come_out_as_they_went_in():
+def test_mnist_digits_are_left_as_they_are():
     images = Mnist5k().read().test_images.numpy()[::10, 0]
     out = np.stack([prepare(Image.fromarray(image).convert("RGB"))[0] for image in images])
     close = np.abs(out - images / 255).mean(axis=(1, 2)) < 0.02
@@ -70,7 +59,7 @@ def test_every_kind_of_file_gives_the_same_image(five: Image.Image, kind: str, m
     assert np.abs(read(five.convert(mode), kind) - prepare(five)).mean() < 0.01
 
 
-def test_sixteen_bits_and_floats(five: Image.Image):
+def test_sixteen_bits_and_floats_give_the_same_image(five: Image.Image):
     grey = np.asarray(five.convert("L"))
     twelve_bits = Image.fromarray(grey.astype(np.uint16) * 16)
     floats = Image.fromarray(grey.astype(np.float32) / 255)
@@ -80,26 +69,26 @@ def test_sixteen_bits_and_floats(five: Image.Image):
 
 
 @pytest.mark.parametrize("colour", [0, 255])
-def test_what_is_transparent_is_paper(five: Image.Image, colour: int):
+def test_transparent_parts_are_paper(five: Image.Image, colour: int):
     drawn = np.full((280, 280, 4), colour, np.uint8)
     drawn[..., 3] = 255 - np.asarray(five.convert("L"))
     assert np.abs(read(Image.fromarray(drawn)) - prepare(five)).max() < 0.02
 
 
-def test_light_on_dark_and_sideways_are_set_right(five: Image.Image):
+def test_light_on_dark_is_inverted_and_a_turned_photograph_is_turned_back(five: Image.Image):
     assert np.abs(read(Image.eval(five, lambda level: 255 - level)) - prepare(five)).max() < 0.02
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees to the right to see it upright
     assert np.abs(read(five.rotate(90), "JPEG", exif=exif, quality=95) - prepare(five)).mean() < 0.01
 
 
-def test_a_gif_shows_its_first_frame(five: Image.Image):
+def test_the_first_frame_of_a_gif_is_read(five: Image.Image):
     frames = [picture_of("canvas", 8, 0)]
     assert np.abs(read(five, "GIF", save_all=True, append_images=frames) - prepare(five)).mean() < 0.01
 
 
 @pytest.mark.parametrize("size", [(8, 8), (8, 300), (300, 8), (3000, 9)])
-def test_odd_sizes(size: tuple[int, int]):
+def test_very_small_and_very_long_pictures_are_read(size: tuple[int, int]):
     picture = Image.new("RGB", size, "white")
     picture.paste("black", (2, 2, 6, 6))
     assert read(picture).max() == 1
@@ -120,14 +109,14 @@ def empty_papers() -> dict[str, NDArray[np.float64]]:
 
 @pytest.mark.parametrize("paper", empty_papers())
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
-def test_empty_paper_is_told(paper: str, kind: str):
+def test_empty_paper_is_an_error(paper: str, kind: str):
     pixels = np.broadcast_to(empty_papers()[paper], (300, 400, 3))
     with pytest.raises(PictureError, match="no ink"):
         read_picture(encoded(Image.fromarray((255 * pixels.clip(0, 1)).astype(np.uint8)), kind))
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "sentence"),
     [
         (b"", "not a picture"),
         (b"GIF89a", "not a picture"),
@@ -138,8 +127,8 @@ def test_empty_paper_is_told(paper: str, kind: str):
         (encoded(picture_of("canvas", 5, 0))[:2000], "damaged"),
     ],
 )
-def test_what_cannot_be_read_is_told(content: bytes, told: str):
-    with pytest.raises(PictureError, match=told):
+def test_an_unreadable_file_is_an_error(content: bytes, sentence: str):
+    with pytest.raises(PictureError, match=sentence):
         read_picture(content)
 
 
@@ -148,8 +137,8 @@ def test_a_large_photograph_is_read_at_a_working_size():
     assert max(decode(encoded(picture, "JPEG")).size) == 512
 
 
-def test_pictures_are_read_where_naive_ways_fail(quickstart: Path):
-    """Even by a network trained for seconds; the README's figures come from a better one."""
+def test_pictures_are_read_that_simpler_methods_misread(quickstart: Path):
+    """Even with a network trained for seconds; the README's figures come from a better one."""
     shares = score(Reader(quickstart), each=1)
     assert len(SCENES) == 15
     assert shares["read_picture"]["all"] >= 0.9

@@ -1,4 +1,4 @@
-"""Pictures read in a terminal, and drawings looked after and learned from."""
+"""Reading pictures in a terminal; listing, exporting, deleting saved drawings and training on them."""
 
 import csv
 import io
@@ -24,7 +24,7 @@ from digits.serving.drawings import Drawing, Drawings
 
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
-    """A folder with a picture of each digit 0 to 4, one that is none, and one that is no picture by its name."""
+    """A folder with a picture of each digit 0 to 4, a damaged picture and a text file."""
     folder = tmp_path / "pictures"
     (folder / "more").mkdir(parents=True)
     for digit in range(5):
@@ -35,18 +35,18 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-def test_json_names_every_picture_and_what_it_shows(command: Command, quickstart: Path, pictures: Path):
+def test_json_lists_each_picture_with_its_answer_or_error(command: Command, quickstart: Path, pictures: Path):
     done = command("scripts/predict.py", str(quickstart), "pictures", "--json")
-    told = {Path(each["picture"]).stem: each for each in json.loads(done.stdout)}
+    results = {Path(each["picture"]).stem: each for each in json.loads(done.stdout)}
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1 and done.stderr.startswith("error: pictures/broken.JPG: not a picture")
-    assert sorted(told) == ["0", "1", "2", "3", "4", "broken"]
-    assert told["broken"].keys() == {"picture", "error"}
-    assert told["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities"}
-    assert [told[str(digit)]["digit"] for digit in range(5)] == list(range(5))
+    assert sorted(results) == ["0", "1", "2", "3", "4", "broken"]
+    assert results["broken"].keys() == {"picture", "error"}
+    assert results["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities"}
+    assert [results[str(digit)]["digit"] for digit in range(5)] == list(range(5))
 
 
-def test_csv_and_table(command: Command, quickstart: Path, pictures: Path):
+def test_csv_and_table_give_a_line_for_each_picture(command: Command, quickstart: Path, pictures: Path):
     done = command("scripts/predict.py", str(quickstart / "model.onnx"), "pictures/[0-9].png", "pictures/more", "--csv")
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert done.returncode == 0, done.stderr
@@ -55,7 +55,7 @@ def test_csv_and_table(command: Command, quickstart: Path, pictures: Path):
     assert done.stdout.split()[0] == "2" and done.stdout.endswith("pictures/2.png\n")
 
 
-def test_standard_input_and_sheet(quickstart: Path, pictures: Path, tmp_path: Path):
+def test_standard_input_is_read_and_a_sheet_is_drawn(quickstart: Path, pictures: Path, tmp_path: Path):
     with (pictures / "2.png").open("rb") as picture:
         words = [sys.executable, ROOT / "scripts" / "predict.py", quickstart, "-", pictures, "--show", "out/sheet.png"]
         done = subprocess.run(words, stdin=picture, cwd=tmp_path, capture_output=True, text=True, check=False)
@@ -74,7 +74,7 @@ def test_a_sheet_never_replaces_a_file(command: Command, quickstart: Path, pictu
     assert (pictures / "0.png").read_bytes() == before
 
 
-def test_output_may_be_cut_off(quickstart: Path, pictures: Path):
+def test_a_closed_pipe_ends_the_command_without_a_message(quickstart: Path, pictures: Path):
     words = [sys.executable, ROOT / "scripts" / "predict.py", quickstart, *[pictures / "1.png"] * 300, "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout and process.stderr
@@ -84,19 +84,19 @@ def test_output_may_be_cut_off(quickstart: Path, pictures: Path):
     assert process.returncode == 141
 
 
-def test_an_empty_folder_is_told(command: Command, quickstart: Path, tmp_path: Path):
+def test_an_empty_folder_is_an_error(command: Command, quickstart: Path, tmp_path: Path):
     (tmp_path / "empty").mkdir()
     done = command("scripts/predict.py", str(quickstart), "empty")
     assert done.returncode == 3 and done.stderr == "error: empty: no picture in this folder\n"
 
 
 @pytest.mark.parametrize("name", ["nothing.png", "nothing/*.png"])
-def test_what_is_not_there_is_told(command: Command, quickstart: Path, name: str):
+def test_a_missing_picture_is_an_error(command: Command, quickstart: Path, name: str):
     done = command("scripts/predict.py", str(quickstart), name)
     assert done.returncode == 3 and done.stderr == f"error: {name}: No such file or directory\n"
 
 
-def test_no_model(command: Command, pictures: Path):
+def test_a_picture_given_as_model_is_an_error(command: Command, pictures: Path):
     done = command("scripts/predict.py", "pictures/1.png", "pictures/2.png")
     assert done.returncode == 4 and done.stderr.startswith("error: pictures/1.png: not a model.onnx that a run wrote")
 
@@ -111,58 +111,80 @@ def test_a_thousand_small_pictures_take_seconds(command: Command, quickstart: Pa
 
 
 @pytest.fixture
-def given(tmp_path: Path) -> Path:
+def saved(tmp_path: Path) -> Path:
     """A file of thirty drawings: real digits, ten of them 3s."""
     source, path = Mnist5k().read(), tmp_path / "drawings.sqlite"
     with closing(Drawings(path, create=True)) as drawings:
         for at in range(30):
             image, label = source.train_images[at * 130], int(source.train_labels[at * 130])
             id, day = str(uuid.UUID(int=at)), f"2026-01-{at + 1:02}"
-            drawings.keep(Drawing(id, image.numpy().tobytes(), label, "cnn", 0, day))
+            drawings.add(Drawing(id, image.numpy().tobytes(), label, "cnn", 0, day))
     return path
 
 
-def test_drawings_are_listed_exported_and_deleted(command: Command, given: Path, tmp_path: Path):
-    script = ("scripts/drawings.py", "--file", str(given))
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["predict.py", "RUN", "pictures/1.png"], 0),
+        (["predict.py", "nothing.onnx", "pictures/1.png"], 4),
+        (["drawings.py", "--file", "drawings.sqlite", "list"], 0),
+        (["drawings.py", "--file", "drawings.sqlite", "delete", "unknown"], 3),
+        (["serve.py", "nothing.onnx"], 4),  # after all imports of a server that starts
+        (["serve.py", "--port", "99999"], 2),
+        (["export_site.py", "site", "nothing.onnx"], 4),
+    ],
+)
+def test_serving_imports_neither_hydra_nor_torch(
+    command: Command, quickstart: Path, pictures: Path, saved: Path, words: list[str], code: int
+):
+    script, *arguments = [str(quickstart) if word == "RUN" else word for word in words]
+    done = command(f"scripts/{script}", *arguments, PYTHONPROFILEIMPORTTIME="1")  # Python lists its imports on stderr
+    imported = {line.split("|")[-1].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
+    assert done.returncode == code and "digits" in imported
+    assert not imported & {"hydra", "omegaconf", "torch", "lightning"}
+
+
+def test_drawings_are_listed_exported_and_deleted(command: Command, saved: Path, tmp_path: Path):
+    script = ("scripts/drawings.py", "--file", str(saved))
     lines = command(*script, "list").stdout.splitlines()
-    assert len(lines) == 30 and lines[0].endswith("cnn said 0  2026-01-01")
+    assert len(lines) == 30 and lines[0].endswith("cnn answered 0  2026-01-01")
     done = command(*script, "export", "out")
-    images, labels = read_drawings(given)
+    images, labels = read_drawings(saved)
     assert done.stdout == "30 drawings in out\n"
     exported = tmp_path / "out" / str(int(labels[7])) / f"{uuid.UUID(int=7)}.png"
     assert np.array_equal(np.asarray(Image.open(exported)), images[7, 0].numpy())
     gone, unknown = str(uuid.UUID(int=7)), str(uuid.uuid4())
     done = command(*script, "delete", gone, unknown)
     assert done.returncode == 3 and unknown in done.stderr and gone not in done.stderr
-    left = command(*script, "list").stdout
-    assert gone not in left and len(left.splitlines()) == 29
-    assert images[7].numpy().tobytes() not in given.read_bytes()
+    listed = command(*script, "list").stdout
+    assert gone not in listed and len(listed.splitlines()) == 29
+    assert images[7].numpy().tobytes() not in saved.read_bytes()
 
 
-def test_drawings_join_training_alone(given: Path):
-    alone, joined = Mnist5k(val_size=500), Mnist5k(val_size=500, drawings=str(given))
+def test_drawings_are_added_to_the_training_set_only(saved: Path):
+    alone, joined = Mnist5k(val_size=500), Mnist5k(val_size=500, drawings=str(saved))
     alone.setup()
     joined.setup()
-    images, labels = read_drawings(given)
+    images, labels = read_drawings(saved)
     assert joined.train_images[-30:].equal(images) and joined.train_labels[-30:].equal(labels)
     assert joined.train_images[:-30].equal(alone.train_images)
     assert joined.val_images.equal(alone.val_images) and joined.test_images.equal(alone.test_images)
     assert joined.facts()["drawings"] == 30 and alone.facts()["drawings"] == 0
-    threes = Mnist5k(classes=[3, 7], val_size=100, drawings=str(given))
+    threes = Mnist5k(classes=[3, 7], val_size=100, drawings=str(saved))
     threes.setup()
     assert threes.facts()["drawings"] == int(((labels == 3) | (labels == 7)).sum())
 
 
-def test_a_run_learns_from_drawings(command: Command, given: Path, tmp_path: Path):
+def test_a_run_trains_on_drawings(command: Command, saved: Path, tmp_path: Path):
     small = ("experiment=quickstart", "model=linear", "trainer.max_epochs=1", *QUIET)
-    done = command("train.py", *small, f"data.drawings={given}")
+    done = command("train.py", *small, f"data.drawings={saved}")
     assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path)
     dataset = json.loads((folder / "report" / "metrics.json").read_text())["dataset"]
     assert (dataset["train"], dataset["drawings"]) == (3530, 30)
 
 
-def test_files_that_hold_no_drawings(command: Command, tmp_path: Path):
+def test_a_file_without_drawings_is_an_error(command: Command, tmp_path: Path):
     done = command("train.py", "experiment=quickstart", "data.drawings=nothing.sqlite", *QUIET)
     assert done.returncode == 3 and "nothing.sqlite: no such file" in done.stderr
     assert not (tmp_path / "nothing.sqlite").exists()

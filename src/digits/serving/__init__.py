@@ -1,4 +1,4 @@
-"""Pictures to digits, in a terminal, over HTTP or in a program of one's own; without torch."""
+"""Read digits on pictures, in a terminal, over HTTP or from Python; needs no torch."""
 
 from digits.serving.pictures import PictureError, read_picture
 from digits.serving.reader import Reader

@@ -1,4 +1,4 @@
-"""Drawings people gave with their right digit, kept in one SQLite file."""
+"""Keep drawings with their labels in one SQLite file."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -23,73 +23,62 @@ CREATE TABLE IF NOT EXISTS drawings (
 
 @dataclass(frozen=True)
 class Drawing:
-    """One of them.
+    """A drawing and its label."""
 
-    Attributes:
-        id: chosen by who gave it, so that giving it twice keeps it once.
-        image: 784 bytes, 28 rows of 28: ink 255, paper 0, as the model saw it.
-        label: the digit it is.
-        model: which was asked, and what it answered.
-        answer: see model.
-        time: when it was given, ISO 8601 in UTC.
-    """
-
-    id: str
-    image: bytes
-    label: int
-    model: str
-    answer: int
-    time: str
+    id: str  # made by the client, so that a repeated request adds nothing
+    image: bytes  # 784: 28 rows of 28, ink 255, paper 0, as the model read it
+    label: int  # the digit it shows, chosen by a person
+    model: str  # name of the model that read it
+    answer: int  # the digit that model answered
+    time: str  # of arrival, ISO 8601 in UTC
 
 
 class Drawings:
-    """The file. Threads and processes may use it at once; what `keep` returned from is on the disk.
+    """A file of drawings. Threads and processes may share it; what a method changed is on the disk when it returns.
 
     Args:
         path: of the file.
-        create: begin an empty one where there is none.
+        create: whether to create a missing file.
 
     Raises:
-        DataError: here and in each method: it is not there, no such file, damaged, locked or the disk is full.
+        DataError: here and in each method: the file is missing, damaged or locked, or the disk is full.
     """
 
     def __init__(self, path: Path, create: bool = False) -> None:
         self.path, self._lock = path, Lock()
         if not create and not path.is_file():
-            raise DataError(f"{path}: no such file; wanted the drawings that scripts/serve.py keeps")
+            raise DataError(f"{path}: no such file; wanted the drawings that scripts/serve.py saves")
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self._told():
+        with self._locked():
             self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
+            for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"):
+                self._connection.execute(statement)
             self._connection.execute(SCHEMA)
 
-    def keep(self, drawing: Drawing) -> bool:
-        """Add a drawing; False where its id is there already, which stays as it is."""
-        with self._told():
-            added = self._connection.execute(
-                "INSERT INTO drawings VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING", astuple(drawing)
-            )
-        return added.rowcount == 1
+    def add(self, drawing: Drawing) -> bool:
+        """Save a drawing; False, and no change, if there is one with its id."""
+        with self._locked():
+            statement = "INSERT INTO drawings VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
+            return self._connection.execute(statement, astuple(drawing)).rowcount == 1
 
-    def forget(self, id: str) -> bool:
-        """Remove a drawing for good; False where there is none of this id."""
-        with self._told():
-            self._connection.execute("PRAGMA secure_delete = ON")
+    def delete(self, id: str) -> bool:
+        """Delete a drawing and overwrite its bytes in the file; False if there is none with this id."""
+        with self._locked():
             return self._connection.execute("DELETE FROM drawings WHERE id = ?", (id,)).rowcount == 1
 
     def all(self) -> list[Drawing]:
         """Every drawing, the oldest first."""
-        with self._told():
+        with self._locked():
             rows = self._connection.execute("SELECT * FROM drawings ORDER BY time, id").fetchall()
         return [Drawing(*row) for row in rows]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _locked(self) -> Iterator[None]:
+        """Let one thread at a time use the connection; turn SQLite's errors into DataError."""
         with self._lock:
             try:
                 yield

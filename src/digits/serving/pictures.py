@@ -1,4 +1,4 @@
-"""A picture as people hand it in, to the image MNIST would have made of it."""
+"""Turn a picture of one digit into the 28x28 image that MNIST would have made of it."""
 
 import io
 import warnings
@@ -12,204 +12,204 @@ from skimage.filters import threshold_otsu
 from digits.errors import DataError
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
-SMALLEST, MOST_PIXELS = 8, 50_000_000
-WORKING = 512  # longest side all the steps below work at, pixels
-COARSE = 64  # longest side the paper is looked for at
-BROADEST = 0.25  # stroke, as a share of the picture's longest side; what is wider is light or shadow
-FAINTEST = 10  # ink, levels of 255 above the paper
-EMPTY = "no ink found on the picture: it looks like empty paper"
+MIN_SIDE, MAX_PIXELS = 8, 50_000_000
+WORKING_SIDE = 512  # pixels; larger pictures are reduced to this longest side first
+COARSE_SIDE = 64  # pixels; the paper is estimated on a copy of at most this longest side
+MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not a stroke
+MIN_CONTRAST = 10  # levels of 255 between ink and paper
+NO_INK = "no ink found on the picture: it looks like empty paper"
 Floats = NDArray[np.float32]
 
-# pictures beyond MOST_PIXELS are refused anyway, before Pillow decodes them
+# decode() refuses pictures above MAX_PIXELS itself, so Pillow's warning about them would be a second message.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
-Image.core.set_blocks_max(4)  # of 16 MB, kept for the next picture: fresh memory costs a fifth of the time
+Image.core.set_blocks_max(4)  # Pillow keeps 4 blocks of 16 MB for reuse: new memory costs a fifth of the time
 
 
 class PictureError(DataError):
-    """A picture cannot be read, or there is nothing on it."""
+    """A picture cannot be decoded or shows no ink."""
 
 
 def read_picture(content: bytes) -> Floats:
-    """The image of the one digit in a picture file, as MNIST would have it.
+    """Prepare the digit in a picture file for a model.
 
     Args:
-        content: of a PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF file.
+        content: a PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF file.
 
     Returns:
         Float32 [1, 28, 28]: ink 1, paper 0, the longest side 20 pixels, the centre of mass in the middle.
 
     Raises:
-        PictureError: it is no such file, broken, smaller than 8x8, above 50 megapixels, or without ink.
+        PictureError: another kind of file, a damaged one, below 8x8 or above 50 megapixels, or no ink.
     """
     return prepare(decode(content))
 
 
 def is_small(content: bytes) -> bool:
-    """Whether read_picture is done with a file in a few milliseconds, as with a drawing from a screen."""
+    """Whether read_picture takes only a few milliseconds for this file, as for a drawing from a screen."""
     try:
-        return len(content) <= 100_000 and max(Image.open(io.BytesIO(content), formats=FORMATS).size) <= WORKING
-    except Exception:  # read_picture says what is wrong with it
+        return len(content) <= 100_000 and max(Image.open(io.BytesIO(content), formats=FORMATS).size) <= WORKING_SIDE
+    except Exception:  # read_picture refuses it quickly and gives the reason
         return True
 
 
 def decode(content: bytes) -> Image.Image:
-    """A picture file's first frame, upright, in RGB, at most WORKING pixels a side.
+    """Decode a picture file: the first frame, upright, in RGB, at most WORKING_SIDE pixels a side.
 
     Raises:
-        PictureError: as read_picture, but for the ink.
+        PictureError: as read_picture, except for missing ink.
     """
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise PictureError(f"the picture is too large, wanted at most {MOST_PIXELS:,} pixels") from error
+        raise PictureError(f"the picture is too large, wanted at most {MAX_PIXELS:,} pixels") from error
     except Exception as error:
         raise PictureError("not a picture that can be read; wanted PNG, JPEG, WebP, BMP, GIF or TIFF") from error
     width, height = picture.size
-    if width * height > MOST_PIXELS:
-        raise PictureError(f"the picture has {width}x{height} pixels, wanted at most {MOST_PIXELS:,}")
-    if min(width, height) < SMALLEST:
-        raise PictureError(f"the picture has {width}x{height} pixels, wanted at least {SMALLEST}x{SMALLEST}")
+    if width * height > MAX_PIXELS:
+        raise PictureError(f"the picture has {width}x{height} pixels, wanted at most {MAX_PIXELS:,}")
+    if min(width, height) < MIN_SIDE:
+        raise PictureError(f"the picture has {width}x{height} pixels, wanted at least {MIN_SIDE}x{MIN_SIDE}")
     try:
-        picture.draft("RGB", (2 * WORKING, 2 * WORKING))  # a large JPEG decodes to a smaller size many times faster
+        picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # a smaller JPEG decodes much faster
         ImageOps.exif_transpose(picture, in_place=True)
-        return _rgb(picture)
-    except Exception as error:  # a damaged file brings out whatever its decoder trips over
+        return _to_rgb(picture)
+    except Exception as error:  # decoders raise many kinds of error on a damaged file
         raise PictureError(f"the {picture.format} file is damaged or of a kind that cannot be read") from error
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    """Any mode to RGB; what is transparent becomes white or black, whichever the drawing stands out from."""
-    if picture.mode.startswith(("I", "F")):  # 16 bits and more, and the file does not say how bright its white is
-        grey = np.nan_to_num(np.asarray(_shrunk(picture.convert("F"))), posinf=0, neginf=0)
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Convert any mode to RGB; transparent parts become white or black, whichever differs more from the drawing."""
+    if picture.mode.startswith(("I", "F")):  # 16 bits or more: the file does not say which value is white
+        grey = np.nan_to_num(np.asarray(_reduced(picture.convert("F"))), posinf=0, neginf=0)
         spread = max(float(np.ptp(grey)), 1e-9)
         return Image.fromarray(np.rint(255 * ((grey - grey.min()) / spread)).astype(np.uint8)).convert("RGB")
     if not picture.has_transparency_data:
-        return _shrunk(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    pixels = np.asarray(_shrunk(picture.convert("RGBA").convert("RGBa")))  # colours already multiplied by their alpha
+        return _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
+    pixels = np.asarray(_reduced(picture.convert("RGBA").convert("RGBa")))  # RGBa: colours multiplied by alpha
     colours, alpha = pixels[..., :3], pixels[..., 3:]
-    bright = colours.sum(dtype=np.int64) > 1.5 * alpha.sum(dtype=np.int64)
-    return Image.fromarray(colours if bright else colours + (255 - alpha))
+    is_bright = colours.sum(dtype=np.int64) > 1.5 * alpha.sum(dtype=np.int64)
+    return Image.fromarray(colours if is_bright else colours + (255 - alpha))
 
 
-def _shrunk(picture: Image.Image) -> Image.Image:
-    scale = min(1, WORKING / max(picture.size))
+def _reduced(picture: Image.Image) -> Image.Image:
+    scale = min(1, WORKING_SIDE / max(picture.size))
     width, height = (max(1, round(side * scale)) for side in picture.size)
     return picture.resize((width, height), Image.Resampling.BOX)
 
 
 def prepare(picture: Image.Image) -> Floats:
-    """Find the ink in a picture and set it as MNIST does.
-
-    Args:
-        picture: in RGB.
+    """Find the ink in an RGB picture, then scale and centre it as MNIST does.
 
     Returns:
         Float32 [1, 28, 28], as read_picture.
 
     Raises:
-        PictureError: nothing stands out from the paper.
+        PictureError: no ink.
     """
-    levels = _above_paper(picture)
-    if levels.max() < FAINTEST:
-        raise PictureError(EMPTY)
+    levels = _ink_levels(picture)
+    if levels.max() < MIN_CONTRAST:
+        raise PictureError(NO_INK)
     counts = np.array(Image.fromarray(levels).histogram())
     threshold = int(threshold_otsu(hist=counts))
-    inked = _without_specks(levels > threshold)
-    ink, paper = _level(np.bincount(levels[inked], minlength=256), 0.5), _level(counts[: threshold + 1], 0.5)
-    noise = _level(counts[: threshold + 1], 0.84) - paper  # as far above the middle as a standard deviation
-    if ink - paper < max(FAINTEST, 4 * noise):
-        raise PictureError(EMPTY)
-    near = _grown(_grown(inked))  # the soft edge of a stroke is ink too
-    strength = ((levels - np.float32(paper)) / (ink - paper)).clip(0, 1) * near
-    return _centred(_fitted(strength))[None]
+    is_ink = _without_specks(levels > threshold)
+    ink = _quantile_level(np.bincount(levels[is_ink], minlength=256), 0.5)
+    paper = _quantile_level(counts[: threshold + 1], 0.5)
+    noise = _quantile_level(counts[: threshold + 1], 0.84) - paper  # one standard deviation of a normal distribution
+    if ink - paper < max(MIN_CONTRAST, 4 * noise):
+        raise PictureError(NO_INK)
+    near_ink = _dilated(_dilated(is_ink))  # keeps the soft edge of a stroke
+    strength = ((levels - np.float32(paper)) / (ink - paper)).clip(0, 1) * near_ink
+    return _centred(_scaled(strength))[None]
 
 
-def _above_paper(picture: Image.Image) -> NDArray[np.uint8]:
-    """How far each pixel's colour is from the paper's, towards the ink's: uint8 [H, W], black on white 255.
+def _ink_levels(picture: Image.Image) -> NDArray[np.uint8]:
+    """Measure each pixel's distance from the paper's colour in the ink's direction: uint8 [H, W], black on white 255.
 
-    The paper may be of any colour and in light that changes slowly: a surface of the second degree, fitted so that
-    ink does not count. What it misses, like the edge of a shadow, is wider than a stroke: an opening finds it.
+    The paper may have any colour and slowly changing light: a surface of second degree is fitted to it, with little
+    weight for ink. What the surface misses, like the edge of a shadow, is wider than a stroke: an opening finds it.
     """
-    step = -(-max(picture.size) // COARSE)
+    step = -(-max(picture.size) // COARSE_SIDE)
     coarse = np.asarray(picture.reduce(step)) / np.float32(255)
-    paper = _paper(coarse)
-    apart = np.linalg.norm(coarse - paper, axis=2)
-    ink = (coarse - paper)[apart >= 0.7 * apart.max()].mean(axis=0)
-    ink /= max(3**0.5 * np.linalg.norm(ink), 1e-9)
-    window = max(2, round(BROADEST * max(coarse.shape)))
-    left = ndimage.grey_opening((coarse - paper) @ ink, (window, window), mode="nearest")
-    ground = Image.fromarray((paper @ ink + ndimage.gaussian_filter(left, 1, mode="nearest")).astype(np.float32))
+    paper = _paper_surface(coarse)
+    distance = np.linalg.norm(coarse - paper, axis=2)
+    direction = (coarse - paper)[distance >= 0.7 * distance.max()].mean(axis=0)
+    direction /= max(3**0.5 * np.linalg.norm(direction), 1e-9)
+    window = max(2, round(MAX_STROKE * max(coarse.shape)))
+    rest = ndimage.grey_opening((coarse - paper) @ direction, (window, window), mode="nearest")
+    smooth_rest = ndimage.gaussian_filter(rest, 1, mode="nearest")
+    background = Image.fromarray((paper @ direction + smooth_rest).astype(np.float32))
     box = (0, 0, picture.width / step, picture.height / step)
-    fine = np.asarray(ground.resize(picture.size, Image.Resampling.BILINEAR, box=box))
-    return np.rint(np.asarray(picture, np.float32) @ ink.astype(np.float32) - 255 * fine).clip(0, 255).astype(np.uint8)
+    fine = np.asarray(background.resize(picture.size, Image.Resampling.BILINEAR, box=box))
+    levels = np.asarray(picture, np.float32) @ direction.astype(np.float32) - 255 * fine
+    return np.rint(levels).clip(0, 255).astype(np.uint8)
 
 
-def _paper(colours: NDArray[np.floating]) -> Floats:
-    """A smooth surface through most of the colours, [H, W, 3]: iteratively reweighted least squares.
+def _paper_surface(colours: NDArray[np.floating]) -> Floats:
+    """Fit a smooth surface to most of the colours, [H, W, 3], by iteratively reweighted least squares.
 
-    Its terms are powers of y times powers of x, so sums over all pixels are products of small matrices.
+    Each term is a power of y times a power of x, so sums over all pixels are products of small matrices.
     """
     height, width = colours.shape[:2]
     y, x = (np.linspace(-1, 1, side) ** np.arange(5)[:, None] for side in (height, width))
-    down, across = np.array([[0, 0, 1, 0, 1, 2], [0, 1, 0, 2, 1, 0]])  # the powers in each term
+    y_power, x_power = np.array([[0, 0, 1, 0, 1, 2], [0, 1, 0, 2, 1, 0]])  # of each term
     values = np.array(colours.transpose(2, 0, 1), np.float64, order="C")
     margin = max(1, round(0.08 * min(height, width)))
     border = np.ones((height, width), bool)
     border[margin:-margin, margin:-margin] = False
     surface = np.median(values[:, border], axis=1)[:, None, None]
-    for scale in np.geomspace(0.3, 0.04, 8):  # from wide to narrow: a dark corner is still paper, ink is not
-        apart = ((values - surface) ** 2).mean(axis=0)
-        weights = 1 / (1 + apart / scale**2) ** 2
-        products = (y @ weights @ x.T)[down + down[:, None], across + across[:, None]]
-        wanted = (y[:3] @ (weights * values) @ x[:3].T)[:, down, across]
+    for scale in np.geomspace(0.3, 0.04, 8):  # wide first, so that dark corners count as paper; narrow at last
+        squared_distance = ((values - surface) ** 2).mean(axis=0)
+        weights = 1 / (1 + squared_distance / scale**2) ** 2
+        products = (y @ weights @ x.T)[y_power + y_power[:, None], x_power + x_power[:, None]]
+        targets = (y[:3] @ (weights * values) @ x[:3].T)[:, y_power, x_power]
         terms = np.zeros((3, 3, 3))
-        terms[:, down, across] = np.linalg.solve(products + 1e-6 * np.eye(6), wanted.T).T
+        terms[:, y_power, x_power] = np.linalg.solve(products + 1e-6 * np.eye(6), targets.T).T
         surface = y[:3].T @ terms @ x[:3]
     return surface.transpose(1, 2, 0).astype(np.float32)
 
 
-def _without_specks(inked: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Leave the marks that can be parts of the digit: no dust, and no desk that shows beside the sheet."""
-    labels, count = ndimage.label(inked, np.ones((3, 3)))
-    sizes = np.bincount(labels[inked], minlength=count + 1)
-    for side in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        along = np.bincount(side, minlength=count + 1) > len(side) / 3
-        if (sizes * ~along).max() > labels.size / 2000:
-            sizes[along] = 0
+def _without_specks(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Keep the marks that can belong to the digit; drop dust, and the desk that shows beside the sheet."""
+    labels, count = ndimage.label(is_ink, np.ones((3, 3)))
+    sizes = np.bincount(labels[is_ink], minlength=count + 1)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        covers_edge = np.bincount(edge, minlength=count + 1) > len(edge) / 3
+        if (sizes * ~covers_edge).max() > labels.size / 2000:
+            sizes[covers_edge] = 0
     return (sizes >= max(1, 0.08 * sizes.max())).take(labels)
 
 
-def _grown(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Marks and the pixels that share a side with one; scipy's binary_dilation takes ten times as long."""
-    grown = marks.copy()
-    grown[1:] |= marks[:-1]
-    grown[:-1] |= marks[1:]
-    grown[:, 1:] |= marks[:, :-1]
-    grown[:, :-1] |= marks[:, 1:]
-    return grown
+def _dilated(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Add the four neighbours of each marked pixel; scipy's binary_dilation takes ten times as long."""
+    dilated = marks.copy()
+    dilated[1:] |= marks[:-1]
+    dilated[:-1] |= marks[1:]
+    dilated[:, 1:] |= marks[:, :-1]
+    dilated[:, :-1] |= marks[:, 1:]
+    return dilated
 
 
-def _fitted(strength: Floats) -> Floats:
-    """Cut out the ink and scale it to 20 pixels on its longest side, its strongest parts to 1."""
-    seen = strength > 0.2
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+def _scaled(strength: Floats) -> Floats:
+    """Crop to the ink, scale its longest side to 20 pixels and its strongest parts to 1."""
+    visible = strength > 0.2
+    rows, columns = np.flatnonzero(visible.any(axis=1)), np.flatnonzero(visible.any(axis=0))
     box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     width, height = box[2] - box[0], box[3] - box[1]
     size = [max(1, int(20 * side / max(width, height) + 0.5)) for side in (width, height)]
     small = np.asarray(Image.fromarray(strength).resize(size, Image.Resampling.BILINEAR, box=box))
-    return (small / np.quantile(small[small > 0.1 * small.max()], 0.8)).clip(0, 1)  # a fine pen is grey at this size
+    return (small / np.quantile(small[small > 0.1 * small.max()], 0.8)).clip(0, 1)  # a thin pen is grey at this size
 
 
 def _centred(small: Floats) -> Floats:
-    """Put into 28x28 with the centre of mass at pixel (14, 14), but nothing cut off."""
+    """Paste into 28x28 with the centre of mass at pixel (14, 14), as far as nothing is cut off."""
     image = np.zeros((28, 28), np.float32)
     mass = ndimage.center_of_mass(small)
-    # a symmetric digit's centre lies between two pixels: to the right one, whatever the last bit of the sum says
+    # A symmetric digit's centre lies exactly between two pixels: 1e-6 decides, not the rounding error of the sum.
     top, left = (int(np.clip(14.5 - m + 1e-6, 0, 28 - side)) for m, side in zip(mass, small.shape, strict=True))
     image[top : top + small.shape[0], left : left + small.shape[1]] = small
     return image
 
 
-def _level(counts: NDArray[np.int64], share: float) -> int:
-    """The level that a share of all pixels does not exceed, from how often each level occurs."""
+def _quantile_level(counts: NDArray[np.int64], share: float) -> int:
+    """Find the level that this share of the pixels does not exceed; counts has one entry a level."""
     return int(np.searchsorted(counts.cumsum(), share * counts.sum()))

@@ -1,4 +1,4 @@
-"""A model file that answers."""
+"""Run a trained model's model.onnx on prepared images."""
 
 import json
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ BATCH = 256
 
 
 @dataclass(frozen=True)
-class Likelihood:
-    """How likely a picture shows a digit; probability in 0..1."""
+class DigitProbability:
+    """How probable it is, from 0 to 1, that a picture shows this digit."""
 
     digit: int
     probability: float
@@ -23,35 +23,28 @@ class Likelihood:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model says of one picture.
+    """A model's answer to one image."""
 
-    Attributes:
-        digit: the likeliest.
-        confidence: its probability, 0..1.
-        runner_up: the second likeliest.
-        probabilities: of every digit the model knows, falling.
-    """
-
-    digit: int
-    confidence: float
-    runner_up: int
-    probabilities: list[Likelihood]
+    digit: int  # the most probable
+    confidence: float  # its probability, 0 to 1
+    runner_up: int  # the second most probable
+    probabilities: list[DigitProbability]  # of every digit the model knows, the highest first
 
 
 class Reader:
-    """A model.onnx as a run leaves it, on one thread of the CPU. Several threads may use one Reader at once.
+    """A run's model.onnx, ready to read images on one CPU thread. Several threads may share one Reader.
 
     Args:
-        path: the file, or the run's folder it lies in.
+        path: the file, or the folder of its run.
 
     Attributes:
         path: of the file.
         name: of the model.
         classes: the digits it knows, in the order of its outputs.
-        dataset, test_accuracy: what it was tested on, and the share of right answers there, 0..1.
+        dataset, test_accuracy: the data it was tested on, and its accuracy there, 0 to 1.
 
     Raises:
-        ModelFileError: there is no such file, or not one that a run wrote.
+        ModelFileError: the file is missing or was not written by a run.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -61,40 +54,41 @@ class Reader:
             raise ModelFileError(f"{self.path}: no such file; wanted a finished run's folder or its model.onnx")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
-        options.log_severity_level = 4  # what is wrong is told below, once
+        options.log_severity_level = 4  # no error log: the exception below has the same text
         try:
             self._session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
-            facts = self._session.get_modelmeta().custom_metadata_map
-            self.name, self.dataset = facts["model"], facts["dataset"]
-            self.classes: list[int] = json.loads(facts["classes"])
-            self.test_accuracy = float(facts["test_accuracy"])
-            shapes = {put.name: put.shape[1:] for put in self._session.get_inputs() + self._session.get_outputs()}
+            metadata = self._session.get_modelmeta().custom_metadata_map
+            self.name, self.dataset = metadata["model"], metadata["dataset"]
+            self.classes: list[int] = json.loads(metadata["classes"])
+            self.test_accuracy = float(metadata["test_accuracy"])
+            shapes = {each.name: each.shape[1:] for each in self._session.get_inputs() + self._session.get_outputs()}
             if shapes.get("images") != [1, 28, 28] or shapes.get("probabilities") != [len(self.classes)]:
                 raise ValueError(f"its inputs and outputs are {shapes}")
-        except Exception as error:  # onnxruntime's own have no base class
-            reason = f"it does not say its {error}" if isinstance(error, KeyError) else str(error).splitlines()[0]
+        except Exception as error:  # onnxruntime's errors have no base class of their own
+            reason = f"has no {error} in its metadata" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise ModelFileError(
                 f"{self.path}: not a model.onnx that a run wrote ({reason}); python scripts/export.py RUN writes one"
             ) from error
 
     def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to float32 [N, classes], rows that sum to 1."""
+        """Turn images float32 [N, 1, 28, 28], ink 1 and paper 0, into probabilities float32 [N, classes]."""
         if not len(images):
             return np.empty((0, len(self.classes)), np.float32)
-        batches = [images[at : at + BATCH] for at in range(0, len(images), BATCH)]
+        batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate([self._session.run(["probabilities"], {"images": batch})[0] for batch in batches])
 
     def answers(self, images: NDArray[np.float32]) -> list[Answer]:
-        """One for each of images float32 [N, 1, 28, 28]."""
-        found = []
+        """Answer each of the images, float32 [N, 1, 28, 28], ink 1 and paper 0."""
+        answers = []
         for row in self.probabilities(images).tolist():
-            ranked = sorted((Likelihood(*pair) for pair in zip(self.classes, row, strict=True)), key=_falling)
-            found.append(Answer(ranked[0].digit, ranked[0].probability, ranked[1].digit, ranked))
-        return found
+            ranked = [DigitProbability(*pair) for pair in zip(self.classes, row, strict=True)]
+            ranked.sort(key=lambda each: -each.probability)
+            answers.append(Answer(ranked[0].digit, ranked[0].probability, ranked[1].digit, ranked))
+        return answers
 
 
 def by_name(readers: list[Reader]) -> dict[str, Reader]:
-    """Readers under their models' names, in their order; a name that is taken gets a number."""
+    """Map model names to readers, in order; a second model of the same name gets a number after it."""
     named: dict[str, Reader] = {}
     for reader in readers:
         name, number = reader.name, 2
@@ -102,7 +96,3 @@ def by_name(readers: list[Reader]) -> dict[str, Reader]:
             name, number = f"{reader.name} {number}", number + 1
         named[name] = reader
     return named
-
-
-def _falling(likelihood: Likelihood) -> float:
-    return -likelihood.probability

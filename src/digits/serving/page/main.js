@@ -1,226 +1,170 @@
-/** The page: the answer follows the pen. */
+/** The page: reads the drawing while it is drawn, shows the answers, saves labelled drawings. */
 
+import { addCard, digitText, emptyCards, fillCards, showInput } from "./cards.js";
 import { Pad } from "./pad.js";
-import { forget, keep, keeps, models, read } from "./reader.js";
-import { measured, percent, speak, words } from "./words.js";
+import { canSave, deleteDrawing, loadModels, readPicture, saveDrawing } from "./reader.js";
+import { percent, translate, words } from "./words.js";
 
-const UNSURE = 0.8; // below this the runner-up is named too
-const PATIENCE = 300; // milliseconds that an answer may stay while the drawing has moved on
+const OUTDATED_AFTER = 300; // milliseconds that an answer may stay after the drawing has changed
 const byId = (id) => document.getElementById(id);
-const pause = (seconds) => new Promise((done) => setTimeout(done, 1000 * seconds));
-const passes = ({ status }) => !status || status === 429 || status >= 500; // what another try may mend
+const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
+const isTemporary = ({ status }) => !status || status === 429 || status >= 500; // another try may succeed
 
-speak(document);
-const pad = new Pad(byId("pad"), changed);
-const cards = new Map(); // model name -> {article, bars: digit -> element}
+translate(document);
+const pad = new Pad(byId("pad"), onChange);
 let names = []; // of the models, the default first
-let drawn = 0; // counts the changes of the drawing
-let answered = 0; // the change that was answered last
-let current = null; // the answer to the drawing as it is, once there: {image, answers}, {id, label} once corrected
-let following = false;
-let tooLate = null; // timer
-let trouble = null; // why the last question found no answer, while it may be asked again
+let version = 0; // counts the drawing's changes
+let answeredVersion = 0;
+let current = null; // {image, answers} of the drawing as it is now; {id, label} too once it was saved
+let isReading = false;
+let outdatedTimer = null;
+let trouble = null; // why the last request failed, while it is tried again
 
-function changed() {
-  drawn++;
-  offerCorrection(null);
-  if (pad.empty) return blank("empty");
-  tooLate ??= setTimeout(() => blank(trouble ?? "reading"), PATIENCE);
-  follow();
+function onChange() {
+  version++;
+  offerLabels(null);
+  if (pad.empty) return showNoAnswer("empty");
+  outdatedTimer ??= setTimeout(() => showNoAnswer(trouble ?? "reading"), OUTDATED_AFTER);
+  readUntilCurrent();
 }
 
-/** Reads until the newest drawing is answered: one question at a time, and between drawings only the newest. */
-async function follow() {
-  if (following || !names.length) return;
-  following = true;
+/** Reads until the newest drawing has an answer: one request at a time, and only for the newest drawing. */
+async function readUntilCurrent() {
+  if (isReading || !names.length) return;
+  isReading = true;
   let wait = 1;
-  while (answered !== drawn && !pad.empty) {
-    const [version, { stroke }] = [drawn, pad];
-    // Old is what no longer belongs to the drawing; a stroke still under the pen may be a little ahead of its answer.
-    const old = () => version !== drawn && !(stroke && stroke === pad.stroke);
+  while (answeredVersion !== version && !pad.empty) {
+    const [readVersion, { stroke }] = [version, pad];
+    // An answer to an earlier part of the same stroke is still shown: the next one follows at once.
+    const isOutdated = () => readVersion !== version && !(stroke && stroke === pad.stroke);
     try {
-      const result = await read(pad.picture, names);
+      const result = await readPicture(pad.picture, names);
       [wait, trouble] = [1, null];
-      if (!old()) show(result, version === drawn && !pad.stroke);
-      answered = version;
+      if (!isOutdated()) showAnswers(result, readVersion === version && !pad.stroke);
+      answeredVersion = readVersion;
     } catch (error) {
-      trouble = passes(error) ? explained(error) : null;
-      if (trouble ? !pad.empty : !old()) blank(explained(error));
+      trouble = isTemporary(error) ? explain(error) : null;
+      if (trouble ? !pad.empty : !isOutdated()) showNoAnswer(explain(error));
       if (trouble) await pause(error.wait ?? wait);
-      else answered = version;
+      else answeredVersion = readVersion;
       wait = Math.min(2 * wait, 8);
     }
   }
-  following = false;
+  isReading = false;
 }
 
-function explained(error) {
-  if (error.status === undefined) return "away";
-  if (passes(error)) return "busy";
+/** A key of `words`, or a sentence. */
+function explain(error) {
+  if (error.status === undefined) return "noAnswer";
+  if (isTemporary(error)) return "busy";
   return { 413: "tooLarge", 415: "noPicture", 422: "noInk" }[error.status] ?? words.failed(error.message);
 }
 
-/** Shows what read() found; `last` where nothing of the drawing is to come. */
-function show(result, last) {
+/** Shows the result of readPicture(); `isFinal` if it belongs to the complete drawing, which may then be saved. */
+function showAnswers(result, isFinal) {
   const { answers, image } = result;
-  for (const answer of answers) fillCard(cards.get(answer.model), answer, named(answer), answers[0].digit);
-  const spoken = ({ model, confidence, ...answer }) => `${named({ confidence, ...answer })}, ${words.sure(percent(confidence))}`;
-  settle(image, answers.map((answer) => (names[1] ? `${answer.model}: ` : "") + spoken(answer)).join("; "));
-  if (last) offerCorrection(result);
+  fillCards(answers);
+  const text = (answer) => `${digitText(answer)}, ${words.confidence(percent(answer.confidence))}`;
+  finishShowing(image, answers.map((answer) => (names[1] ? `${answer.model}: ` : "") + text(answer)).join("; "));
+  if (isFinal) offerLabels(result);
 }
 
-/** No answer, but a word why: one of `words`, or a sentence. */
-function blank(why) {
-  offerCorrection(null);
-  const text = words[why] ?? why;
-  for (const [name, card] of cards) fillCard(card, { probabilities: [] }, name === names[0] ? text : "");
-  settle([], text);
+/** Shows why there is no answer; `reason` is a key of `words` or a sentence. */
+function showNoAnswer(reason) {
+  offerLabels(null);
+  const text = words[reason] ?? reason;
+  emptyCards(text);
+  finishShowing([], text);
 }
 
-/** What an answer and its absence have in common. */
-function settle(image, text) {
-  clearTimeout(tooLate);
-  tooLate = null;
-  drawSeen(image);
+function finishShowing(image, text) {
+  clearTimeout(outdatedTimer);
+  outdatedTimer = null;
+  showInput(image);
   announce(text);
 }
 
-/** "a 4, perhaps a 9" */
-function named({ digit, confidence, runner_up: second }) {
-  const first = words.is(digit);
-  return confidence < UNSURE && second != null ? words.perhaps(first, words.is(second)) : first;
-}
-
-let spoken = null; // timer
+let announceTimer = null;
 function announce(text) {
-  clearTimeout(spoken); // a screen reader is told once the pen rests
-  spoken = setTimeout(() => (byId("spoken").textContent = text), 600);
-}
-
-function makeCard({ name, classes, test_accuracy: accuracy, dataset }, place) {
-  const article = byId("card").content.cloneNode(true).firstElementChild;
-  const [title, tested, digit, saying, sure, bars] = ["h2", ".tested", ".digit", "b", ".sure", ".bars"].map((part) =>
-    article.querySelector(part),
-  );
-  title.textContent = name;
-  if (accuracy != null) tested.textContent = words.tested(measured(accuracy));
-  tested.title = dataset ?? "";
-  const meters = classes.map((digit) => {
-    const meter = Object.assign(document.createElement("div"), { className: "bar", role: "meter", ariaLabel: digit });
-    Object.assign(meter, { ariaValueMin: 0, ariaValueMax: 100 });
-    meter.append(...["b", "i", "span"].map((tag) => document.createElement(tag)));
-    meter.firstChild.textContent = digit;
-    return [digit, meter];
-  });
-  bars.append(...meters.map(([, meter]) => meter));
-  place.append(article);
-  cards.set(name, { article, digit, saying, sure, meters: new Map(meters) });
-}
-
-/** Shows an answer, or none, with what is said about it; `first` is the default model's digit. */
-function fillCard(card, answer, text, first) {
-  const { digit, confidence, probabilities } = answer;
-  const blank = digit === undefined;
-  card.digit.textContent = digit ?? "?";
-  card.saying.textContent = text;
-  card.sure.textContent = blank ? "" : words.sure(percent(confidence));
-  card.article.classList.toggle("blank", blank);
-  card.article.classList.toggle("differs", !blank && digit !== first);
-  const shares = new Map(probabilities.map(({ digit, probability }) => [digit, probability]));
-  for (const [of, meter] of card.meters) {
-    const share = shares.get(of) ?? 0;
-    meter.style.setProperty("--share", share);
-    meter.classList.toggle("most", of === digit);
-    meter.ariaValueNow = (100 * share).toFixed(1);
-    meter.ariaValueText = meter.lastChild.textContent = percent(share);
-  }
-}
-
-function drawSeen(image) {
-  const context = document.querySelector("figure canvas")?.getContext("2d");
-  context?.clearRect(0, 0, 28, 28);
-  image.forEach((row, y) =>
-    row.forEach((ink, x) => {
-      context.globalAlpha = ink;
-      context.fillRect(x, y, 1, 1);
-    }),
-  );
+  clearTimeout(announceTimer); // a screen reader reads only the text that stays
+  announceTimer = setTimeout(() => (byId("announcement").textContent = text), 600);
 }
 
 const fieldset = document.querySelector("fieldset");
-const kept = document.querySelector(".kept");
+const savedLine = document.querySelector(".saved");
 
-/** Lets `result` be corrected, or nothing: a press must not fall on an answer that is just being replaced. */
-function offerCorrection(result) {
+/** Enables the label buttons for `result`; null disables them, so that no click goes to an outdated answer. */
+function offerLabels(result) {
   current = result;
   fieldset.disabled = !current;
-  byId("keeping").textContent = "";
+  byId("saving").textContent = "";
   fieldset.hidden = false;
-  kept.hidden = true;
+  savedLine.hidden = true;
 }
 
-/** Tries again what may pass, three times; the same question each time. */
-async function patiently(question) {
+/** Sends a request, and up to three times again after a temporary error. */
+async function withRetries(send) {
   for (const wait of [1, 2, 4]) {
     try {
-      return await question();
+      return await send();
     } catch (error) {
-      if (!passes(error)) throw error;
+      if (!isTemporary(error)) throw error;
       await pause(error.wait ?? wait);
     }
   }
-  return question();
+  return send();
 }
 
-/** Keeps the drawing as `label`; what failed and is pressed again goes under its old id, so that it counts once. */
-async function correct(label) {
-  if (!keeps || !current || fieldset.disabled || fieldset.hidden) return;
-  const mine = current;
-  const pixels = mine.image;
-  const { model, digit: answer } = mine.answers[0];
+/** Saves the drawing with a label. After a failure the next click uses the same id, so the drawing is saved once. */
+async function save(label) {
+  if (!canSave || !current || fieldset.disabled || fieldset.hidden) return;
+  const drawing = current;
+  const pixels = drawing.image;
+  const { model, digit: answer } = drawing.answers[0];
   fieldset.disabled = true;
-  byId("keeping").textContent = words.keeping;
+  byId("saving").textContent = words.saving;
   try {
-    if (mine.id && mine.label !== label) {
-      await patiently(() => forget(mine.id)); // it may have arrived though its receipt did not
-      delete mine.id;
+    if (drawing.id && drawing.label !== label) {
+      await withRetries(() => deleteDrawing(drawing.id)); // the server may have saved it although the answer was lost
+      delete drawing.id;
     }
-    Object.assign(mine, { id: mine.id ?? newId(), label });
-    await patiently(() => keep({ id: mine.id, pixels, label, model, answer }));
-    if (mine !== current) return;
-    kept.firstElementChild.textContent = words.kept(label);
-    byId("keeping").textContent = "";
-    announce(words.kept(label));
-    [fieldset.hidden, kept.hidden] = [true, false];
-    byId("forget").focus();
+    Object.assign(drawing, { id: drawing.id ?? newId(), label });
+    await withRetries(() => saveDrawing({ id: drawing.id, pixels, label, model, answer }));
+    if (drawing !== current) return;
+    savedLine.firstElementChild.textContent = words.saved(label);
+    byId("saving").textContent = "";
+    announce(words.saved(label));
+    [fieldset.hidden, savedLine.hidden] = [true, false];
+    byId("delete").focus();
   } catch {
-    if (mine === current) byId("keeping").textContent = words.notKept;
+    if (drawing === current) byId("saving").textContent = words.notSaved;
   } finally {
-    if (mine === current) fieldset.disabled = false;
+    if (drawing === current) fieldset.disabled = false;
   }
 }
 
-async function takeBack() {
-  const mine = current;
+async function deleteSaved() {
+  const drawing = current;
   try {
-    await patiently(() => forget(mine.id));
-    if (mine !== current) return;
-    offerCorrection(mine);
-    byId("keeping").textContent = words.forgotten;
-    document.querySelectorAll(".digits button")[mine.label].focus();
-    delete mine.id;
+    await withRetries(() => deleteDrawing(drawing.id));
+    if (drawing !== current) return;
+    offerLabels(drawing);
+    byId("saving").textContent = words.deleted;
+    document.querySelectorAll(".digits button")[drawing.label].focus();
+    delete drawing.id;
   } catch {
-    byId("keeping").textContent = words.notForgotten;
+    byId("saving").textContent = words.notDeleted;
   }
 }
 
-/** A random UUID; crypto.randomUUID is absent where the page came over plain HTTP from another machine. */
+/** A random UUID; browsers have no crypto.randomUUID on a page that came over plain HTTP from another machine. */
 function newId() {
   if (crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   bytes[6] = (bytes[6] & 0x0f) | 0x40;
   bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("").replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 async function open(file) {
@@ -228,7 +172,7 @@ async function open(file) {
   try {
     await pad.open(file);
   } catch {
-    blank("noPicture");
+    showNoAnswer("noPicture");
   }
 }
 
@@ -240,35 +184,36 @@ function toggleEraser() {
 byId("undo").addEventListener("click", () => pad.undo());
 byId("clear").addEventListener("click", () => pad.clear());
 byId("eraser").addEventListener("click", toggleEraser);
-byId("forget").addEventListener("click", takeBack);
+byId("delete").addEventListener("click", deleteSaved);
 for (const [button, input] of [["open", "file"], ["camera", "photo"]]) {
   byId(button).addEventListener("click", () => byId(input).click());
   byId(input).addEventListener("change", ({ target }) => {
     open(target.files[0]);
-    target.value = ""; // so that the same file can be chosen again
+    target.value = ""; // or choosing the same file again would be no change
   });
 }
 for (let digit = 0; digit < 10; digit++) {
-  const button = Object.assign(document.createElement("button"), { type: "button", textContent: digit, ariaLabel: words.keepAs(digit) });
-  button.addEventListener("click", () => correct(digit));
+  const button = document.createElement("button");
+  Object.assign(button, { type: "button", textContent: digit, ariaLabel: words.saveAs(digit) });
+  button.addEventListener("click", () => save(digit));
   document.querySelector(".digits").append(button);
 }
-byId("correct").hidden = !keeps;
+byId("labels").hidden = !canSave;
 document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
-for (const kind of ["dragover", "dragleave", "drop"]) {
-  document.addEventListener(kind, (event) => {
-    event.preventDefault(); // or the browser leaves the page for the picture
-    byId("pad").classList.toggle("target", kind === "dragover");
-    if (kind === "drop") open(event.dataTransfer.files[0]);
+for (const type of ["dragover", "dragleave", "drop"]) {
+  document.addEventListener(type, (event) => {
+    event.preventDefault(); // or the browser shows the picture instead of the page
+    byId("pad").classList.toggle("target", type === "dragover");
+    if (type === "drop") open(event.dataTransfer.files[0]);
   });
 }
 document.addEventListener("keydown", (event) => {
-  const plain = !event.ctrlKey && !event.metaKey && !event.altKey;
-  const atPad = event.target === byId("pad"); // single keys act only here, where nobody types
+  const hasModifier = event.ctrlKey || event.metaKey || event.altKey;
+  const onPad = event.target === byId("pad") && !hasModifier; // elsewhere single keys belong to the browser
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "z") pad.undo();
-  else if (atPad && plain && ["Delete", "Backspace"].includes(event.key)) pad.clear();
-  else if (atPad && plain && event.key.toLowerCase() === "e") toggleEraser();
-  else if (atPad && plain && /^\d$/.test(event.key)) correct(Number(event.key));
+  else if (onPad && ["Delete", "Backspace"].includes(event.key)) pad.clear();
+  else if (onPad && event.key.toLowerCase() === "e") toggleEraser();
+  else if (onPad && /^\d$/.test(event.key)) save(Number(event.key));
   else return;
   event.preventDefault();
 });
@@ -277,16 +222,16 @@ async function start() {
   byId("first").textContent = words.loading;
   for (let wait = 1; ; wait = Math.min(2 * wait, 8)) {
     try {
-      const found = await models();
+      const models = await loadModels();
       byId("first").textContent = "";
-      found.forEach((model, at) => makeCard(model, byId(at ? "others" : "first")));
-      document.querySelector("#first .answer").append(byId("seen").content.cloneNode(true));
-      speak(byId("first"));
-      names = found.map(({ name }) => name);
+      models.forEach((model, index) => addCard(model, byId(index ? "others" : "first")));
+      document.querySelector("#first .answer").append(byId("input").content.cloneNode(true));
+      translate(byId("first"));
+      names = models.map(({ name }) => name);
       byId("first").ariaBusy = false;
-      return changed();
+      return onChange();
     } catch (error) {
-      byId("first").textContent = passes(error) ? words.away : words.failed(error.message);
+      byId("first").textContent = isTemporary(error) ? words.noAnswer : words.failed(error.message);
       await pause(error.wait ?? wait);
     }
   }

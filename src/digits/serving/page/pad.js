@@ -1,39 +1,39 @@
-/** The drawing surface: strokes over a sheet, which is white or a picture. */
+/** The drawing area: strokes on a background, which is white or a picture. */
 
-const INK = "#1b1f24"; // the same in every theme: what is read must not depend on how the page looks
-const WIDTH = 28; // of 392: what MNIST's pens leave once the digit is scaled to 20 of 28 pixels
-const LONGEST = 1600; // pixels; a larger photograph would only take longer to send
+const INK = "#1b1f24"; // the same in every theme: the answer must not depend on the page's colours
+const STROKE_WIDTH = 28; // of 392 pixels: as wide as MNIST's strokes after scaling to 28x28
+const MAX_SIDE = 1600; // pixels; a larger photograph only takes longer to send
 const TYPES = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif"];
-const HEAVIEST = 4_000_000; // bytes; the server takes a few more
+const MAX_BYTES = 4_000_000; // below the server's limit of 5,000,000
 
 export class Pad {
   /** The stroke being drawn, or null. */
   stroke = null;
-  /** Whether the pen rubs out. */
+  /** Whether strokes erase. */
   erasing = false;
-  #items = []; // strokes {points, erases}, and sheets {paper, image, file}, an empty one for each clearing
+  #items = []; // for undo: strokes {points, erases, ended} and backgrounds {paper, image, file}; {} is an empty one
   #canvas;
   #context;
-  #changed;
+  #onChange;
 
-  /** Draws on `canvas` (square) and calls `changed()` after each change. */
-  constructor(canvas, changed) {
+  /** Draws on a square canvas and calls `onChange()` after each change. */
+  constructor(canvas, onChange) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d", { willReadFrequently: true });
-    this.#changed = changed;
+    this.#onChange = onChange;
     this.#context.lineCap = this.#context.lineJoin = "round";
-    canvas.addEventListener("pointerdown", (event) => this.#begin(event));
-    canvas.addEventListener("pointermove", (event) => this.#go(event));
-    for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, (event) => this.#end(event));
+    canvas.addEventListener("pointerdown", (event) => this.#startStroke(event));
+    canvas.addEventListener("pointermove", (event) => this.#extendStroke(event));
+    for (const type of ["pointerup", "pointercancel"]) canvas.addEventListener(type, (event) => this.#endStroke(event));
     this.#redraw();
   }
 
   /** Whether there is nothing to read. */
   get empty() {
-    return !(this.#items.at(-1)?.points || this.#sheet.file);
+    return !(this.#items.at(-1)?.points || this.#background.file);
   }
 
-  /** What to read: the picture's own file as long as nothing is drawn on it, else the canvas. */
+  /** The picture to read: the opened file as long as nothing is drawn on it, else the canvas. */
   get picture() {
     return this.#items.at(-1)?.file ?? this.#canvas;
   }
@@ -41,98 +41,101 @@ export class Pad {
   undo() {
     if (this.stroke || !this.#items.pop()) return;
     this.#redraw();
-    this.#changed();
+    this.#onChange();
   }
 
-  /** An empty sheet; undo brings back the old one. */
+  /** Starts on an empty background; undo brings the drawing back. */
   clear() {
     this.stroke = null;
-    if (!this.empty) this.#lay({});
+    if (!this.empty) this.#addBackground({});
   }
 
-  /** Lays a picture's file (Blob) on the pad; throws what is no picture. */
+  /** Opens a picture file (Blob) as background; throws if it is not a picture. */
   async open(file) {
     const bitmap = await createImageBitmap(file);
     const { width, height } = bitmap;
-    const asItIs = Math.max(width, height) <= LONGEST && file.size <= HEAVIEST && TYPES.includes(file.type);
+    const isSendable = Math.max(width, height) <= MAX_SIDE && file.size <= MAX_BYTES && TYPES.includes(file.type);
     const size = this.#canvas.width;
     const paper = paperOf(bitmap);
-    this.#lay({
+    this.#addBackground({
       paper,
-      image: fitted(bitmap, size / Math.max(width, height), size, size, paper),
-      file: asItIs ? file : await shrunk(bitmap, Math.min(1, LONGEST / Math.max(width, height))),
+      image: toCanvas(bitmap, size / Math.max(width, height), size, size, paper),
+      file: isSendable ? file : await toSmallFile(bitmap, Math.min(1, MAX_SIDE / Math.max(width, height))),
     });
   }
 
-  get #sheet() {
+  get #background() {
     return this.#items.findLast((item) => !item.points) ?? {};
   }
 
-  #lay(sheet) {
+  #addBackground(background) {
     this.stroke = null;
-    this.#items.push(sheet);
+    this.#items.push(background);
     this.#redraw();
-    this.#changed();
+    this.#onChange();
   }
 
   #redraw() {
-    const { paper, image } = this.#sheet;
+    const { paper, image } = this.#background;
     this.#context.fillStyle = paper ?? "#ffffff";
     this.#context.fillRect(0, 0, this.#canvas.width, this.#canvas.height);
     if (image) this.#context.drawImage(image, 0, 0);
-    const from = this.#items.findLastIndex((item) => !item.points) + 1;
-    for (const stroke of this.#items.slice(from)) {
-      for (let at = 1; at <= stroke.points.length; at++) this.#draw(stroke, at);
+    const first = this.#items.findLastIndex((item) => !item.points) + 1;
+    for (const stroke of this.#items.slice(first)) {
+      for (let count = 1; count <= stroke.points.length; count++) this.#drawPart(stroke, count);
     }
   }
 
-  /** Draws a stroke's part that ends halfway to its `at`-th point, or its end at the last of a finished stroke. */
-  #draw({ points, erases, ended }, at) {
+  /**
+   * Draws the part of a stroke that its `count`-th point adds: a curve through the point before it, up to halfway
+   * between the two, so that the parts join smoothly; up to the last point itself once the stroke has ended.
+   */
+  #drawPart({ points, erases, ended }, count) {
     const context = this.#context;
-    const [a, b] = [points[Math.max(at - 2, 0)], points[at - 1]];
-    const start = at < 3 ? points[0] : halfway(points[at - 3], a);
-    const last = ended && at === points.length;
-    const { paper = "#ffffff" } = this.#sheet;
+    const [a, b] = [points[Math.max(count - 2, 0)], points[count - 1]];
+    const start = count < 3 ? points[0] : halfway(points[count - 3], a);
+    const isLast = ended && count === points.length;
+    const { paper = "#ffffff" } = this.#background;
     context.strokeStyle = erases ? paper : isDark(paper) ? "#ffffff" : INK;
-    context.lineWidth = erases ? 2 * WIDTH : WIDTH;
+    context.lineWidth = erases ? 2 * STROKE_WIDTH : STROKE_WIDTH;
     context.beginPath();
     context.moveTo(...start);
-    context.quadraticCurveTo(...a, ...(at === 1 ? a : halfway(a, b)));
-    if (last) context.lineTo(...b);
+    context.quadraticCurveTo(...a, ...(count === 1 ? a : halfway(a, b)));
+    if (isLast) context.lineTo(...b);
     context.stroke();
   }
 
-  #begin(event) {
+  #startStroke(event) {
     if (!event.isPrimary || event.button > 0 || this.stroke) return;
-    const erases = this.erasing || event.buttons === 32; // a pen's other end
+    const erases = this.erasing || event.buttons === 32; // the eraser end of a pen
     if (erases && this.empty) return;
     this.#canvas.setPointerCapture(event.pointerId);
-    this.stroke = { points: [this.#place(event)], erases, ended: false };
+    this.stroke = { points: [this.#position(event)], erases, ended: false };
     this.#items.push(this.stroke);
-    this.#draw(this.stroke, 1);
-    this.#changed();
+    this.#drawPart(this.stroke, 1);
+    this.#onChange();
   }
 
-  #go(event) {
+  #extendStroke(event) {
     if (!event.isPrimary || !this.stroke) return;
     const events = event.getCoalescedEvents?.() ?? [];
-    for (const one of events.length ? events : [event]) {
-      this.stroke.points.push(this.#place(one));
-      this.#draw(this.stroke, this.stroke.points.length);
+    for (const each of events.length ? events : [event]) {
+      this.stroke.points.push(this.#position(each));
+      this.#drawPart(this.stroke, this.stroke.points.length);
     }
-    this.#changed();
+    this.#onChange();
   }
 
-  #end(event) {
+  #endStroke(event) {
     if (!event.isPrimary || !this.stroke) return;
     const { stroke } = this;
     this.stroke = null;
     stroke.ended = true;
-    this.#draw(stroke, stroke.points.length);
-    this.#changed();
+    this.#drawPart(stroke, stroke.points.length);
+    this.#onChange();
   }
 
-  #place(event) {
+  #position(event) {
     const box = this.#canvas.getBoundingClientRect();
     const scale = this.#canvas.width / box.width;
     return [(event.clientX - box.left) * scale, (event.clientY - box.top) * scale];
@@ -141,21 +144,22 @@ export class Pad {
 
 const halfway = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
 
-/** The colour that a picture's border mostly has, as #rrggbb: what the eraser leaves. */
+/** The median colour of a picture's border, as #rrggbb: the eraser paints with it. */
 function paperOf(bitmap) {
   const side = 16;
-  const canvas = fitted(bitmap, null, side, side);
+  const canvas = toCanvas(bitmap, null, side, side);
   const { data } = canvas.getContext("2d").getImageData(0, 0, side, side);
-  const edge = (at) => at % side === 0 || at % side === side - 1 || at < side || at >= side * (side - 1);
-  const border = [...Array(side * side).keys()].filter(edge);
-  const median = (channel) => border.map((at) => data[4 * at + channel]).sort((a, b) => a - b)[border.length >> 1];
+  const isOuter = (place) => place === 0 || place === side - 1;
+  const isEdge = (index) => isOuter(index % side) || isOuter(Math.floor(index / side));
+  const border = [...Array(side * side).keys()].filter(isEdge);
+  const median = (channel) => border.map((index) => data[4 * index + channel]).sort((a, b) => a - b)[border.length >> 1];
   return "#" + [0, 1, 2].map((channel) => median(channel).toString(16).padStart(2, "0")).join("");
 }
 
-const isDark = (colour) => [1, 3, 5].reduce((sum, at) => sum + parseInt(colour.slice(at, at + 2), 16), 0) < 330;
+const isDark = (colour) => [1, 3, 5].reduce((sum, start) => sum + parseInt(colour.slice(start, start + 2), 16), 0) < 330;
 
-/** A canvas of `width` x `height` with the bitmap in its middle, scaled by `scale` or, without one, to fill it. */
-function fitted(bitmap, scale, width, height, paper = "#ffffff") {
+/** Makes a canvas with the bitmap in its middle, scaled by `scale` or, if that is null, stretched to fill it. */
+function toCanvas(bitmap, scale, width, height, paper = "#ffffff") {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
   const [w, h] = scale ? [bitmap.width * scale, bitmap.height * scale] : [width, height];
@@ -166,7 +170,7 @@ function fitted(bitmap, scale, width, height, paper = "#ffffff") {
   return canvas;
 }
 
-function shrunk(bitmap, scale) {
-  const canvas = fitted(bitmap, scale, Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
-  return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.95));
+function toSmallFile(bitmap, scale) {
+  const canvas = toCanvas(bitmap, scale, Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
+  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
 }

@@ -1,44 +1,45 @@
-/** Reads digits by asking the server. reader.wasm.js has the same face and reads in the browser. */
+/** Reads digits and saves drawings through the server. reader.wasm.js exports the same names and needs no server. */
 
-/** Whether drawings can be kept. */
-export const keeps = true;
+/** Whether drawings can be saved. */
+export const canSave = true;
 
 /** Resolves to [{name, classes, test_accuracy, dataset}], the default model first. */
-export const models = async () => (await ask("GET", "api/models")).models;
+export const loadModels = async () => (await request("GET", "api/models")).models;
 
 /**
- * What each model of `names` takes a picture for, in one preparation for all.
- * @param {HTMLCanvasElement | Blob} picture - a drawing, or a picture's file.
- * @param {string[]} names - at least one.
- * @returns {Promise<{image: number[][], answers: object[]}>} the 28 rows of 28 inks (0 to 1) that the models saw, and
- *   an answer each: {model, digit, confidence, runner_up, probabilities: [{digit, probability}], the surest first}.
- * @throws {Error} with `status` where the server said no, and `wait` (seconds) where it said when to come again.
+ * Asks models for the digit on a picture. The first prepares it; the others get its 28x28 image.
+ * @param {HTMLCanvasElement | Blob} picture - a drawing, or a picture file.
+ * @param {string[]} names - of the models, at least one.
+ * @returns {Promise<{image: number[][], answers: object[]}>} the models' input, 28 rows of 28 numbers (ink 1, paper 0),
+ *   and from each model {model, digit, confidence, runner_up, probabilities: [{digit, probability}, highest first]}.
+ * @throws {Error} with the server's `status` and, if it sent Retry-After, `wait` in seconds.
  */
-export async function read(picture, names) {
+export async function readPicture(picture, names) {
   const answers = [];
   for (const model of names) {
     const path = `api/predict?model=${encodeURIComponent(model)}`;
     const pixels = answers[0]?.image;
-    answers.push(await (pixels ? ask("POST", path, { pixels }) : ask("POST", path, await file(picture))));
+    answers.push(await (pixels ? request("POST", path, { pixels }) : request("POST", path, await toFile(picture))));
   }
   return { image: answers[0].image, answers };
 }
 
-/** Keeps {id, pixels, label, model, answer}; a second time with the same id changes nothing. */
-export const keep = (drawing) => ask("POST", "api/drawings", drawing);
+/** Saves {id, pixels, label, model, answer}; a second call with the same id changes nothing. */
+export const saveDrawing = (drawing) => request("POST", "api/drawings", drawing);
 
-/** Forgets what was kept under `id`, if anything was. */
-export const forget = (id) =>
-  ask("DELETE", `api/drawings/${id}`).catch((error) => error.status === 404 || Promise.reject(error));
+/** Deletes the drawing with this id; it is no error if there is none. */
+export const deleteDrawing = (id) =>
+  request("DELETE", `api/drawings/${id}`).catch((error) => error.status === 404 || Promise.reject(error));
 
-const file = (picture) => (picture instanceof Blob ? picture : new Promise((done) => picture.toBlob(done, "image/png")));
+const toFile = (picture) =>
+  picture instanceof Blob ? picture : new Promise((resolve) => picture.toBlob(resolve, "image/png"));
 
-async function ask(method, path, content) {
+async function request(method, path, content) {
   const json = content && !(content instanceof Blob);
   const response = await fetch(path, {
     method,
     body: json ? JSON.stringify(content) : content,
-    headers: json ? { "Content-Type": "application/json" } : {}, // a Blob brings its own
+    headers: json ? { "Content-Type": "application/json" } : {}, // fetch sends a Blob's own type
     signal: AbortSignal.timeout(15_000),
   });
   if (response.ok) return response.status === 204 ? null : response.json();

@@ -1,0 +1,73 @@
+/** One card for each model: its name, its answer and a bar for each digit. */
+
+import { exactPercent, percent, words } from "./words.js";
+
+const UNSURE = 0.8; // below this confidence the text names the second digit too
+const cards = new Map(); // model name -> its card's elements, the default model first
+
+/** "a 4, perhaps a 9" */
+export function digitText({ digit, confidence, runner_up: second }) {
+  const first = words.digit(digit);
+  return confidence < UNSURE && second != null ? words.unsure(first, words.digit(second)) : first;
+}
+
+/** Adds an empty card for a model, as from loadModels(), to a section of the page. */
+export function addCard({ name, classes, test_accuracy: testAccuracy, dataset }, section) {
+  const article = document.getElementById("card").content.cloneNode(true).firstElementChild;
+  const selectors = ["h2", ".accuracy", ".digit", "b", ".confidence", ".bars"];
+  const [title, accuracy, digit, text, confidence, bars] = selectors.map((selector) => article.querySelector(selector));
+  title.textContent = name;
+  if (testAccuracy != null) accuracy.textContent = words.accuracy(exactPercent(testAccuracy));
+  accuracy.title = dataset ?? "";
+  const meters = classes.map((digit) => {
+    const meter = Object.assign(document.createElement("div"), { className: "bar", role: "meter", ariaLabel: digit });
+    Object.assign(meter, { ariaValueMin: 0, ariaValueMax: 100 });
+    meter.append(...["b", "i", "span"].map((tag) => document.createElement(tag)));
+    meter.firstChild.textContent = digit;
+    return [digit, meter];
+  });
+  bars.append(...meters.map(([, meter]) => meter));
+  section.append(article);
+  cards.set(name, { article, digit, text, confidence, meters: new Map(meters) });
+}
+
+/** Shows the answers of readPicture(); an answer that differs from the default model's is marked. */
+export function fillCards(answers) {
+  for (const answer of answers) fillCard(cards.get(answer.model), answer, digitText(answer), answers[0].digit);
+}
+
+/** Removes all answers and shows a text on the default model's card. */
+export function emptyCards(text) {
+  for (const [index, card] of [...cards.values()].entries()) fillCard(card, { probabilities: [] }, index ? "" : text);
+}
+
+/** Fills a card with an answer, or with none, and a text; `firstDigit` is the default model's. */
+function fillCard(card, answer, text, firstDigit) {
+  const { digit, confidence, probabilities } = answer;
+  const isBlank = digit === undefined;
+  card.digit.textContent = digit ?? "?";
+  card.text.textContent = text;
+  card.confidence.textContent = isBlank ? "" : words.confidence(percent(confidence));
+  card.article.classList.toggle("blank", isBlank);
+  card.article.classList.toggle("differs", !isBlank && digit !== firstDigit);
+  const shares = new Map(probabilities.map(({ digit, probability }) => [digit, probability]));
+  for (const [meterDigit, meter] of card.meters) {
+    const share = shares.get(meterDigit) ?? 0;
+    meter.style.setProperty("--share", share);
+    meter.classList.toggle("highest", meterDigit === digit);
+    meter.ariaValueNow = (100 * share).toFixed(1);
+    meter.ariaValueText = meter.lastChild.textContent = percent(share);
+  }
+}
+
+/** Shows the models' input, 28 rows of 28, or nothing. */
+export function showInput(image) {
+  const context = document.querySelector("figure canvas")?.getContext("2d");
+  context?.clearRect(0, 0, 28, 28);
+  image.forEach((row, y) =>
+    row.forEach((ink, x) => {
+      context.globalAlpha = ink;
+      context.fillRect(x, y, 1, 1);
+    }),
+  );
+}

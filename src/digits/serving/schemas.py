@@ -1,0 +1,71 @@
+"""What the API takes and returns; FastAPI validates with these models and writes openapi.json from them."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from digits.ranges import Digit
+from digits.serving.reader import DigitProbability
+
+Ink = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Row = Annotated[list[Ink], Field(min_length=28, max_length=28)]
+Pixels = Annotated[list[Row], Field(min_length=28, max_length=28)]
+PIXELS = "28 rows of 28 numbers, ink 1 and paper 0"
+
+
+class Image(BaseModel):
+    """An image as the model takes it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    pixels: Pixels = Field(description=f"{PIXELS}; used as they are, neither scaled nor centred")
+
+
+class LabelledDrawing(BaseModel):
+    """A drawing and the digit it shows."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    id: Annotated[UUID, Field(strict=False, description="made by the client; a second drawing with it is not saved")]
+    pixels: Pixels = Field(description=PIXELS)
+    label: Digit = Field(description="the digit it shows")
+    model: Annotated[str, Field(max_length=200, description="name of the model that read it")]
+    answer: Digit = Field(description="the digit that model answered")
+
+
+class SavedDrawing(BaseModel):
+    """The drawing is saved."""
+
+    id: UUID
+
+
+class ModelFacts(BaseModel):
+    """A model of this server."""
+
+    name: str
+    classes: list[int]
+    dataset: str
+    test_accuracy: float = Field(description="on the dataset's test split, 0 to 1")
+
+
+class Models(BaseModel):
+    """All models of this server, the default first."""
+
+    models: list[ModelFacts]
+
+
+class Prediction(BaseModel):
+    """A model's answer to one picture."""
+
+    digit: int
+    confidence: float
+    runner_up: int
+    probabilities: list[DigitProbability] = Field(description="of every digit the model knows, the highest first")
+    image: list[list[float]] = Field(description=f"the model's input: {PIXELS}")
+    model: str
+    milliseconds: float = Field(description="for preparation and model, without waiting")
+
+
+class Problem(BaseModel):
+    """What went wrong, in one sentence."""
+
+    error: str
