@@ -40,13 +40,13 @@ results: $(READY)  ## make the README's table of results on full MNIST (an hour 
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
 
-bench: $(READY)  ## measure speed beside plain reference loops, for the README's table (long; on a machine that does nothing else)
-	$(BIN)/python scripts/benchmark.py
+bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)
+	$(BIN)/python scripts/benchmark/speed.py
 
-load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server reads, beside Gradio (RUN=… or the quickstart)
+load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
 	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
-	$(BIN)/python scripts/load.py $(or $(RUN),outputs/load) outputs/drawn/canvas_*.png --gradio $(GRADIO)/bin/python
+	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) outputs/drawn/canvas_*.png --gradio $(GRADIO)/bin/python
 
 $(GRADIO)/.ready: $(READY)
 	$(PYTHON) -m venv $(GRADIO)
