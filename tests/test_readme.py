@@ -59,7 +59,7 @@ def test_two_commands_are_targets_and_help_lists_them():
     assert "train.py experiment=quickstart" in train
 
 
-BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load")]
+BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load", "gpu")]
 
 
 @pytest.mark.parametrize("script", [*(f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")), *BENCHMARK])
