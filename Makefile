@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast fuzz test-kills results bench load lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast fuzz test-kills results bench load gpu lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,13 +43,16 @@ results: $(READY)  ## make the README's table of results on full MNIST (an hour 
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
 
-bench: $(READY)  ## measure speed beside plain reference loops, for the README's table (long; on a machine that does nothing else)
-	$(BIN)/python scripts/benchmark.py
+bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)
+	$(BIN)/python scripts/benchmark/speed.py
 
-load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server reads, beside Gradio (RUN=… or the quickstart)
+load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
 	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
-	$(BIN)/python scripts/load.py $(or $(RUN),outputs/load) outputs/drawn/canvas_*.png --gradio $(GRADIO)/bin/python
+	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) outputs/drawn/canvas_*.png --gradio $(GRADIO)/bin/python
+
+gpu: $(READY)  ## prove on this machine's GPU that everything works there (ten minutes)
+	$(BIN)/python scripts/benchmark/gpu.py
 
 $(GRADIO)/.ready: $(READY)
 	$(PYTHON) -m venv $(GRADIO)

@@ -61,10 +61,13 @@ def test_the_targets_that_are_shown_exist():
     assert "train.py experiment=quickstart" in train
 
 
-@pytest.mark.parametrize("script", sorted((ROOT / "scripts").glob("*.py")), ids=lambda path: path.stem)
+BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load", "gpu")]
+
+
+@pytest.mark.parametrize("script", [*(f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")), *BENCHMARK])
 def test_every_script_is_shown_and_explains_itself(script, tmp_path):
-    assert f"scripts/{script.name}" in TEXT
-    done = run_command(f"scripts/{script.name}", "--help", cwd=tmp_path)
+    assert script in TEXT
+    done = run_command(script, "--help", cwd=tmp_path)
     assert done.returncode == 0 and "usage:" in done.stdout
 
 

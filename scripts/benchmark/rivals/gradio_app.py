@@ -1,6 +1,6 @@
-"""The same reader behind Gradio, for scripts/load.py to compare with; runs where Gradio is installed.
+"""The same model and preparation behind Gradio, for load.py to compare with; runs where Gradio is installed.
 
-It is set for speed: no queue, no rendering in Node, and as many threads as Gradio takes of itself.
+It is set for speed: no queue, no rendering in Node, and as many threads as Gradio takes by default.
 """
 
 import sys

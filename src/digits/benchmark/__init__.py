@@ -1,1 +1,0 @@
-"""How fast this is, held against loops that do the same by other means."""
