@@ -1,7 +1,6 @@
 """Read digits over HTTP, with a page to draw on: http://127.0.0.1:8000."""
 
 import argparse
-import json
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from digits.cli import plain_errors
 from digits.errors import ConfigError
+from digits.record import newest_run
 
 RUNS = Path("outputs")
 
@@ -53,16 +53,6 @@ def listen(arguments: argparse.Namespace) -> socket.socket:
     # Without this an answer on a reused connection waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
-
-
-def newest_run() -> Path | None:
-    """Find the folder of the run that finished last."""
-    finished = [
-        path.parent
-        for path in RUNS.rglob("run.json")
-        if (path.parent / "model.onnx").exists() and json.loads(path.read_text() or "{}").get("status") == "finished"
-    ]
-    return max(finished, key=lambda folder: (folder / "model.onnx").stat().st_mtime, default=None)
 
 
 def train_quickstart() -> Path:
