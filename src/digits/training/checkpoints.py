@@ -1,5 +1,6 @@
 """Checkpoints: written whole, read without running code, the best one kept when a run is resumed."""
 
+import logging
 import shutil
 from importlib import import_module
 from pathlib import Path
@@ -15,6 +16,8 @@ from digits.errors import ModelFileError
 from digits.files import atomic_path
 from digits.models.classifier import Classifier
 
+log = logging.getLogger(__name__)
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Write a checkpoint whole or not at all. Lightning's own does not sync to the disk and hides a full one."""
@@ -26,15 +29,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint whose best score survives a resume into another folder.
+    """A ModelCheckpoint that always leaves a best checkpoint: after a resume elsewhere, and without validation.
 
-    Lightning forgets the score when the folder changes. The first epoch after a resume would then be the best of all.
+    Lightning forgets the best score when the folder changes. The first epoch after a resume would then be the best of all.
     """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Remember which checkpoint the run is resumed from."""
+        super().setup(trainer, pl_module, stage)
+        self._resumed = Path(trainer.ckpt_path) if trainer.ckpt_path else None
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copy the best checkpoint so far into this run's folder, and continue from its score."""
         best = Path(state_dict["best_model_path"])
+        if self._resumed and not best.is_file():  # the folder was moved; the two lie beside each other
+            best = self._resumed.with_name(best.name)
         if not best.is_file() or self.dirpath is None:
+            log.warning("the best checkpoint so far is not beside %s; the best is chosen anew", self._resumed)
             return
         copy = Path(self.dirpath) / best.name
         if copy != best:
@@ -42,6 +53,18 @@ class BestCheckpoint(ModelCheckpoint):
         self.best_model_path = self.kth_best_model_path = str(copy)
         self.best_model_score = self.current_score = self.kth_value = state_dict["best_model_score"]
         self.best_k_models = {str(copy): state_dict["best_model_score"]}
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare this epoch with the best one. Before the first validation there is nothing to compare."""
+        if self.monitor in trainer.callback_metrics:
+            super().on_train_epoch_end(trainer, pl_module)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Keep the last state as the best one where no epoch was validated."""
+        super().on_train_end(trainer, pl_module)
+        if not self.best_model_path and not trainer.fast_dev_run and self.dirpath:
+            log.warning("no epoch was validated: the last state is kept as best.ckpt")
+            trainer.save_checkpoint(Path(self.dirpath) / f"{self.filename}.ckpt", weights_only=False)
 
     @rank_zero_only
     def _copy(self, best: Path, copy: Path) -> None:
