@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from digits.data.datamodule import Source
+from digits.data.datamodule import Splits
 from digits.data.mnist import Mnist
 from digits.ranges import Count
 
@@ -24,8 +24,8 @@ class RepeatedMnist(Mnist):
         super().__init__(**options)
         self.samples = samples
 
-    def read(self) -> Source:
+    def read(self) -> Splits:
         """Read MNIST and take its training digits from the front, again and again."""
-        source = super().read()
-        taken = torch.arange(self.samples) % len(source.train_labels)
-        return replace(source, train_images=source.train_images[taken], train_labels=source.train_labels[taken])
+        splits = super().read()
+        taken = torch.arange(self.samples) % len(splits.train_labels)
+        return replace(splits, train_images=splits.train_images[taken], train_labels=splits.train_labels[taken])
