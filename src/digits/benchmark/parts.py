@@ -40,9 +40,9 @@ IMPORTS = "# imports alone\nimport os, torch, lightning; os._exit(0)"
 
 AUGMENTATION = """# each step timed
 import json, os, runpy, sys, time
-from digits.models.augmentation import RandomChange
+from digits.models.augmentation import RandomAugmentation
 from digits.models.network import Network
-change, step, took, steps = RandomChange.__call__, Network.training_step, [], []
+change, step, took, steps = RandomAugmentation.__call__, Network.training_step, [], []
 def timed_change(self, images):
     started = time.perf_counter()
     images = change(self, images)
@@ -55,7 +55,7 @@ def timed_step(self, *batch):
         os.write(1, f"\\n{json.dumps({'augmentation': took, 'step': whole})}\\n".encode())
         os._exit(0)
     return step(self, *batch)
-RandomChange.__call__, Network.training_step = timed_change, timed_step
+RandomAugmentation.__call__, Network.training_step = timed_change, timed_step
 del sys.argv[0]
 runpy.run_path(sys.argv[0], run_name="__main__")"""
 
@@ -214,7 +214,7 @@ def images_per_second(batches: Iterable[torch.Tensor], most: int) -> float:
 
 
 def augmentation(bench: Bench) -> list[Row]:
-    """What RandomChange takes of a training step of cnn_augmented, from one step's start to the next one's."""
+    """What RandomAugmentation takes of a training step of cnn_augmented, from one step's start to the next one's."""
     steps = 12 if bench.quick else 200
     done = bench.run.watched(AUGMENTATION.replace("STEPS", str(steps)), "model=cnn_augmented", *bench.small)
     ours, whole = ([1000 * each for each in done["found"][0][key]] for key in ("augmentation", "step"))
