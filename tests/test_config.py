@@ -52,7 +52,7 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
         (["modle=cnn"], ["modle: no such key; did you mean model?"]),
         (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
-        (["+model.foo=1"], ["model.foo: no such key; there are bend, classes, "]),
+        (["+model.foo=1"], ["model.foo: no such key; there are augmentation, classes, "]),
         (["data.batch_size=many"], ["data.batch_size: got 'many', wanted an integer"]),
         (["data.batch_size=0"], ["data.batch_size: got 0, wanted greater than or equal to 1"]),
         (["data.batch_size=true"], ["data.batch_size: got True, wanted an integer"]),

@@ -1,4 +1,4 @@
-"""Splits, batches and files."""
+"""Data sets: splits, batches, files and the download."""
 
 import gzip
 import shutil
@@ -18,16 +18,18 @@ from digits.errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("samples, batch_size, ranks", [(100, 10, 1), (101, 10, 1), (101, 8, 2), (7, 1, 2), (9, 64, 4)])
-def test_every_sample_is_dealt_once_and_evenly(samples, batch_size, ranks):
-    dealt = [list(EpochBatches(samples, batch_size, 5, rank, ranks)) for rank in range(ranks)]
-    assert len({len(batches) for batches in dealt}) == 1, "ranks with different numbers of steps would wait for ever"
-    sizes = [len(batch) for batches in dealt for batch in batches]
+def test_each_sample_is_in_one_batch_and_batches_are_of_nearly_equal_size(samples, batch_size, ranks):
+    of_ranks = [list(EpochBatches(samples, batch_size, 5, rank, ranks)) for rank in range(ranks)]
+    assert len({len(batches) for batches in of_ranks}) == 1, (
+        "a rank with fewer steps would make the others wait for ever"
+    )
+    sizes = [len(batch) for batches in of_ranks for batch in batches]
     assert max(sizes) - min(sizes) <= 2 and min(sizes) >= 1
-    indices = torch.cat([batch for batches in dealt for batch in batches])
+    indices = torch.cat([batch for batches in of_ranks for batch in batches])
     assert indices.sort().values.tolist() == list(range(samples))
 
 
-def test_order_follows_from_seed_and_epoch():
+def test_the_order_depends_on_seed_and_epoch_only():
     def order(seed, epoch):
         batches = EpochBatches(1000, 100, seed)
         batches.set_epoch(epoch)
@@ -37,7 +39,7 @@ def test_order_follows_from_seed_and_epoch():
     assert len({tuple(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
 
 
-def test_splits_are_stratified_disjoint_and_follow_the_seed():
+def test_splits_are_stratified_disjoint_and_chosen_by_the_seed():
     def setup(seed):
         data = Mnist5k(val_size=500, seed=seed)
         data.setup()
@@ -47,13 +49,13 @@ def test_splits_are_stratified_disjoint_and_follow_the_seed():
     assert data.val_labels.bincount().tolist() == [50] * 10
     assert data.test_labels.bincount().tolist() == [100] * 10
     assert torch.equal(data.val_images, again.val_images) and not torch.equal(data.val_images, other.val_images)
-    assert torch.equal(data.test_images, other.test_images), "the test split does not follow the seed"
+    assert torch.equal(data.test_images, other.test_images), "the test split does not depend on the seed"
     pictures = torch.cat([data.train_images, data.val_images, data.test_images]).flatten(1)
     assert len(pictures) == 5000
-    assert pictures.unique(dim=0).shape[0] >= 4990, "a picture stands in two splits"
+    assert pictures.unique(dim=0).shape[0] >= 4990, "no image is in two splits"
 
 
-def test_batches_are_ink_in_0_to_1_and_labels_are_positions():
+def test_images_are_in_0_to_1_and_labels_are_positions_in_classes():
     data = Mnist5k(classes=[7, 3], batch_size=50, val_size=100)
     data.setup()
     images, labels = data.on_after_batch_transfer(next(iter(data.train_dataloader())), 0)
@@ -74,12 +76,12 @@ def test_batches_are_ink_in_0_to_1_and_labels_are_positions():
         ({"val_size": 500, "train_size": 4000}, "data.train_size: got 4000, wanted 10 to"),
     ],
 )
-def test_sizes_that_cannot_be(options, line):
+def test_sizes_that_do_not_fit_the_data_are_refused(options, line):
     with pytest.raises(ConfigError, match=line.replace("(", r"\(")):
         Mnist5k(**options).setup()
 
 
-def test_train_size_is_stratified_and_may_be_all():
+def test_train_size_is_stratified_and_can_be_all_that_is_left():
     data = Mnist5k(val_size=500, train_size=100)
     data.setup()
     assert data.train_labels.bincount().tolist() == [10] * 10
@@ -88,7 +90,7 @@ def test_train_size_is_stratified_and_may_be_all():
     assert len(data.train_labels) == 3500
 
 
-# The full set: read with MNIST_DIR, broken in a copy of it
+# The full set of MNIST_DIR, and damaged copies of it
 
 
 @pytest.fixture
@@ -99,7 +101,7 @@ def copied(mnist_dir, tmp_path):
     return tmp_path / "MNIST" / "raw"
 
 
-def test_full_set_is_what_torchvision_reads(mnist_dir):
+def test_full_set_is_the_same_as_torchvision_reads(mnist_dir):
     data = Mnist(folder=mnist_dir)
     data.setup()
     assert data.facts() | {"sha256": ""} == {
@@ -116,14 +118,14 @@ def test_full_set_is_what_torchvision_reads(mnist_dir):
     assert torch.equal(data.test_images[:, 0], theirs.data) and torch.equal(data.test_labels, theirs.targets)
 
 
-def test_truncated(copied):
+def test_a_truncated_file_is_refused(copied):
     path = copied / "train-images-idx3-ubyte"
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DataError, match=r"train-images-idx3-ubyte: is damaged .*delete it and start again"):
         Mnist(folder=copied.parents[1]).setup()
 
 
-def test_one_byte_flipped(copied):
+def test_a_file_with_one_changed_byte_is_refused(copied):
     path = copied / "t10k-labels-idx1-ubyte"
     content = bytearray(path.read_bytes())
     content[5000] ^= 1
@@ -132,7 +134,7 @@ def test_one_byte_flipped(copied):
         Mnist(folder=copied.parents[1]).setup()
 
 
-def test_images_and_labels_swapped(copied):
+def test_swapped_files_are_refused(copied):
     images, labels = copied / "t10k-images-idx3-ubyte", copied / "t10k-labels-idx1-ubyte"
     images.rename(copied / "x")
     labels.rename(images)
@@ -141,7 +143,7 @@ def test_images_and_labels_swapped(copied):
         Mnist(folder=copied.parents[1]).setup()
 
 
-def test_planted_processed_file_is_not_read(copied):
+def test_a_processed_file_beside_the_raw_files_is_not_read(copied):
     planted = copied.parent / "processed"
     planted.mkdir()
     torch.save((torch.zeros(3, 28, 28), torch.zeros(3)), planted / "training.pt")
@@ -150,7 +152,7 @@ def test_planted_processed_file_is_not_read(copied):
     assert len(data.train_labels) == 55000
 
 
-# The download: torchvision's own code, its mirror replaced by a folder
+# The download: the code of torchvision, with a folder as its mirror
 
 
 def make_mirror(folder: Path) -> dict[str, str]:
@@ -170,7 +172,7 @@ def make_mirror(folder: Path) -> dict[str, str]:
 
 
 def download_from(mirror: Path, folder: Path, counter: Path) -> None:
-    """Prepare `folder` in a process of its own, with `mirror` in the place of the internet."""
+    """Prepare `folder` in another process, with `mirror` in place of the internet."""
 
     def fetch(url, download_root, filename, md5=None):
         with counter.open("a") as file:
@@ -183,21 +185,21 @@ def download_from(mirror: Path, folder: Path, counter: Path) -> None:
     Mnist(folder=str(folder), val_size=10).prepare_data()
 
 
-def test_several_processes_start_on_an_empty_folder_at_once(tmp_path, monkeypatch):
+def test_of_several_processes_on_an_empty_folder_one_downloads(tmp_path, monkeypatch):
     mirror, folder, counter = tmp_path / "mirror", tmp_path / "data", tmp_path / "count"
     mirror.mkdir()
     monkeypatch.setattr(mnist, "SHA256", make_mirror(mirror))
     with ProcessPoolExecutor(4) as pool:
         for done in [pool.submit(download_from, mirror, folder, counter) for _ in range(4)]:
             done.result(timeout=120)
-    assert len(counter.read_text()) == 4, "each of the four files came once"
+    assert len(counter.read_text()) == 4, "each of the four files is downloaded once"
     data = Mnist(folder=str(folder), val_size=10)
     data.setup()
     assert len(data.train_labels) == 10
-    assert [path.name for path in folder.glob("MNIST/*")] == ["raw"], "a temporary folder was left behind"
+    assert [path.name for path in folder.glob("MNIST/*")] == ["raw"], "no temporary folder is left"
 
 
-def test_no_network_and_no_files_names_both_ways_out(tmp_path, monkeypatch, capsys):
+def test_the_error_without_files_and_network_names_both_things_to_do(tmp_path, monkeypatch, capsys):
     def unreachable(url, download_root, filename, md5=None):
         raise OSError("Name or service not known")
 

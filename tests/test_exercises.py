@@ -1,4 +1,4 @@
-"""The classic exercises: what they work out, and the figures they are known for."""
+"""The classic exercises: their predictions, and the accuracies they are known for."""
 
 import json
 
@@ -28,19 +28,19 @@ def split(classes=None):
 
 
 @pytest.mark.parametrize("distance, order", [("l1", 1), ("l2", 2)])
-def test_nearest_mean_is_the_nearest_mean(distance, order):
+def test_pixel_similarity_predicts_the_class_of_the_nearest_mean(distance, order):
     data, train, test = split([3, 7])
     model = PixelSimilarity(classes=[3, 7], distance=distance)
     model.solve(train, data.train_labels)
     means = torch.stack([train[data.train_labels == label].flatten(1).mean(dim=0) for label in (0, 1)])
     wanted = torch.cdist(test.flatten(1), means, p=order).argmin(dim=1)
     assert torch.equal(model.scores(test).argmax(dim=1), wanted)
-    assert torch.allclose(model.ideals().flatten(1), means, atol=1e-5)
+    assert torch.allclose(model.class_images().flatten(1), means, atol=1e-5)
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear", "poly"])
 @pytest.mark.parametrize("classes, components", [(None, 50), ([3, 7], 0.8), ([1, 5, 9], None)])
-def test_svm_answers_as_scikit_learn(kernel, classes, components):
+def test_svm_predicts_as_scikit_learn(kernel, classes, components):
     data, train, test = split(classes)
     model = SVM(classes=data.classes, kernel=kernel, components=components, C=2.0)
     model.solve(train, data.train_labels)
@@ -52,7 +52,7 @@ def test_svm_answers_as_scikit_learn(kernel, classes, components):
     assert (model.scores(test).argmax(dim=1).numpy() == machine.predict(asked)).all()
 
 
-def test_onnx_file_answers_as_scikit_learn_on_all_test_digits(mnist_dir, tmp_path):
+def test_onnx_file_of_an_svm_predicts_as_scikit_learn_on_all_test_digits(mnist_dir, tmp_path):
     data = Mnist(folder=mnist_dir, train_size=5000)
     data.setup()
     train, test = data.train_images.float() / 255, data.test_images.float() / 255
@@ -70,7 +70,7 @@ def test_onnx_file_answers_as_scikit_learn_on_all_test_digits(mnist_dir, tmp_pat
     assert (np.concatenate(found) == wanted).all()
 
 
-def test_exercises_run_in_one_go(command, tmp_path):
+def test_all_exercises_run_in_one_sweep(command, tmp_path):
     done = command("train.py", "-m", EXERCISES, "data=mnist_5k", "data.train_size=600", "trainer.max_epochs=1", *QUIET)
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -102,7 +102,7 @@ def test_exercises_run_in_one_go(command, tmp_path):
         (["model=linear", "data.train_size=4000"], "data.train_size: got 4000, wanted 10 to"),
     ],
 )
-def test_what_the_data_do_not_allow_is_refused(command, overrides, line):
+def test_settings_that_need_more_data_than_there_are_are_refused(command, overrides, line):
     done = command("train.py", "data=mnist_5k", *overrides, *QUIET)
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].removeprefix("error: ").startswith(line)
@@ -117,13 +117,13 @@ def accuracies(cwd):
     return [metrics["test/accuracy"] for metrics in found]
 
 
-def test_nearest_means_headlines_on_the_official_test_split(mnist_dir, command, tmp_path):
+def test_pixel_similarity_reaches_its_accuracies_on_the_official_test_split(mnist_dir, command, tmp_path):
     done = command("train.py", "-m", "experiment=pixel_similarity,three_vs_seven", "model.distance=l1,l2", *QUIET)
     assert done.returncode == 0, done.stderr
     assert [round(100 * accuracy, 2) for accuracy in accuracies(tmp_path)] == [66.85, 82.03, 95.14, 96.61]
 
 
-def test_support_vector_machines_headlines_on_the_official_test_split(mnist_dir, command, tmp_path):
+def test_workshop_svm_reaches_its_accuracies_on_the_official_test_split(mnist_dir, command, tmp_path):
     jobs = ("data.train_size=10000,null", "model.components=0.8,50")
     done = command("train.py", "-m", "experiment=workshop_svm", *jobs, *QUIET)
     assert done.returncode == 0, done.stderr
@@ -131,7 +131,7 @@ def test_support_vector_machines_headlines_on_the_official_test_split(mnist_dir,
     assert workshop >= 0.964 and everything >= 0.985
 
 
-def test_perceptrons_headline_is_near_after_a_part_of_its_epochs(mnist_dir, command, tmp_path):
+def test_book_mlp_comes_near_its_accuracy_in_eight_of_its_epochs(mnist_dir, command, tmp_path):
     done = command("train.py", "-m", "experiment=book_mlp", "trainer.max_epochs=8", *QUIET)
     assert done.returncode == 0, done.stderr
     assert accuracies(tmp_path)[0] >= 0.965

@@ -1,8 +1,8 @@
-"""What a GPU would refuse, found without one.
+"""Faults that only a GPU would show, found without one.
 
-Inside a FakeTensorMode tensors may lie on `cuda:0` on any machine. They have shapes and devices but no values, and what
-CUDA refuses is refused: mixing devices, `.numpy()`. Only the backward pass asks for a real GPU, so the optimizer gets
-made-up gradients here. `make gpu` is the proof on a real one.
+Inside a FakeTensorMode, tensors can be on `cuda:0` on any machine. They have shapes and devices but no values, and what
+CUDA refuses raises an error: mixing devices, `.numpy()`. Only the backward pass needs a real GPU, so the optimizer gets
+gradients without meaning here. `make gpu` runs on a real one.
 """
 
 from types import SimpleNamespace
@@ -16,19 +16,23 @@ from lightning.pytorch.accelerators import CPUAccelerator
 from torch._subclasses.fake_tensor import FakeTensorMode  # PyTorch's fake tensors have no public name
 from torch.utils._python_dispatch import TorchDispatchMode  # nor has the documented way to see each operation
 
-from digits.cli import CONFIGS
+from digits.config import CONFIGS
 from digits.data.mnist_5k import Mnist5k
 from digits.models import augmentation
-from digits.models.network import Network
 from digits.reporting.evaluation import evaluate
+from digits.training.callbacks import AveragedWeights
 from digits.training.train import fit, trainer_for
 from digits.training.trainer import Trainer
 
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
-CHANGES = ["model.rotation=10", "model.thickness=0.5", "model.bend=0.03"]  # every kind of augmentation
+CHANGES = [
+    "model.augmentation.rotation=10",
+    "model.augmentation.thickness=0.5",
+    "model.augmentation.bend=0.03",
+]  # every kind of augmentation
 AUTOCAST = {"32-true": None, "16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
-# Raise under trainer.deterministic=true on CUDA, by the documentation of torch.use_deterministic_algorithms.
-# A backward pass that has a deterministic form is not among them; nor is max_pool2d, whose backward adds up in order.
+# Operations that raise an error on CUDA with trainer.deterministic=true, by the documentation of
+# torch.use_deterministic_algorithms. Those with a deterministic form are left out.
 NOT_DETERMINISTIC = {
     *("adaptive_avg_pool2d_backward", "_adaptive_avg_pool2d_backward", "adaptive_max_pool2d_backward"),
     *("fractional_max_pool2d_backward", "max_unpool2d", "max_pool3d_with_indices_backward", "avg_pool3d_backward"),
@@ -36,8 +40,7 @@ NOT_DETERMINISTIC = {
     *("reflection_pad2d_backward", "nll_loss2d_forward", "_ctc_loss_backward", "put_", "histc", "median", "kthvalue"),
 }
 
-
-# Here the filters of digits.training.trainer do not count: pytest makes errors of all warnings anew for each test.
+# pytest resets the warning filters of digits.training.trainer for each test.
 pytestmark = [
     pytest.mark.filterwarnings(f"ignore:.*{words}")
     for words in ("GPU available but not used", "does not have many workers", "run with no optimizer", "treespec, Leaf")
@@ -53,17 +56,17 @@ def data():
 
 @pytest.fixture
 def fake_cuda(monkeypatch, data):
-    """Tensors on cuda:0, and a data module that is told to put its images there."""
+    """A fake cuda:0, and a data module that puts its images there."""
     device = torch.device("cuda", 0)
     trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=SimpleNamespace(root_device=device))
     monkeypatch.setattr(data, "trainer", trainer)
     monkeypatch.setattr(torch.Tensor, "isfinite", lambda loss: True)  # there is no value to look at
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
     monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
-    augmentation._fields.cache_clear()
+    augmentation.basis_fields.cache_clear()
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield device
-    augmentation._fields.cache_clear()
+    augmentation.basis_fields.cache_clear()
 
 
 def model_of(name, *overrides):
@@ -72,12 +75,11 @@ def model_of(name, *overrides):
     return instantiate(config.model, classes=list(range(10)), _convert_="all"), config
 
 
-def networks():
-    return [name for name in MODELS if issubclass(type(model_of(name)[0]), Network)]
+NETWORKS = [name for name in MODELS if not model_of(name)[0].fitted_once]
 
 
 class Step(torch.nn.Module):
-    """A model's own step as a module, so that functional_call can put other tensors in place of its parameters."""
+    """A step of a model as a module, so that functional_call can replace the parameters by other tensors."""
 
     def __init__(self, model, step):
         super().__init__()
@@ -89,7 +91,7 @@ class Step(torch.nn.Module):
 
 @pytest.fixture
 def network(request):
-    """A model with a Trainer around it that logs nothing, made outside of the fake mode."""
+    """A model and a Trainer that log nothing, made outside of the fake mode, which cannot make them."""
     model, _ = model_of(request.param, *CHANGES)
     trainer = Trainer(accelerator="cpu", max_epochs=-1, max_steps=100, logger=False, enable_checkpointing=False)
     trainer.log_every_n_steps = 0
@@ -100,17 +102,17 @@ def network(request):
 
 
 @pytest.mark.parametrize("precision", AUTOCAST)
-@pytest.mark.parametrize("network", networks(), indirect=True)
-def test_a_network_takes_its_steps_on_cuda(network, precision, data, fake_cuda, monkeypatch):
-    ours = dict([*network.named_parameters(), *network.named_buffers()])
-    state = {f"model.{name}": torch.empty_like(each, device=fake_cuda) for name, each in ours.items()}
+@pytest.mark.parametrize("network", NETWORKS, indirect=True)
+def test_training_and_validation_step_of_a_network_run_on_cuda(network, precision, data, fake_cuda, monkeypatch):
+    tensors = dict([*network.named_parameters(), *network.named_buffers()])
+    state = {f"model.{name}": torch.empty_like(each, device=fake_cuda) for name, each in tensors.items()}
     network.accuracy.to(fake_cuda)
     monkeypatch.setattr(Trainer, "precision", precision)
     dtype = AUTOCAST[precision]
     autocast = torch.autocast("cuda", dtype, enabled=dtype is not None)
 
     def step(name, loader):
-        batch = loader.dataset[next(iter(loader.sampler))]  # as the loader does, which also draws a seed, a value
+        batch = loader.dataset[next(iter(loader.sampler))]  # a loader would also draw a seed, which is a value
         batch = data.on_after_batch_transfer(batch, 0)
         assert {each.device for each in batch} == {fake_cuda}
         with autocast:
@@ -130,10 +132,10 @@ def test_a_network_takes_its_steps_on_cuda(network, precision, data, fake_cuda, 
     assert {each.device for each in parameters} == {fake_cuda}
 
 
-@pytest.mark.parametrize("name", sorted(set(MODELS) - set(networks())))
-def test_a_closed_form_is_fitted_on_the_cpu_of_a_machine_with_a_gpu(name, data, monkeypatch):
-    """scikit-learn takes CPU tensors only. The answer of CUDA is put in: anything that believed it would fail."""
-    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: True)
+@pytest.mark.parametrize("name", sorted(set(MODELS) - set(NETWORKS)))
+def test_a_closed_form_is_fitted_on_the_cpu_even_with_a_gpu(name, data, monkeypatch):
+    """scikit-learn takes CPU tensors only. CUDA is only said to be there, so using it would fail."""
+    monkeypatch.setattr("digits.training.hardware.CUDAAccelerator.is_available", lambda: True)
     model, config = model_of(name, "data.train_size=500", "trainer.accelerator=gpu", *QUIET)
     config.trainer.default_root_dir = None
     trainer = trainer_for(model, config.trainer, [], [])
@@ -142,16 +144,16 @@ def test_a_closed_form_is_fitted_on_the_cpu_of_a_machine_with_a_gpu(name, data, 
     assert trainer.callback_metrics["val/accuracy"] > 0.5
 
 
-def test_a_checkpoint_is_tested_on_the_cpu_of_a_machine_with_a_gpu(data, monkeypatch):
-    """Else TF32 makes its logits differ from those of the ONNX file."""
-    monkeypatch.setattr("digits.training.trainer.CUDAAccelerator.is_available", lambda: True)
+def test_a_checkpoint_is_tested_on_the_cpu_even_with_a_gpu(data, monkeypatch):
+    """On a GPU, TF32 would make its logits differ from those of the ONNX file."""
+    monkeypatch.setattr("digits.training.hardware.CUDAAccelerator.is_available", lambda: True)
     model, _ = model_of("cnn")
     found = evaluate(model, data, {"accelerator": "gpu", "enable_progress_bar": False})
     assert found.logits.device.type == "cpu" and len(found.logits) == 1000
 
 
 class Operations(TorchDispatchMode):
-    """Notes the name of each operation, those of the backward pass too."""
+    """Collects the name of each operation, those of the backward pass too."""
 
     def __init__(self):
         super().__init__()
@@ -162,20 +164,18 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.mark.parametrize("network", networks(), indirect=True)
+@pytest.mark.parametrize("network", NETWORKS, indirect=True)
 def test_every_operation_of_a_training_step_has_a_deterministic_form_on_cuda(network):
     batch = torch.rand(8, 1, 28, 28), torch.arange(8)
     with Operations() as seen:
         network.training_step(batch, 0).backward()
-    assert {"nll_loss_forward", "grid_sampler_2d"} <= seen.names, "it has trained, and with augmentation"
+    assert {"nll_loss_forward", "grid_sampler_2d"} <= seen.names, "a training step with augmentation"
     assert not seen.names & NOT_DETERMINISTIC
 
 
-def test_an_average_of_weights_is_kept_where_the_weights_are(monkeypatch):
-    from digits.training.callbacks import RunningMean
-
+def test_the_mean_of_the_weights_is_on_the_device_of_the_weights(monkeypatch):
     model, _ = model_of("linear")
-    device = torch.device("meta")  # stands for a GPU: a place that is not the CPU
-    average = RunningMean()
+    device = torch.device("meta")  # stands for a GPU
+    average = AveragedWeights()
     average.setup(SimpleNamespace(strategy=SimpleNamespace(root_device=device)), model, "fit")
     assert {each.device for each in average._average_model.parameters()} == {device}

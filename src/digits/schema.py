@@ -7,9 +7,10 @@ import inspect
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code, so not just any
 LIBRARY_WORDS = (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", ""))
@@ -52,15 +53,39 @@ def mistakes_in_node(
 
 
 def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
-    """Check one value, in a list or mapping each of its items, against a type with its range."""
+    """Check one value against a type with its range.
+
+    Yields:
+        A line for a wrong value; for a mapping, a line for each wrong value in it.
+    """
     adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
     try:
         adapter.validate_python(value)
     except ValidationError as error:
-        reasons = [detail["msg"] for detail in error.errors()]
-        for theirs, ours in LIBRARY_WORDS:
-            reasons = [reason.replace(theirs, ours) for reason in reasons]
-        yield f"{path}: got {value!r}, wanted {' or '.join(dict.fromkeys(reasons))}"
+        by_key: dict[Any, list[ErrorDetails]] = {}
+        for detail in error.errors():
+            key = detail["loc"][0] if detail["loc"] else None
+            by_key.setdefault(key if isinstance(value, Mapping) and key in value else None, []).append(detail)
+        for key, details in by_key.items():
+            if key is None:
+                yield f"{path}: got {value!r}, wanted {wanted(details)}"
+            elif details[0]["type"] == "extra_forbidden":
+                yield f"{path}.{key}: no such key{nearest(str(key), keys_of(annotation), path)}"
+            else:
+                yield f"{path}.{key}: got {value[key]!r}, wanted {wanted(details)}"
+
+
+def wanted(details: Iterable[ErrorDetails]) -> str:
+    """What pydantic's errors on one value say it should be, in the words of this project."""
+    reasons = [detail["msg"] for detail in details]
+    for theirs, ours in LIBRARY_WORDS:
+        reasons = [reason.replace(theirs, ours) for reason in reasons]
+    return " or ".join(dict.fromkeys(reasons))
+
+
+def keys_of(annotation: Any) -> set[str]:
+    """The keys of a TypedDict, or of one in a union like `Augmentation | None`."""
+    return {key for each in (annotation, *get_args(annotation)) for key in getattr(each, "__annotations__", {})}
 
 
 def located(name: str) -> Any:

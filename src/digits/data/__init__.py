@@ -1,1 +1,1 @@
-"""Pictures and labels as tensors."""
+"""Data sets: files to tensors, splits and batches."""

@@ -1,4 +1,4 @@
-"""Which samples make up which batch, and how they are picked."""
+"""Which samples form which batch, and how a batch is read."""
 
 from collections.abc import Iterator
 
@@ -8,18 +8,18 @@ from torch.utils.data import Dataset, Sampler
 
 
 class EpochBatches(Sampler[Tensor]):
-    """Deals every sample once an epoch into batches of nearly equal size, for one of several ranks.
+    """Yields the indices of each batch of an epoch, each sample once, for one of several ranks.
 
-    The order follows from (seed, epoch) alone, so a resumed run sees what the killed one would have seen.
-    All ranks get the same number of batches, none empty and none repeated; no batch is a small remainder.
+    The order depends on seed and epoch only, so a resumed run gets the same batches as an uninterrupted one. All ranks
+    get the same number of batches. Batches are of nearly equal size: the last one is no small remainder.
 
     Args:
         samples: number of samples in the split, at least `ranks`.
-        batch_size: samples a batch on one rank, at most one fewer than asked where they do not divide evenly.
+        batch_size: the largest number of samples in a batch on one rank.
         seed: of the shuffle; None keeps the order of the split.
-        rank: which of the `ranks` processes this one is.
-        ranks: how many processes share each batch.
-        device: where the samples lie; an index has to lie there too.
+        rank: number of this process, from 0.
+        ranks: number of processes that share the samples.
+        device: where the samples are; indices have to be there too.
     """
 
     def __init__(
@@ -43,25 +43,25 @@ class EpochBatches(Sampler[Tensor]):
         return self.batches
 
     def __iter__(self) -> Iterator[Tensor]:
-        """Yield int64 index tensors [batch] on the device."""
+        """Yield indices, int64 [batch], on the device."""
         if self.seed is None:
             order = torch.arange(self.samples)
         else:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.samples, generator=generator)
-        # One transfer an epoch. The order itself is drawn on the CPU, so it is the same on every kind of device.
+        # Drawn on the CPU, the order is the same with every kind of device. It is transferred once an epoch.
         for batch in order.to(self.device).tensor_split(self.batches):
             yield batch.tensor_split(self.ranks)[self.rank]
 
 
 class InMemory(Dataset[tuple[Tensor, Tensor]]):
-    """Images and labels of which a whole batch is picked at once.
+    """Images and labels in memory; one index operation reads a whole batch.
 
-    PyTorch's own TensorDataset indexes byte by byte, which takes several times as long.
+    TensorDataset would index with brackets, which copies bytes one by one and takes several times as long.
 
     Args:
-        images: [N, ...].
-        labels: [N].
+        images: uint8 [N, 1, 28, 28].
+        labels: int64 [N].
     """
 
     def __init__(self, images: Tensor, labels: Tensor) -> None:
@@ -71,5 +71,5 @@ class InMemory(Dataset[tuple[Tensor, Tensor]]):
         return len(self.labels)
 
     def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Pick rows by int64 [batch], which lies on the same device as images and labels."""
+        """Images and labels of a batch; indices are int64 [batch] on the same device."""
         return self.images.index_select(0, indices), self.labels.index_select(0, indices)

@@ -1,4 +1,4 @@
-"""Train, validation and test split of a set of digits, held in memory."""
+"""The base of all data sets: training, validation and test split, held in memory."""
 
 from abc import abstractmethod
 from dataclasses import dataclass
@@ -18,8 +18,11 @@ from digits.ranges import Classes, Count, NonNegativeCount, Seed
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a data set's files hold: images uint8 [N, 1, 28, 28] (ink 255, paper 0), labels int64 [N]."""
+class Splits:
+    """What the files of a data set hold: images uint8 [N, 1, 28, 28] (ink 255, paper 0) and labels int64 [N].
+
+    `sha256` is a hash of the files, in hex.
+    """
 
     train_images: Tensor
     train_labels: Tensor
@@ -29,19 +32,22 @@ class Source:
 
 
 class DigitsData(LightningDataModule):
-    """Digits as batches (images float32 [N, 1, 28, 28] in 0..1, labels int64 [N]).
+    """Digits in batches: images float32 [N, 1, 28, 28] in 0..1 and labels int64 [N].
 
-    A data set is a subclass with a `name`, a `test_split` in words and a `read`. Labels in batches are
-    positions in `classes`; with all ten digits they are the digits themselves. The test split is whole and
-    fixed; the seed decides only what is validation and in which order training goes.
+    A data set is a subclass with a `name`, a `test_split` (a few words for reports) and a method `read`. A label in a
+    batch is a position in `classes`; with all ten digits, it is the digit itself. The seed chooses the validation
+    images and the order of training. The test split is always the same.
 
     Args:
         classes: the digits to tell apart; None for all ten.
-        batch_size: images a step and device.
-        val_size: images taken from the training split for validation, stratified.
-        train_size: images kept for training, stratified; None for all that validation leaves.
-        seed: of the split and of the order of batches.
-        drawings: file of drawings people gave, as scripts/serve.py keeps it, added to training only.
+        batch_size: images in a training step on one device.
+        val_size: number of images of the training split that are used for validation only, stratified by class.
+        train_size: number of images to train on, stratified by class; None for all except the validation images.
+        seed: of the split and of the order of training.
+        drawings: file of drawings that scripts/serve.py has collected, to be used as further training images.
+
+    Raises:
+        ConfigError: by `setup`, if a size does not fit the number of images.
     """
 
     name: str
@@ -59,22 +65,26 @@ class DigitsData(LightningDataModule):
         super().__init__()
         self.classes = list(range(10)) if classes is None else classes
         self.batch_size, self.val_size, self.train_size, self.seed = batch_size, val_size, train_size, seed
-        self.drawings, self.drawn = drawings, 0  # drawn: how many of them were added
-        self.sha256 = ""  # of the data set's files, known once they are read
+        self.drawings, self.drawn = drawings, 0  # drawn: the number of drawings that were added
+        self.sha256 = ""  # of the files; empty until they are read
 
     @abstractmethod
-    def read(self) -> Source:
-        """Open the files, check them and return what they hold; DataError where they are not right."""
+    def read(self) -> Splits:
+        """Read the files and check them.
+
+        Raises:
+            DataError: a file is missing or wrong.
+        """
 
     def setup(self, stage: str | None = None) -> None:
-        """Read the files and split them; once, however often Lightning asks."""
+        """Read the files and split them; do nothing if this is done, as Lightning calls it more than once."""
         if self.sha256:
             return
-        source = self.read()
-        sha256 = source.sha256
-        images, labels = self._select(source.train_images, source.train_labels)
-        self.test_images, self.test_labels = self._select(source.test_images, source.test_labels)
-        del source  # or the pictures would be held twice while they are split
+        splits = self.read()
+        sha256 = splits.sha256
+        images, labels = self._select(splits.train_images, splits.train_labels)
+        self.test_images, self.test_labels = self._select(splits.test_images, splits.test_labels)
+        del splits  # frees memory: below, the training images are copied
         rest = torch.arange(len(labels))
         rest, val = self._stratified(rest, labels, self.val_size, "data.val_size")
         if self.train_size is not None:
@@ -89,26 +99,26 @@ class DigitsData(LightningDataModule):
         self.sha256 = sha256
 
     def train_dataloader(self) -> DataLoader:
-        """Shuffled anew each epoch."""
+        """Training batches, in a new order each epoch."""
         return self._loader(self.train_images, self.train_labels, self.batch_size, self.seed)
 
     def val_dataloader(self) -> DataLoader | list:
-        """In order; none where no image is kept for validation."""
+        """Validation batches, in order; an empty list without validation images."""
         return self._loader(self.val_images, self.val_labels, 1000) if len(self.val_labels) else []
 
     def test_dataloader(self) -> DataLoader:
-        """In the order of the file, so that row n of the predictions is picture n."""
+        """Test batches, in the order of the file, so that row n of the predictions is image n."""
         return self._loader(self.test_images, self.test_labels, 1000)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """From bytes to ink, on the device."""
-        if isinstance(batch, Tensor):  # the model's example, on its way to the summary of the model
+        """Scale pixels from 0..255 to 0..1, on the device."""
+        if isinstance(batch, Tensor):  # the model's example input, which Lightning sends here for its model summary
             return batch
         images, labels = batch
         return images / 255, labels
 
     def facts(self) -> dict[str, object]:
-        """What was learned from, for the record of a run."""
+        """Name, hash, sizes and classes, for the record of a run."""
         return {
             "name": self.name,
             "sha256": self.sha256,
@@ -121,18 +131,18 @@ class DigitsData(LightningDataModule):
         }
 
     def _loader(self, images: Tensor, labels: Tensor, batch_size: int, seed: int | None = None) -> DataLoader:
-        """Batches gathered by one index operation, from tensors that already lie on the device."""
+        """A loader of batches from tensors that are already on the device; without a seed, in order."""
         rank, ranks, device = 0, 1, torch.device("cpu")
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
             device = self.trainer.strategy.root_device
         sampler = EpochBatches(len(labels), batch_size, seed, rank, ranks, device)
         dataset = InMemory(images.to(device), labels.to(device))
-        # each pass over a loader draws a seed: from a generator of its own, or dropout would depend on when it draws
+        # A loader draws a seed in each pass. With the global generator, that would change the dropout that follows.
         return DataLoader(dataset, sampler=sampler, batch_size=None, generator=torch.Generator())
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep the pictures of `classes` and turn digits into positions in `classes`."""
+        """Keep the images of `classes`; replace digits by positions in `classes`."""
         if self.classes == list(range(10)):
             return images, labels
         matches = labels[:, None] == torch.tensor(self.classes)
@@ -140,7 +150,7 @@ class DigitsData(LightningDataModule):
         return images[keep], matches[keep].int().argmax(dim=1)
 
     def _stratified(self, indices: Tensor, labels: Tensor, size: int, key: str) -> tuple[Tensor, Tensor]:
-        """Split `indices` into the rest and `size` of them with the classes in proportion."""
+        """Split `indices` in two, the rest and `size` of them, both with the classes in proportion."""
         if size == 0:
             return indices, indices[:0]
         if size == len(indices) and key == "data.train_size":

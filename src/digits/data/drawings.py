@@ -1,4 +1,4 @@
-"""Drawings people gave, as training data."""
+"""Drawings that people made on the web page, as training images."""
 
 from contextlib import closing
 from pathlib import Path
@@ -10,10 +10,10 @@ from digits.serving.drawings import Drawings
 
 
 def read_drawings(path: Path) -> tuple[Tensor, Tensor]:
-    """Images uint8 [N, 1, 28, 28] (ink 255, paper 0) and labels int64 [N] of a file of drawings, the oldest first.
+    """Read a file of drawings: images uint8 [N, 1, 28, 28] (ink 255, paper 0) and labels int64 [N], oldest first.
 
     Raises:
-        DataError: it is not there, or no such file.
+        DataError: the file is missing or is no file of drawings.
     """
     with closing(Drawings(path)) as file:
         drawings = file.all()

@@ -13,7 +13,7 @@ from filelock import FileLock
 from torch import Tensor
 from torchvision import datasets
 
-from digits.data.datamodule import DigitsData, Source
+from digits.data.datamodule import DigitsData, Splits
 from digits.errors import DataError
 
 SHA256 = {
@@ -22,17 +22,17 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-WAYS_OUT = (
+WHAT_TO_DO = (
     "set MNIST_DIR to the folder that holds MNIST/raw (MNIST_DIR=… python train.py …), "
     "or take data=mnist_5k, which needs no download"
 )
 
 
 class Mnist(DigitsData):
-    """MNIST from `folder`/MNIST/raw, downloaded there if it is not.
+    """MNIST from `folder`/MNIST/raw, downloaded to there if files are missing.
 
     Args:
-        folder: what torchvision calls root: the folder that holds MNIST/raw.
+        folder: the folder that holds MNIST/raw; torchvision calls it root.
         options: those of DigitsData.
     """
 
@@ -44,7 +44,7 @@ class Mnist(DigitsData):
         self.raw = Path(folder) / "MNIST" / "raw"
 
     def prepare_data(self) -> None:
-        """Download what is missing. Several processes may come at once; one downloads, the others wait."""
+        """Download the files if any is missing. If several processes start at once, one downloads; the others wait."""
         if self._complete():
             return
         try:
@@ -54,17 +54,19 @@ class Mnist(DigitsData):
                     self._download()
         except (OSError, RuntimeError) as error:
             reason = str(error).partition("\n")[0].rstrip(":")
-            raise DataError(f"MNIST is not in {self.raw} and could not be downloaded ({reason}): {WAYS_OUT}") from error
+            raise DataError(
+                f"MNIST is not in {self.raw} and could not be downloaded ({reason}): {WHAT_TO_DO}"
+            ) from error
 
-    def read(self) -> Source:
-        """Open the four files, each checked by its SHA-256.
+    def read(self) -> Splits:
+        """Read the four files and check the SHA-256 of each.
 
         Raises:
-            DataError: a file is absent, cut off, changed or another one's content.
+            DataError: a file is missing, damaged or has the content of another.
         """
         content = {name: self._checked(name) for name in SHA256}
         train_images, train_labels, test_images, test_labels = content.values()
-        return Source(
+        return Splits(
             train_images=_pixels(train_images),
             train_labels=_digits(train_labels),
             test_images=_pixels(test_images),
@@ -76,7 +78,7 @@ class Mnist(DigitsData):
         return all((self.raw / name).exists() for name in SHA256)
 
     def _download(self) -> None:
-        """Through torchvision into a folder beside the right one; files move in when they are whole."""
+        """Download with torchvision to a temporary folder, then move the complete files to their place."""
         with tempfile.TemporaryDirectory(dir=self.raw.parent) as temporary:
             datasets.MNIST(temporary, download=True)
             for name in SHA256:
@@ -87,23 +89,23 @@ class Mnist(DigitsData):
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise DataError(f"{path}: {error.strerror}; {WAYS_OUT}") from error
+            raise DataError(f"{path}: {error.strerror}; {WHAT_TO_DO}") from error
         found = hashlib.sha256(content).hexdigest()
         if found != SHA256[name]:
             other = next((o for o, sha256 in SHA256.items() if sha256 == found), None)
             what = f"holds what belongs in {other}" if other else f"is damaged (SHA-256 {found[:12]}…)"
             raise DataError(
                 f"{path}: {what}, wanted SHA-256 {SHA256[name][:12]}…; "
-                f"delete it and start again to download it anew, or {WAYS_OUT}"
+                f"delete it and start again to download it anew, or {WHAT_TO_DO}"
             )
         return content
 
 
 def _pixels(content: bytes) -> Tensor:
-    """Uint8 [N, 1, 28, 28] out of an IDX file's bytes: 16 bytes of header, then the pixels."""
+    """Images uint8 [N, 1, 28, 28] from the content of an IDX file: 16 bytes of header, then one byte for each pixel."""
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=16).reshape(-1, 1, 28, 28)
 
 
 def _digits(content: bytes) -> Tensor:
-    """Int64 [N] out of an IDX file's bytes: 8 bytes of header, then a byte a label."""
+    """Labels int64 [N] from the content of an IDX file: 8 bytes of header, then one byte for each label."""
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=8).long()

@@ -1,5 +1,6 @@
-"""What every classifier of digits has in common: how it is judged and kept."""
+"""The base of all classifiers: validation, test, and what a checkpoint needs to rebuild one."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -13,37 +14,45 @@ from digits.ranges import Classes
 
 
 class Classifier(LightningModule):
-    """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to logits [N, classes]; a subclass has the `forward`.
+    """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to logits [N, classes]; a subclass defines `forward`.
 
-    Its hyperparameters are plain numbers, strings, lists and dicts, so that a checkpoint rebuilds it without
-    any pickled code.
+    Hyperparameters are plain numbers, strings, lists and dicts, so that a checkpoint rebuilds its model without
+    pickled code.
 
     Args:
-        classes: the digits the logits stand for, in their order.
+        classes: the digits that the logits stand for, in the order of the logits.
 
     Attributes:
-        placement: what this class needs of the Trainer, whatever the config asks for.
+        placement: arguments of the Trainer that this class needs; they replace those of the config.
+        fitted_once: whether one pass over the data, on one device, fits the model. Such a model logs val/loss before
+            its logits are calibrated.
     """
 
     placement: ClassVar[dict[str, Any]] = {}
+    fitted_once: ClassVar[bool] = False
 
     def __init__(self, classes: Classes) -> None:
         super().__init__()
-        self.save_hyperparameters()  # the subclass's arguments too
+        self.save_hyperparameters()  # the arguments of the subclass too
         self.example_input_array = torch.zeros(2, 1, 28, 28)
-        self.accuracy = MulticlassAccuracy(
-            len(classes), average="micro", validate_args=False
-        )  # it would wait for a GPU
+        # Validating its arguments would read values from the GPU, and so wait for it in each step.
+        self.accuracy = MulticlassAccuracy(len(classes), average="micro", validate_args=False)
         self.test_logits: list[Tensor] = []
 
-    def size(self) -> int:
-        """How many numbers were learned."""
+    @staticmethod
+    def upgraded(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The constructor's arguments, from the hyperparameters of a checkpoint that may be older than this code."""
+        return dict(hyper_parameters)
+
+    def parameter_count(self) -> int:
+        """Number of learned values."""
         return sum(parameter.numel() for parameter in self.parameters())
 
-    def ideals(self) -> Tensor | None:
-        """What the model looks for in each class, [classes, 28, 28], negative where ink speaks against it.
+    def class_images(self) -> Tensor | None:
+        """What the model looks for in each class, as images [classes, 28, 28].
 
-        None where that is no picture.
+        A positive pixel is where ink speaks for the class, a negative one where ink speaks against it. None if the
+        model compares pixels with nothing that can be shown as an image.
         """
         return None
 
@@ -60,7 +69,7 @@ class Classifier(LightningModule):
         self.test_logits.append(self._evaluate(batch, "test"))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Name the class, so that the file alone rebuilds the model."""
+        """Store the class's name, so that the file alone is enough to rebuild the model."""
         checkpoint["model_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
 
     def _evaluate(self, batch: tuple[Tensor, Tensor], split: str) -> Tensor:

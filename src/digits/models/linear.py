@@ -1,4 +1,4 @@
-"""One weight a pixel and class: softmax regression."""
+"""Softmax regression: one weight for each pixel and class."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ class Linear(Network):
         self.sums = nn.Linear(28 * 28, len(self.hparams["classes"]))
         self.net = nn.Sequential(nn.Flatten(), self.sums)
 
-    def ideals(self) -> Tensor:
-        """The weights, less their mean over the classes, which speaks for none of them."""
+    def class_images(self) -> Tensor:
+        """The weights [classes, 28, 28], minus their mean over the classes, which favours no class."""
         weights = self.sums.weight.detach()
         return (weights - weights.mean(dim=0)).view(-1, 28, 28)

@@ -12,8 +12,8 @@ class MLP(Network):
     """Fully connected layers with ReLU between them.
 
     Args:
-        hidden: units of each hidden layer.
-        dropout: share of hidden units silenced in training.
+        hidden: number of units of each hidden layer.
+        dropout: fraction of hidden units that training sets to zero.
         options: those of Network.
     """
 

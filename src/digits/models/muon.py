@@ -1,4 +1,4 @@
-"""An optimizer that gets more out of each step of a convolutional network than AdamW."""
+"""An optimizer that needs fewer steps than AdamW to train a convolutional network."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -13,12 +13,12 @@ MOMENTUM = 0.8  # of the gradients of hidden weights
 class Muon(torch.optim.AdamW):
     """Muon for the weights of hidden layers; AdamW for the last layer, biases and normalisation.
 
-    K. Jordan, "Muon: an optimizer for hidden layers in neural networks", 2024. Its steps are as large as AdamW's
-    (J. Liu et al., "Muon is scalable for LLM training", 2025), so one learning rate and weight decay serve both.
-    PyTorch's own Muon refuses convolutions.
+    K. Jordan, "Muon: an optimizer for hidden layers in neural networks", 2024. Its steps are scaled to the size of
+    AdamW's (J. Liu et al., "Muon is scalable for LLM training", 2025), so both can have the same learning rate and
+    weight decay. PyTorch's own Muon refuses the weights of convolutions.
 
     Args:
-        parameters: of the network, in its order: the last with two dimensions or more is the last layer's weight.
+        parameters: of the network, in its order: the last one with two or more dimensions is the last layer's weight.
         options: those of AdamW.
     """
 
@@ -29,7 +29,7 @@ class Muon(torch.optim.AdamW):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Take a step; `closure`, if there is one, works out the gradients and returns the loss."""
+        """Take one step; `closure`, if given, computes the gradients and returns the loss."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -39,27 +39,30 @@ class Muon(torch.optim.AdamW):
             if weight.grad is None:
                 continue
             state = self.state[weight]
-            state["step"] = torch.tensor(0.0)  # AdamW wants one in each state it loads
+            state["step"] = torch.tensor(0.0)  # AdamW needs it in each state it loads
             average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(MOMENTUM).add_(weight.grad)
             update = orthogonalized(weight.grad.add_(average, alpha=MOMENTUM).flatten(1))
-            size = 0.2 * max(update.shape) ** 0.5  # a root mean square of 0.2, as AdamW's usual steps have
+            size = 0.2 * max(update.shape) ** 0.5  # gives a root mean square of 0.2, as steps of AdamW usually have
             weight.mul_(1 - rate * decay).add_(update.view_as(weight), alpha=-rate * size)
-            weight.grad = None  # AdamW passes it by
+            weight.grad = None  # so AdamW skips this weight
         super().step()
         return loss
 
 
 def orthogonalized(matrix: Tensor, iterations: int = 2) -> Tensor:
-    """All singular values brought near 1, by Newton and Schulz's iteration in bfloat16.
+    """The matrix with all its singular values brought near 1, by the Newton-Schulz iteration in bfloat16.
 
     Args:
         matrix: floating point [rows, columns].
-        iterations: more bring them nearer; here, validation accuracy gains nothing by it.
+        iterations: more of them bring the values nearer to 1, but did not raise validation accuracy here.
+
+    Returns:
+        Matrix of the same shape and dtype.
     """
-    turned = len(matrix) > matrix.shape[1]
-    x = matrix.bfloat16().T if turned else matrix.bfloat16()
+    tall = len(matrix) > matrix.shape[1]
+    x = matrix.bfloat16().T if tall else matrix.bfloat16()
     x = x / (x.norm() + 1e-7)
-    for _ in range(iterations):  # the quintic that Jordan took for its slope at 0
+    for _ in range(iterations):  # with Jordan's polynomial of degree 5, whose steep slope at 0 raises small values fast
         gram = x @ x.T
         x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=-4.7750, alpha=2.0315), x, beta=3.4445)
-    return (x.T if turned else x).to(matrix.dtype)
+    return (x.T if tall else x).to(matrix.dtype)

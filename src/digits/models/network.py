@@ -1,5 +1,6 @@
-"""Classifiers that learn by gradient descent: steps, optimizer, augmentation."""
+"""The base of classifiers that learn by gradient descent: training step, optimizer, schedule."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
@@ -8,26 +9,26 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
 from digits.errors import ConfigError, DigitsError
-from digits.models.augmentation import RandomChange
+from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
 from digits.models.muon import Muon
-from digits.ranges import Classes, Degrees, Fraction, NonNegative, Positive
+from digits.ranges import Classes, Fraction, NonNegative, Positive
 
-MEAN, STD = 0.1307, 0.3081  # of the ink in MNIST's training images
+MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0..1
 
 
 class Network(Classifier):
-    """A subclass sets `self.net`, from normalised images to logits.
+    """A subclass sets `self.net`, from normalised images [N, 1, 28, 28] to logits [N, classes].
 
     Args:
-        classes: the digits the logits stand for, in their order.
-        learning_rate: of the optimizer; with one_cycle its peak.
-        weight_decay: of the optimizer; decoupled with adamw.
-        optimizer: `adamw`, `muon` (which see), or `sgd` without momentum.
-        schedule: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017).
-        warmup: share of the steps in which one_cycle goes up.
-        label_smoothing: share of each target spread evenly over the classes.
-        rotation, shift, zoom, shear, thickness, bend: random changes of the training images; see RandomChange.
+        classes: the digits that the logits stand for, in the order of the logits.
+        learning_rate: of the optimizer; with one_cycle the largest.
+        weight_decay: of the optimizer; decoupled from the gradient with adamw and muon.
+        optimizer: `adamw`, `muon` (see Muon), or `sgd` without momentum.
+        schedule: of the learning rate: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017).
+        warmup: fraction of the steps in which one_cycle raises the learning rate.
+        label_smoothing: fraction of each target that is spread evenly over all classes.
+        augmentation: the largest random changes of training images, see Augmentation; None for no changes.
     """
 
     net: nn.Module
@@ -35,23 +36,25 @@ class Network(Classifier):
     def __init__(
         self,
         classes: Classes,
-        learning_rate: Positive = 1e-3,
-        weight_decay: NonNegative = 0.0,
+        learning_rate: Positive = 3e-3,
+        weight_decay: NonNegative = 0.05,
         optimizer: Literal["adamw", "muon", "sgd"] = "adamw",
-        schedule: Literal["constant", "one_cycle"] = "constant",
+        schedule: Literal["constant", "one_cycle"] = "one_cycle",
         warmup: Fraction = 0.25,
         label_smoothing: Fraction = 0.0,
-        rotation: Degrees = 0.0,
-        shift: Fraction = 0.0,
-        zoom: Fraction = 0.0,
-        shear: Degrees = 0.0,
-        thickness: Fraction = 0.0,
-        bend: Fraction = 0.0,
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__(classes)
-        changes = (rotation, shift, zoom, shear, thickness, bend)
-        self.augment = RandomChange(*changes) if any(changes) else None
-        self.losses: list[Tensor] = []  # of this epoch's steps, read once an epoch so that no step waits for them
+        amounts = augmentation or {}
+        self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
+        self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
+
+    @staticmethod
+    def upgraded(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Put the amounts of augmentation into one mapping; older checkpoints hold them beside the rest."""
+        amounts = {name: hyper_parameters[name] for name in Augmentation.__annotations__ if name in hyper_parameters}
+        others = {name: value for name, value in hyper_parameters.items() if name not in amounts}
+        return others | ({"augmentation": amounts} if amounts else {})
 
     def forward(self, images: Tensor) -> Tensor:
         """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to logits [N, classes]."""
@@ -65,12 +68,12 @@ class Network(Classifier):
         loss = F.cross_entropy(self(images), labels, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and (self.global_step + 1) % every == 0:  # what is logged between is not written and costs its time
+        if every and (self.global_step + 1) % every == 0:  # Lightning takes time to log at other steps, for nothing
             self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def on_train_start(self) -> None:
-        """Refuse to resume into a run of another length: the schedule in the checkpoint would not fit it."""
+        """Refuse to resume if the run has another length than the schedule in the checkpoint."""
         schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
             raise ConfigError(
@@ -79,21 +82,21 @@ class Network(Classifier):
             )
 
     def on_train_epoch_end(self) -> None:
-        """Fail loudly on a loss that is no number, before anything is saved."""
+        """Stop at a loss that is not finite, before anything is saved."""
         self._check_losses()
         self.losses.clear()
 
     def on_validation_epoch_start(self) -> None:
-        """Validation comes before the end of the training epoch, and the best checkpoint with it."""
+        """Stop at a loss that is not finite, as the best checkpoint is saved after validation; share the buffers."""
         self._check_losses()
         if self.trainer.world_size > 1:
-            for buffer in self.buffers():  # all ranks judge what rank 0 will save
+            for buffer in self.buffers():  # all ranks validate the model that rank 0 saves
                 torch.distributed.broadcast(buffer, src=0)
 
     def configure_optimizers(self) -> Any:
-        """The optimizer, with its schedule a step at a time."""
+        """The optimizer, and the schedule that changes its learning rate at each step."""
         hparams = self.hparams
-        # Under 16-mixed a fused optimizer undoes the scaling of the gradients itself: they could not be clipped before.
+        # With 16-mixed a fused optimizer would unscale the gradients itself, too late to clip them.
         fused = self.trainer.precision != "16-mixed"
         options = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"], "fused": fused}
         if hparams["optimizer"] == "sgd":
@@ -117,5 +120,5 @@ class Network(Classifier):
             raise DigitsError(
                 f"train/loss is {self.losses[int(wrong[0])].item()} at step {step} (epoch {self.current_epoch}): "
                 f"lower model.learning_rate (it is {self.hparams['learning_rate']:g}) or take "
-                f"trainer.precision=32-true"
+                "trainer.precision=32-true"
             )

@@ -1,4 +1,4 @@
-"""Principal components, then a support vector machine; fitted by scikit-learn, answered in torch."""
+"""Principal components and a support vector machine, fitted by scikit-learn and evaluated in torch."""
 
 import logging
 import time
@@ -18,26 +18,27 @@ log = logging.getLogger(__name__)
 
 
 class SVM(ClosedForm):
-    """One machine for each pair of classes; the class with most votes wins, the margins break ties.
+    """One binary machine for each pair of classes; the class with the most votes wins, the margins break ties.
 
-    The answers are those of scikit-learn's SVC with break_ties. Everything is computed in float64, or a margin
-    next to nothing would give its vote to one class here and to another there.
+    The predictions are those of scikit-learn's SVC with break_ties. All is computed in float64, as there: rounding
+    could change the sign of a margin near 0, and so a vote.
 
     Args:
-        classes: the digits the logits stand for, in their order.
-        components: principal components kept: how many, or the share of variance they hold; None for no PCA.
-        kernel: `rbf` exp(-gamma |x-y|²), `poly` (gamma x·y)³ or `linear` x·y.
-        C: price of a training image on the wrong side.
-        gamma: a number, or `scale` for 1 / (features · variance), or `auto` for 1 / features.
+        classes: the digits that the logits stand for, in the order of the logits.
+        components: principal components to keep: their number, or the fraction of the variance that they hold; None
+            for no PCA.
+        kernel: of two images x and y: `rbf` exp(-gamma |x-y|²), `poly` (gamma x·y)³ or `linear` x·y.
+        C: penalty for a training image on the wrong side of a margin.
+        gamma: a number, `scale` for 1 / (features · variance) or `auto` for 1 / features.
     """
 
-    origin: Tensor  # [784], taken off before the projection
-    directions: Tensor  # [784, features]
-    supports: Tensor  # [supports, features]
-    weights: Tensor  # [supports, pairs]
-    biases: Tensor  # [pairs]
-    gamma: Tensor
-    for_first: Tensor
+    origin: Tensor  # float64 [784], subtracted before the projection
+    directions: Tensor  # float64 [784, features]
+    supports: Tensor  # float64 [supports, features]
+    weights: Tensor  # float64 [supports, pairs]
+    biases: Tensor  # float64 [pairs]
+    gamma: Tensor  # float64 []
+    for_first: Tensor  # float64 [pairs, classes], 1 for the first class of the pair
     for_second: Tensor
 
     def __init__(
@@ -50,52 +51,48 @@ class SVM(ClosedForm):
     ) -> None:
         super().__init__(classes=classes)
         pairs = len(classes) * (len(classes) - 1) // 2
-        empty = {
-            "origin": (784,),
-            "directions": (784, 1),
-            "supports": (1, 1),
-            "weights": (1, pairs),
-            "biases": (pairs,),
-        }
-        for name, shape in {**empty, "gamma": ()}.items():
+        empty = {"origin": (784,), "directions": (784, 1), "supports": (1, 1), "weights": (1, pairs)}
+        for name, shape in (empty | {"biases": (pairs,), "gamma": ()}).items():
             self.register_buffer(name, torch.zeros(shape, dtype=torch.float64))
         first, second = torch.triu_indices(len(classes), len(classes), 1)
         one_hot = torch.eye(len(classes), dtype=torch.float64)
-        self.register_buffer("for_first", one_hot[first], persistent=False)  # [pairs, classes]
+        self.register_buffer("for_first", one_hot[first], persistent=False)
         self.register_buffer("for_second", one_hot[second], persistent=False)
 
     def solve(self, images: Tensor, labels: Tensor) -> None:
-        """Let scikit-learn fit both, and take over what they found as tensors."""
-        pixels = images.flatten(1).double().numpy()
-        components, largest = self.hparams["components"], min(pixels.shape)
+        """Fit both with scikit-learn and copy the results into the buffers."""
+        pixels = images.flatten(1).double()
+        components, kernel, gamma = (self.hparams[name] for name in ("components", "kernel", "gamma"))
+        largest = min(pixels.shape)
         if components is not None and components > largest:
             raise ConfigError(
                 f"model.components: got {components}, wanted at most {largest}, with {len(pixels):,} training images "
                 f"of {pixels.shape[1]} pixels"
             )
         started = time.monotonic()
-        features = pixels
         self.origin, self.directions = torch.zeros(784).double(), torch.eye(784).double()
+        features = pixels.numpy()
         if components is not None:
             log.info("PCA of %s images ...", f"{len(pixels):,}")
-            pca = PCA(components, svd_solver="covariance_eigh").fit(pixels)
+            pca = PCA(components, svd_solver="covariance_eigh").fit(features)
             self.origin, self.directions = torch.from_numpy(pca.mean_), torch.from_numpy(pca.components_.T.copy())
-            features = pca.transform(pixels)
-        log.info(
-            "SVM (%s) on %s images of %d features ...", self.hparams["kernel"], f"{len(pixels):,}", features.shape[1]
-        )
-        settings = {name: self.hparams[name] for name in ("kernel", "C", "gamma")}
-        machine = SVC(**settings, break_ties=True, cache_size=1000).fit(features, labels.numpy())
+            features = pca.transform(features)
+        count = features.shape[1]
+        log.info("SVM (%s) on %s images of %d features ...", kernel, f"{len(pixels):,}", count)
+        if isinstance(gamma, str):
+            gamma = 1 / count if gamma == "auto" else 1 / (count * features.var())
+        machine = SVC(kernel=kernel, C=self.hparams["C"], gamma=gamma, break_ties=True, cache_size=1000)
+        machine.fit(features, labels.numpy())
         log.info("%s support vectors (%.1f s)", f"{len(machine.support_):,}", time.monotonic() - started)
         self.supports = torch.from_numpy(machine.support_vectors_)
         self.biases = torch.from_numpy(machine.intercept_)
-        self.gamma = torch.tensor(machine._gamma, dtype=torch.float64)
-        self.weights = _weights_of_pairs(torch.from_numpy(machine.dual_coef_), machine.n_support_.tolist())
-        if len(machine.classes_) == 2:  # scikit-learn turns the sign around for two classes
+        self.gamma = torch.tensor(gamma, dtype=torch.float64)
+        self.weights = weights_of_pairs(torch.from_numpy(machine.dual_coef_), machine.n_support_.tolist())
+        if len(machine.classes_) == 2:  # with two classes scikit-learn has the opposite sign
             self.biases, self.weights = -self.biases, -self.weights
 
     def scores(self, images: Tensor) -> Tensor:
-        """Votes of the pairs, and within a third of a vote the sum of their margins, as SVC's decision_function."""
+        """Images to scores [N, classes], as SVC's decision_function: votes, and below a third of a vote the margins."""
         features = (images.flatten(1).double() - self.origin) @ self.directions
         margins = self._kernel(features) @ self.weights + self.biases
         first_wins = (margins > 0).double()
@@ -113,15 +110,22 @@ class SVM(ClosedForm):
         return torch.exp(-self.gamma * (squares - 2 * products))
 
 
-def _weights_of_pairs(coefficients: Tensor, counts: list[int]) -> Tensor:
-    """From libsvm's [classes - 1, supports] to [supports, pairs], zero where a support vector has no say.
+def weights_of_pairs(coefficients: Tensor, counts: list[int]) -> Tensor:
+    """The weight of each support vector in the machine of each pair, from libsvm's form.
 
-    The support vectors stand class by class. Row j - 1 holds, for those of class i < j, their weight against j;
-    row i those of class j against i.
+    The support vectors are sorted by class. For the pair of classes i < j, row j - 1 holds the weights of the support
+    vectors of class i, and row i those of class j.
+
+    Args:
+        coefficients: float64 [classes - 1, supports].
+        counts: number of support vectors of each class.
+
+    Returns:
+        float64 [supports, pairs], 0 where a support vector is of neither class of the pair.
     """
-    of_class = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    class_of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
     pairs = []
     for i in range(len(counts)):
         for j in range(i + 1, len(counts)):
-            pairs.append(coefficients[j - 1] * (of_class == i) + coefficients[i] * (of_class == j))
+            pairs.append(coefficients[j - 1] * (class_of == i) + coefficients[i] * (class_of == j))
     return torch.stack(pairs, dim=1)

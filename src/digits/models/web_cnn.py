@@ -1,4 +1,4 @@
-"""The convolutional network of a widely copied web tutorial: batch norm after each convolution, much dropout."""
+"""The convolutional network of a widely copied web tutorial."""
 
 from typing import Any
 
@@ -9,10 +9,10 @@ from digits.models.network import Network
 
 
 class WebCNN(Network):
-    """Two convolutions of 32 channels, two of 64, one of 128, each group pooled; then 256 units.
+    """Five convolutions with batch normalisation in three groups, each ending with pooling and dropout; 256 units.
 
     Args:
-        options: those of Network; its dropouts are part of what it is.
+        options: those of Network; the tutorial's dropouts are fixed.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -22,10 +22,10 @@ class WebCNN(Network):
             return [nn.Conv2d(width, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels), nn.ReLU()]
 
         self.net = nn.Sequential(
-            *(*convolution(1, 32), *convolution(32, 32), nn.MaxPool2d(2), nn.Dropout(0.20)),  # 28 to 14 pixels
-            *(*convolution(32, 64), *convolution(64, 64), nn.MaxPool2d(2), nn.Dropout(0.25)),  # to 7
-            *(*convolution(64, 128), nn.MaxPool2d(2), nn.Dropout(0.30)),  # to 3
-            *(nn.Flatten(), nn.Linear(128 * 3 * 3, 256), nn.ReLU(), nn.Dropout(0.35)),
+            *(*convolution(1, 32), *convolution(32, 32), nn.MaxPool2d(2), nn.Dropout(0.20)),  # [N, 32, 14, 14]
+            *(*convolution(32, 64), *convolution(64, 64), nn.MaxPool2d(2), nn.Dropout(0.25)),  # [N, 64, 7, 7]
+            *(*convolution(64, 128), nn.MaxPool2d(2), nn.Dropout(0.30)),  # [N, 128, 3, 3]
+            *(nn.Flatten(), nn.Linear(128 * 3 * 3, 256), nn.ReLU(), nn.Dropout(0.35)),  # [N, 256]
             nn.Linear(256, len(self.hparams["classes"])),
         )
-        self.net.to(memory_format=torch.channels_last)
+        self.net.to(memory_format=torch.channels_last)  # as in CNN

@@ -51,7 +51,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) ->
         "confusion_matrix": confusion.tolist(),
         "reliability": _reliability(probabilities, labels),
         "robustness": robustness(evaluation),
-        "parameters": evaluation.model.size(),
+        "parameters": evaluation.model.parameter_count(),
         "epochs": len(history),
         "fit_seconds": fit_seconds,
         "train_images_per_second": images / fit_seconds if history else None,

@@ -42,7 +42,7 @@ def write_report(folder: Path, metrics: dict[str, Any], evaluation: Evaluation, 
 
 def _page(metrics: dict[str, Any], evaluation: Evaluation, record: dict[str, Any]) -> str:
     classes = list(metrics["per_class"])
-    ideals = _ideals(evaluation.model.ideals())
+    ideals = _ideals(evaluation.model.class_images())
     mistakes = [
         {
             "image": data_uri(evaluation.images[index, 0]),
