@@ -17,7 +17,7 @@ from conftest import QUIET
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from digits.cli import CONFIGS
+from digits.config import CONFIGS
 from digits.training.train import fit, trainer_for
 
 FILE = Path(__file__).with_name("golden.json")

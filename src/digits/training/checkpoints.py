@@ -31,7 +31,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class BestCheckpoint(ModelCheckpoint):
     """A ModelCheckpoint that always leaves a best checkpoint: after a resume elsewhere, and without validation.
 
-    Lightning forgets the best score when the folder changes. The first epoch after a resume would then be the best of all.
+    Lightning forgets the best score when the folder changes. The first epoch after a resume would then be the best.
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -122,7 +122,8 @@ def load_model(path: Path) -> Classifier:
     if not module.startswith("digits.models."):
         raise ModelFileError(f"{path}: model class is {module}.{name}, wanted one of digits.models")
     try:
-        model = getattr(import_module(module), name)(**checkpoint["hyper_parameters"])
+        kind: type[Classifier] = getattr(import_module(module), name)
+        model = kind(**kind.upgraded(checkpoint["hyper_parameters"]))
         model.load_state_dict(checkpoint["state_dict"])
     except (ImportError, AttributeError, TypeError, RuntimeError) as error:
         first_line = str(error).split("\n")[0]
