@@ -1,4 +1,4 @@
-"""Set all finished runs side by side: a table here, and a page with plots, disagreements and significance."""
+"""Compare all finished runs: a table here, and a page with figures, disagreements and significance."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from digits.cli import plain_errors
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Read the command line and compare the runs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", type=Path, nargs="+", help="run folders, or folders that hold them, like outputs")
     parser.add_argument("--page", type=Path, default=Path("comparison.html"), help="where to write the page")

@@ -1,4 +1,4 @@
-"""Many runs side by side."""
+"""The comparison of many runs."""
 
 import json
 import shutil
@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from conftest import QUIET, run_command
 
-from digits.reporting.compare import _pair
-from digits.reporting.runs import Group, find_runs, group_runs
+from digits.reporting.disagreements import mcnemar
+from digits.reporting.runs import find_runs, group_runs
 
 
 def copy_of(run, folder, **changes):
-    """A run's folder again, with changes to its metrics ("/" for a key inside)."""
+    """Copy the folder of a run and change its metrics."""
     for name in (".hydra", "report", "run.json", "model.onnx"):
         source = run / name
         target = folder / name
@@ -24,7 +24,7 @@ def copy_of(run, folder, **changes):
     return folder
 
 
-def test_seeds_are_one_group_and_other_data_another_section(quickstart, tmp_path):
+def test_seeds_form_one_group_and_other_data_another_section(quickstart, tmp_path):
     dataset = json.loads((quickstart / "report" / "metrics.json").read_text())["dataset"]
     for seed, accuracy in enumerate((0.90, 0.92, 0.94)):
         copy_of(quickstart, tmp_path / f"{seed}", seed=seed, **{"test/accuracy": accuracy})
@@ -35,11 +35,12 @@ def test_seeds_are_one_group_and_other_data_another_section(quickstart, tmp_path
     assert sizes == [[1], [3]]
     (three,) = [groups[0] for groups in group_runs(runs) if len(groups[0].runs) == 3]
     assert three.name == "quickstart"
-    assert three.mean("test/accuracy") == pytest.approx(0.92)
-    assert three.spread("test/accuracy") == pytest.approx(0.02)
+    assert three.test_accuracy.mean == pytest.approx(0.92)
+    assert three.test_accuracy.deviation == pytest.approx(0.02)
+    assert three.test_accuracy.percent() == "92.00 ± 2.00"
 
 
-def test_settings_that_differ_are_in_the_name(quickstart, tmp_path):
+def test_names_of_groups_show_the_settings_that_differ(quickstart, tmp_path):
     for index, rate in enumerate((0.01, 0.02)):
         folder = copy_of(quickstart, tmp_path / str(index))
         record = json.loads((folder / "run.json").read_text())
@@ -49,42 +50,57 @@ def test_settings_that_differ_are_in_the_name(quickstart, tmp_path):
     assert sorted(group.name for group in groups) == ["quickstart learning_rate=0.01", "quickstart learning_rate=0.02"]
 
 
-def test_mcnemar_on_counts_known_beforehand():
-    right = np.array([[1] * 10 + [1] * 9 + [0] * 1 + [0] * 5, [1] * 10 + [0] * 9 + [1] * 1 + [0] * 5], dtype=bool)
-    pair = _pair((0, Group("one", [])), (1, Group("other", [])), right)
-    assert pair["counts"] == (9, 1)
-    assert pair["p"] == pytest.approx(2 * (10 + 1) / 2**10)
-    same = _pair((0, Group("one", [])), (1, Group("other", [])), right[[0, 0]])
-    assert same["p"] == 1
+def test_mcnemar_gives_the_p_value_calculated_by_hand():
+    first = np.array([1] * 10 + [1] * 9 + [0] * 1 + [0] * 5, dtype=bool)
+    second = np.array([1] * 10 + [0] * 9 + [1] * 1 + [0] * 5, dtype=bool)
+    assert mcnemar(first, second) == (9, 1, pytest.approx(2 * (10 + 1) / 2**10))
+    assert mcnemar(first, first) == (0, 0, 1)
 
 
-def test_command_names_what_it_leaves_out(quickstart, tmp_path):
+def test_the_command_names_each_folder_it_leaves_out_and_why(quickstart, tmp_path):
     copy_of(quickstart, tmp_path / "runs" / "good")
     for name, content in (("failed", '{"status": "failed"}'), ("running", '{"status": "running"}'), ("new", "")):
         folder = copy_of(quickstart, tmp_path / "runs" / name)
         (folder / "run.json").write_text(content)
+    trial = copy_of(quickstart, tmp_path / "runs" / "trial")
+    record = json.loads((trial / "run.json").read_text())
+    del record["seconds"]["report"]
+    (trial / "run.json").write_text(json.dumps(record | {"value": 0.97}))
     copy_of(quickstart, tmp_path / "runs" / "version", format=99)
     (copy_of(quickstart, tmp_path / "runs" / "half") / "report" / "metrics.json").unlink()
     (copy_of(quickstart, tmp_path / "runs" / "cut") / "report" / "metrics.json").write_text('{"model": ')
+    (copy_of(quickstart, tmp_path / "runs" / "foreign") / "run.json").write_text(
+        '{"status": "finished", "seconds": {"report": 1}}'
+    )
     (tmp_path / "empty").mkdir()
     done = run_command("scripts/compare.py", "runs", "empty", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "quickstart" in done.stdout and "1,000 test digits" in done.stdout
-    told = {line.split(":")[1].strip(): line for line in done.stderr.splitlines()}
-    assert told.keys() == {"empty", *(f"runs/{n}" for n in ("failed", "running", "new", "version", "half", "cut"))}
-    assert "metrics.json has format 99, wanted 1" in told["runs/version"]
-    assert "No such file" in told["runs/half"]
+    assert "quickstart" in done.stdout and "1,000 test images" in done.stdout
+    reasons = {
+        "empty": "no run in it",
+        "runs/failed": "failed, wanted a finished run",
+        "runs/running": "running, wanted a finished run",
+        "runs/new": "not begun, wanted a finished run",
+        "runs/trial": "no report; of a search, only the best trial is tested and reported",
+        "runs/version/report/metrics.json": "got format 99, wanted 1; run scripts/evaluate.py on runs/version",
+        "runs/half/report/metrics.json": "No such file",
+        "runs/cut/report/metrics.json": "the file: Invalid JSON",
+        "runs/foreign/run.json": "no 'trainer' in its config",
+    }
+    lines = dict(line.removeprefix("left out: ").split(": ", 1) for line in done.stderr.splitlines())
+    assert lines.keys() == reasons.keys()
+    assert all(lines[name].startswith(reason) for name, reason in reasons.items()), lines
     page = (tmp_path / "comparison.html").read_text()
-    assert "None reads them right" in page and "runs/half" in page and "data:image/png" in page
+    assert "no run predicts correctly" in page and "runs/half" in page and "data:image/png" in page
 
 
-def test_nothing_to_compare_is_said(tmp_path):
+def test_the_command_fails_where_no_run_is_finished(tmp_path):
     done = run_command("scripts/compare.py", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 2
     assert "no finished run to compare" in done.stderr
 
 
-def test_two_models_on_the_same_pictures(quickstart, tmp_path):
+def test_two_models_are_compared_image_by_image(quickstart, tmp_path):
     arguments = ["data=mnist_5k", "model=pixel_similarity", "data.val_size=500", *QUIET]
     assert run_command("train.py", *arguments, cwd=tmp_path).returncode == 0
     done = run_command("scripts/compare.py", "outputs", str(quickstart), cwd=tmp_path)
@@ -93,10 +109,10 @@ def test_two_models_on_the_same_pictures(quickstart, tmp_path):
     first, second = (next(i for i, line in enumerate(lines) if name in line) for name in ("quickstart", "pixel_"))
     assert first < second, "the more accurate comes first"
     page = (tmp_path / "comparison.html").read_text()
-    assert "&lt; 0.0001" in page and "Only one reads them right" in page
+    assert "&lt; 0.0001" in page and "only one run predicts correctly" in page
 
 
-def test_a_thousand_folders_take_seconds(quickstart, tmp_path):
+def test_a_thousand_folders_take_only_seconds(quickstart, tmp_path):
     for seed in range(1000):
         folder = tmp_path / "runs" / str(seed)
         (folder / "report").mkdir(parents=True)

@@ -62,7 +62,7 @@ def figures_of(name: str) -> dict[str, float]:
     with one_thread():
         fit(trainer_for(model, config.trainer, list(callbacks.values()), []), model, data, None)
     names = ("train/loss", "val/loss", "val/accuracy")
-    rows = callbacks["history"].rows
+    rows = [row.model_dump(by_alias=True, exclude_unset=True) for row in callbacks["history"].rows]
     return {f"{name}, epoch {row['epoch']}": round(row[name], 7) for row in rows for name in names if name in row}
 
 

@@ -1,4 +1,4 @@
-"""Numbers and pictures, on answers known beforehand."""
+"""Metrics, figures and robustness, on predictions known beforehand."""
 
 import json
 import shutil
@@ -8,42 +8,50 @@ import torch
 from conftest import run_command
 
 from digits.models.linear import Linear
+from digits.record import ChangedAccuracy, ClassScores, Dataset, Epoch, RunRecord, read_metrics
 from digits.reporting import figures
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import measure, worst_mistakes
 from digits.reporting.robustness import changed, robustness
 
-RECORD = {"model": "linear", "config": {"seed": 0}, "data": {"train": 100, "classes": [3, 7]}, "history": []}
+DATASET = Dataset(name="few", sha256="0" * 64, train=100, val=0, test=4, test_split="known", classes=[3, 7])
 
 
 @pytest.fixture
 def evaluation():
-    """Four pictures: sure and right, unsure and right, sure and wrong, unsure and wrong."""
+    """Four predictions: sure and right, unsure and right, sure and wrong, unsure and wrong."""
     chances = torch.tensor([[0.99, 0.01], [0.38, 0.62], [0.95, 0.05], [0.45, 0.55]])
     labels = torch.tensor([0, 1, 1, 0])
     images = torch.zeros(4, 1, 28, 28, dtype=torch.uint8)
-    return Evaluation(Linear(classes=[3, 7]), images, labels, chances.log(), {"val/accuracy": 0.5, "val/loss": 1.0})
+    return Evaluation(Linear(classes=[3, 7]), images, labels, chances.log(), val_loss=1.0, val_accuracy=0.5)
 
 
 @pytest.fixture
 def metrics(evaluation, tmp_path):
     (tmp_path / "best.ckpt").write_bytes(b"")
-    return measure(evaluation, tmp_path / "best.ckpt", RECORD)
+    return measure(evaluation, tmp_path / "best.ckpt", RunRecord(model="linear", data=DATASET), seed=0)
 
 
-def test_numbers_are_those_worked_out_by_hand(metrics):
-    assert metrics["test/accuracy"] == 0.5
-    assert metrics["confusion_matrix"] == [[1, 1], [1, 1]]
-    assert metrics["test/loss"] == pytest.approx(-torch.tensor([0.99, 0.62, 0.05, 0.45]).log().mean().item())
-    assert metrics["per_class"].keys() == {"3", "7"}, "digits, not positions"
-    assert metrics["per_class"]["7"] == {"precision": 0.5, "recall": 0.5, "f1": 0.5, "support": 2}
+def test_metrics_are_those_calculated_by_hand(metrics):
+    assert metrics.test_accuracy == metrics.val_accuracy == 0.5
+    assert metrics.confusion_matrix == [[1, 1], [1, 1]]
+    assert metrics.test_loss == pytest.approx(-torch.tensor([0.99, 0.62, 0.05, 0.45]).log().mean().item())
+    assert metrics.per_class.keys() == {"3", "7"}, "digits, not positions"
+    assert metrics.per_class["7"] == ClassScores(precision=0.5, recall=0.5, f1=0.5, support=2)
     # three bins: 0.95 and 0.99 together (one of two right), 0.62 (right), 0.55 (wrong)
     gap = 2 / 4 * abs(0.97 - 0.5) + 1 / 4 * abs(0.62 - 1) + 1 / 4 * abs(0.55 - 0)
-    assert metrics["test/ece"] == pytest.approx(gap, abs=1e-6)
-    assert [row["count"] for row in metrics["reliability"]] == [1, 1, 2]
+    assert metrics.test_ece == pytest.approx(gap, abs=1e-6)
+    assert [row.count for row in metrics.reliability] == [1, 1, 2]
 
 
-def test_worst_mistakes_are_the_surest_first(evaluation):
+def test_epochs_of_older_runs_count_the_whole_training_split(evaluation, tmp_path):
+    (tmp_path / "best.ckpt").write_bytes(b"")
+    history = [Epoch(epoch=0, step=1, seconds=2.0), Epoch(epoch=1, step=2, seconds=2.0, images=60)]
+    record = RunRecord(model="linear", data=DATASET, history=history)
+    assert measure(evaluation, tmp_path / "best.ckpt", record, seed=0).train_images_per_second == (100 + 60) / 4
+
+
+def test_worst_mistakes_come_in_order_of_confidence(evaluation):
     assert worst_mistakes(evaluation, 10).tolist() == [2, 3]
     assert worst_mistakes(evaluation, 1).tolist() == [2]
 
@@ -54,16 +62,16 @@ def test_svg_takes_its_colours_from_the_page(metrics):
     assert not any(colour in drawn for colour in figures.PAGE_COLOURS)
 
 
-def test_no_mistakes_is_a_picture_too(evaluation, metrics, tmp_path):
-    right = Evaluation(evaluation.model, evaluation.images, evaluation.predictions, evaluation.logits, {})
+def test_a_model_without_mistakes_gets_a_figure_too(evaluation, metrics, tmp_path):
+    right = Evaluation(evaluation.model, evaluation.images, evaluation.predictions, evaluation.logits)
     figures.save_png(figures.mistakes(metrics, right), tmp_path / "mistakes.png")
     assert (tmp_path / "mistakes.png").stat().st_size > 1000
 
 
-# Under change
+# Robustness
 
 
-def test_each_change_is_what_its_name_says():
+def test_each_change_does_what_its_name_says():
     images = torch.zeros(4, 1, 28, 28)
     images[:, :, 6:22, 12:16] = 1  # a stroke 16 pixels high and 4 wide
     ink = {name: each.squeeze(1) for name, each in changed(images).items()}
@@ -94,36 +102,45 @@ def test_each_change_is_what_its_name_says():
     assert (ink["bent"][0] - ink["bent"][1]).abs().max() > 0.5, "each bent its own way"
 
 
-def test_robustness_is_the_same_each_time_and_starts_from_the_unchanged(evaluation):
+def test_robustness_is_the_same_each_time_and_starts_with_the_unchanged_images(evaluation):
     torch.manual_seed(1)
     rows = robustness(evaluation)
     torch.manual_seed(2)
     assert robustness(evaluation) == rows
-    assert rows[0] == {"change": "none", "accuracy": 0.5, "pictures": 4}
+    assert rows[0] == ChangedAccuracy(change="none", accuracy=0.5, pictures=4)
 
 
-def test_robustness_takes_evenly_spaced_pictures_of_a_large_split(evaluation):
+def test_robustness_takes_evenly_spaced_images_of_a_large_split(evaluation):
     total = 5000
     labels = (torch.arange(total) >= total // 2).long()  # sorted by class, and the second half wrong
     logits = torch.tensor([[1.0, 0.0]]).repeat(total, 1)
-    large = Evaluation(evaluation.model, torch.zeros(total, 1, 28, 28, dtype=torch.uint8), labels, logits, {})
-    assert robustness(large)[0] == {"change": "none", "accuracy": 0.5, "pictures": 2000}
+    large = Evaluation(evaluation.model, torch.zeros(total, 1, 28, 28, dtype=torch.uint8), labels, logits)
+    assert robustness(large)[0] == ChangedAccuracy(change="none", accuracy=0.5, pictures=2000)
 
 
-def test_robustness_is_in_the_report_and_evaluating_again_gives_it_anew(quickstart, tmp_path):
-    metrics = json.loads((quickstart / "report" / "metrics.json").read_text())
-    rows = {row["change"]: row["accuracy"] for row in metrics["robustness"]}
-    assert rows["none"] == pytest.approx(metrics["test/accuracy"])
-    assert all(row["pictures"] == 1000 for row in metrics["robustness"])
-    assert 0.2 < rows["turned by 30°"] < rows["turned by 15°"] < rows["none"]
+def test_robustness_is_in_the_report(quickstart):
+    metrics = read_metrics(quickstart)
+    accuracy = {row.change: row.accuracy for row in metrics.robustness}
+    assert accuracy["none"] == pytest.approx(metrics.test_accuracy)
+    assert all(row.pictures == 1000 for row in metrics.robustness)
+    assert 0.2 < accuracy["turned by 30°"] < accuracy["turned by 15°"] < accuracy["none"]
     page = (quickstart / "report" / "index.html").read_text()
-    assert f"turned by 30°</th><td>{100 * rows['turned by 30°']:.2f}</td>" in page
-    again = tmp_path / "run"
-    shutil.copytree(quickstart, again)
-    old = {key: value for key, value in metrics.items() if key != "robustness"}
-    (again / "report" / "metrics.json").write_text(json.dumps(old))
-    compared = run_command("scripts/compare.py", str(again), cwd=tmp_path)
-    assert compared.returncode == 0 and "quickstart" in compared.stdout, "a report of before is compared all the same"
-    done = run_command("scripts/evaluate.py", str(again), cwd=tmp_path)
+    assert f"turned by 30°</th><td>{100 * accuracy['turned by 30°']:.2f}</td>" in page
+
+
+def test_a_folder_of_an_older_version_is_compared_and_evaluated(quickstart, tmp_path):
+    old = tmp_path / "run"
+    shutil.copytree(quickstart, old)
+    metrics = json.loads((old / "report" / "metrics.json").read_text())
+    record = json.loads((old / "run.json").read_text())
+    without_robustness = {key: value for key, value in metrics.items() if key != "robustness"}
+    (old / "report" / "metrics.json").write_text(json.dumps(without_robustness))
+    record["config"]["sweep"] = None
+    for row in record["history"]:
+        del row["images"]
+    (old / "run.json").write_text(json.dumps(record | {"value": 0.97}))
+    compared = run_command("scripts/compare.py", str(old), cwd=tmp_path)
+    assert compared.returncode == 0 and "quickstart" in compared.stdout, compared.stderr
+    done = run_command("scripts/evaluate.py", str(old), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert json.loads((again / "report" / "metrics.json").read_text())["robustness"] == metrics["robustness"]
+    assert json.loads((old / "report" / "metrics.json").read_text())["robustness"] == metrics["robustness"]

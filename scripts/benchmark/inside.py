@@ -27,7 +27,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-from digits.data.datamodule import DigitsData, Source
+from digits.data.datamodule import DigitsData, Splits
 from digits.data.mnist import Mnist
 from digits.models.network import MEAN, STD, Network
 from processes import CONFIGS, train
@@ -92,7 +92,7 @@ class RepeatedMnist(Mnist):
         super().__init__(**options)
         self.samples = samples
 
-    def read(self) -> Source:
+    def read(self) -> Splits:
         """Read MNIST and repeat it; the test split stays as it is."""
         source = super().read()
         taken = torch.arange(self.samples) % len(source.train_labels)

@@ -21,9 +21,12 @@ Typed = TypeVar("Typed", bound=BaseModel)
 
 
 class Record(BaseModel):
-    """Base of all parts. Keys that this version does not know are kept, so that rewriting a file loses nothing."""
+    """Base of all parts. Keys that this version does not know are kept, so that rewriting a file loses nothing.
 
-    model_config = ConfigDict(populate_by_name=True, extra="allow")
+    Infinite values and nan are refused: JSON has no word for them.
+    """
+
+    model_config = ConfigDict(populate_by_name=True, extra="allow", allow_inf_nan=False)
 
 
 class Dataset(Record):
@@ -137,7 +140,7 @@ class Metrics(Record):
         onnx: None until the export.
     """
 
-    format: int = FORMAT
+    format: int
     model: str
     seed: int
     test_accuracy: float = Field(alias="test/accuracy")

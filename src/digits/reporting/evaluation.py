@@ -1,5 +1,6 @@
-"""One pass over the test split with a finished model, and one over the validation split."""
+"""A finished model tested: one pass over the validation split, one over the test split."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,21 +14,23 @@ from digits.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model says of the test split, in the order of the split.
+    """The predictions of a model for the test split, in the order of the split.
 
     Attributes:
         model: in evaluation mode on the CPU.
         images: uint8 [N, 1, 28, 28].
         labels: int64 [N], positions in the model's classes.
         logits: float32 [N, classes].
-        val: val/loss and val/accuracy of the same model; empty without a validation split.
+        val_loss: of the same model, in nats; None without a validation split.
+        val_accuracy: in 0..1; None without a validation split.
     """
 
     model: Classifier
     images: Tensor
     labels: Tensor
     logits: Tensor
-    val: dict[str, float]
+    val_loss: float | None = None
+    val_accuracy: float | None = None
 
     @property
     def probabilities(self) -> Tensor:
@@ -35,24 +38,34 @@ class Evaluation:
         return self.logits.softmax(dim=1)
 
     @property
+    def confidence(self) -> Tensor:
+        """Float32 [N], the probability of the predicted class."""
+        return self.probabilities.max(dim=1).values
+
+    @property
     def predictions(self) -> Tensor:
         """Int64 [N], positions in the model's classes."""
         return self.logits.argmax(dim=1)
 
+    @property
+    def correct(self) -> Tensor:
+        """Bool [N], whether the prediction is the label."""
+        return self.predictions == self.labels
 
-def evaluate(model: Classifier, data: DigitsData, trainer: dict[str, Any]) -> Evaluation:
+
+def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, Any]) -> Evaluation:
     """Validate and test in 32-bit on the CPU, where the ONNX file will be compared with it.
 
     A GPU computes convolutions in TF32 unless told otherwise: logits would differ from the file's by about 0.01.
 
     Args:
-        model: as its best checkpoint has it.
+        model: with the weights of its best checkpoint.
         data: set up.
-        trainer: the config of the run's trainer; its limits hold here too.
+        trainer_config: the run's `trainer` settings. Its limits on validation and test batches hold here too.
     """
     settings = ("limit_val_batches", "limit_test_batches", "enable_progress_bar")
     tester = lightning.Trainer(
-        **{key: trainer[key] for key in settings if key in trainer},
+        **{key: trainer_config[key] for key in settings if key in trainer_config},
         accelerator="cpu",
         devices=1,
         precision="32-true",
@@ -60,9 +73,10 @@ def evaluate(model: Classifier, data: DigitsData, trainer: dict[str, Any]) -> Ev
         enable_checkpointing=False,
         enable_model_summary=False,
     )
-    val = tester.validate(model, data, verbose=False) if len(data.val_labels) else []
+    validated = tester.validate(model, data, verbose=False) if len(data.val_labels) else []
+    val = validated[0] if validated else {}
     tester.test(model, data, verbose=False)
     logits = torch.cat(model.test_logits)
     tested = slice(len(logits))  # fewer than the split under limit_test_batches
     images, labels = data.test_images[tested], data.test_labels[tested]
-    return Evaluation(model.eval(), images, labels, logits, dict(val[0]) if val else {})
+    return Evaluation(model.eval(), images, labels, logits, val.get("val/loss"), val.get("val/accuracy"))

@@ -1,19 +1,24 @@
-"""The report's pictures, drawn with matplotlib: as PNG on paper, as SVG that takes the page's colours."""
+"""The figures of the report, drawn with matplotlib: as PNG files, or as SVG in the colours of the page."""
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
 from matplotlib import rc_context
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from digits.files import atomic_path
+from digits.record import Epoch, Metrics
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 
-# Colours that stand for the page's own in an SVG; each turns up nowhere else.
+# Each of these colours is replaced by a colour of the page in an SVG; no other part of a figure has it.
 INK, ACCENT, SECOND, FAINT = "#1b1f24", "#2563eb", "#d97706", "#c9ced6"
 PAGE_COLOURS = {INK: "var(--ink)", ACCENT: "var(--accent)", SECOND: "var(--second)", FAINT: "var(--line)"}
 STYLE: dict[Any, Any] = {
@@ -36,112 +41,100 @@ STYLE: dict[Any, Any] = {
 }
 
 
-def confusion_matrix(metrics: dict[str, Any]) -> Figure:
-    """Rows true, columns predicted; counts written, share of the row as shade."""
-    classes, counts = list(metrics["per_class"]), metrics["confusion_matrix"]
-    with rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(6.4, 6), layout="constrained")
-        axes = figure.add_subplot()
-        shares = [[count / max(1, sum(row)) for count in row] for row in counts]
-        axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1))  # else a mistake in a hundred is white
+@contextmanager
+def _figure(width: float, height: float, **style: Any) -> Iterator[tuple[Figure, Axes]]:
+    """A figure of so many inches with one pair of axes."""
+    with rc_context(STYLE | style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure, figure.add_subplot()
+
+
+def confusion_matrix(metrics: Metrics) -> Figure:
+    """Rows are true digits, columns predicted ones. A cell's text is its count, its shade the share of its row."""
+    classes, counts = list(metrics.per_class), metrics.confusion_matrix
+    shares = [[count / max(1, sum(row)) for count in row] for row in counts]
+    with _figure(6.4, 6, **{"axes.grid": False}) as (figure, axes):
+        axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1))  # linear, one mistake in a hundred would be white
         for true, row in enumerate(counts):
             for predicted, count in enumerate(row):
                 if count:
                     colour = "white" if shares[true][predicted] > 0.2 else INK
-                    axes.text(predicted, true, count, ha="center", va="center", color=colour, fontsize=9)
+                    axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=9)
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
-        axes.set(
-            xlabel="predicted",
-            ylabel="true",
-            title=f"{metrics['model']}: {metrics['test/accuracy']:.2%} right",
-        )
+        title = f"{metrics.model}: {metrics.test_accuracy:.2%} correct"
+        axes.set(xlabel="predicted", ylabel="true", title=title)
     return figure
 
 
-def mistakes(metrics: dict[str, Any], evaluation: Evaluation, most: int = 40) -> Figure:
-    """The wrong answers that the model was surest of."""
-    classes = list(metrics["per_class"])
+def mistakes(metrics: Metrics, evaluation: Evaluation, most: int = 40) -> Figure:
+    """At most `most` images with wrong predictions, those of the highest confidence."""
+    classes = list(metrics.per_class)
     worst = worst_mistakes(evaluation, most)
     columns = 8
     rows = max(1, -(-len(worst) // columns))
     with rc_context(STYLE):
         figure = Figure(figsize=(columns * 1.2, rows * 1.5 + 0.4), layout="constrained")
-        figure.suptitle(
-            f"{metrics['model']}: worst mistakes (true → predicted, confidence)" if len(worst) else "no mistakes"
-        )
-        grid = figure.subplots(rows, columns, squeeze=False).flat
-        for axes in grid:
+        title = f"{metrics.model}: worst mistakes (true → predicted, confidence)"
+        figure.suptitle(title if len(worst) else "no mistakes")
+        for axes in figure.subplots(rows, columns, squeeze=False).flat:
             axes.axis("off")
         for axes, index in zip(figure.axes, worst.tolist(), strict=False):
-            true, predicted = evaluation.labels[index], evaluation.predictions[index]
-            confidence = evaluation.probabilities[index].max().item()
+            true, predicted = classes[evaluation.labels[index]], classes[evaluation.predictions[index]]
             axes.imshow(evaluation.images[index, 0], cmap="gray_r", vmin=0, vmax=255)
-            axes.set_title(f"{classes[true]} → {classes[predicted]}  {confidence:.1%}", fontsize=9)
+            axes.set_title(f"{true} → {predicted}  {evaluation.confidence[index]:.1%}", fontsize=9)
     return figure
 
 
-def losses(history: list[dict[str, float]]) -> Figure:
-    """Training and validation loss over epochs."""
-    return _curves(history, {"train/loss": SECOND, "val/loss": ACCENT}, "loss (nats)", yscale="log")
+def curves(history: list[Epoch]) -> list[Figure]:
+    """Losses and validation accuracy over epochs; nothing without epochs."""
+    if not history:
+        return []
+    train_loss, val_loss = [row.train_loss for row in history], [row.val_loss for row in history]
+    return [
+        _curves({"train/loss": (train_loss, SECOND), "val/loss": (val_loss, ACCENT)}, "loss (nats)", "log"),
+        _curves({"val/accuracy": ([row.val_accuracy for row in history], ACCENT)}, "validation accuracy", "linear"),
+    ]
 
 
-def accuracy(history: list[dict[str, float]]) -> Figure:
-    """Validation accuracy over epochs."""
-    return _curves(history, {"val/accuracy": ACCENT}, "share of validation digits right")
-
-
-def _curves(history: list[dict[str, float]], colours: dict[str, str], title: str, **axis: Any) -> Figure:
-    with rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 3), layout="constrained")
-        axes = figure.add_subplot()
-        for name, colour in colours.items():
-            rows = [row for row in history if name in row]
-            axes.plot([row["epoch"] + 1 for row in rows], [row[name] for row in rows], "o-", color=colour, label=name)
-        axes.set(xlabel="epoch", title=title, **axis)
+def _curves(lines: dict[str, tuple[list[float | None], str]], title: str, scale: str) -> Figure:
+    """Values of epochs 1, 2, ... in a colour, by name. An epoch may have no value."""
+    with _figure(4.4, 3) as (figure, axes):
+        for name, (values, colour) in lines.items():
+            points = [(epoch, value) for epoch, value in enumerate(values, start=1) if value is not None]
+            axes.plot([x for x, _ in points], [y for _, y in points], "o-", color=colour, label=name)
+        axes.set(xlabel="epoch", title=title, yscale=scale)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.legend()
     return figure
 
 
-def reliability(metrics: dict[str, Any]) -> Figure:
-    """How often the model is right against how sure it says it is; on the diagonal is honest."""
-    rows = metrics["reliability"]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(4, 3.4), layout="constrained")
-        axes = figure.add_subplot()
+def reliability(metrics: Metrics) -> Figure:
+    """Accuracy against confidence. On the diagonal, they are equal."""
+    rows = metrics.reliability
+    accuracies = [row.accuracy for row in rows]
+    with _figure(4, 3.4) as (figure, axes):
         axes.plot([0, 1], [0, 1], "--", color=FAINT)
-        width = rows[0]["to"] - rows[0]["from"]
-        axes.bar(
-            [row["from"] for row in rows],
-            [row["accuracy"] for row in rows],
-            width,
-            align="edge",
-            color=ACCENT,
-            alpha=0.3,
-        )
-        axes.plot(
-            [row["confidence"] for row in rows],
-            [row["accuracy"] for row in rows],
-            "o",
-            color=ACCENT,
-            markersize=4,
-        )
-        axes.set(xlabel="confidence", ylabel="share right", xlim=(0, 1), ylim=(0, 1.02))
+        width = rows[0].high - rows[0].low
+        axes.bar([row.low for row in rows], accuracies, width, align="edge", color=ACCENT, alpha=0.3)
+        axes.plot([row.confidence for row in rows], accuracies, "o", color=ACCENT, markersize=4)
+        axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
     return figure
 
 
-def cost(rows: list[dict[str, Any]], key: str) -> Figure:
-    """Errors against what they cost: seconds to fit, or milliseconds a picture; down and to the left is better."""
-    names = {"fit_seconds": "seconds to fit", "milliseconds": "milliseconds a picture"}
-    with rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 3.4), layout="constrained")
-        axes = figure.add_subplot()
-        for row in rows:
-            place = (max(row[key], 1e-3), max(100 * (1 - row["accuracy"]), 1e-2))
+def cost(points: list[tuple[str, float, float]], label: str) -> Figure:
+    """Test errors of several runs against a cost; down and to the left is better.
+
+    Args:
+        points: for each run its name, its cost and its test accuracy in 0..1.
+        label: what the cost is, with its unit.
+    """
+    with _figure(4.4, 3.4) as (figure, axes):
+        for name, spent, share_correct in points:
+            place = (max(spent, 1e-3), max(100 * (1 - share_correct), 1e-2))
             axes.plot(*place, "o", color=ACCENT, markersize=5)
-            axes.annotate(row["name"], place, xytext=(5, 3), textcoords="offset points", fontsize=8)
-        axes.set(xscale="log", yscale="log", xlabel=names[key], ylabel="test errors (%)")
+            axes.annotate(name, place, xytext=(5, 3), textcoords="offset points", fontsize=8)
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel="test errors (%)")
         axes.margins(x=0.25, y=0.15)
     return figure
 
@@ -152,15 +145,14 @@ def save_png(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=130)
 
 
-def svg(figure: Figure) -> str:
+def svg(figure: Figure) -> Markup:
     """A figure as an <svg> element that takes its colours from the page around it."""
     text = io.StringIO()
     with rc_context(STYLE):
-        figure.savefig(
-            text, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        )
+        no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # equal figures give equal files
+        figure.savefig(text, format="svg", transparent=True, metadata=no_metadata)
     element = text.getvalue()
     element = element[element.index("<svg") :]
     for colour, variable in PAGE_COLOURS.items():
         element = element.replace(colour, variable)
-    return element
+    return Markup(element)

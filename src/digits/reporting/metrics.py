@@ -1,100 +1,88 @@
-"""Every number of the report."""
+"""The metrics of one run, measured on the test split."""
 
 from pathlib import Path
-from typing import Any
 
 import torch.nn.functional as F
+from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
-from torchmetrics.functional.classification import (
-    multiclass_calibration_error,
-    multiclass_confusion_matrix,
-    multiclass_f1_score,
-    multiclass_precision,
-    multiclass_recall,
-)
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
+from digits.files import sha256_of
+from digits.record import FORMAT, ClassScores, Metrics, ReliabilityBin, RunRecord
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.robustness import robustness
-from digits.training.checkpoints import sha256_of
 
-BINS = 15
-FORMAT = 1  # of metrics.json; another number once a key changes its meaning
+BINS = 15  # of confidence, for the calibration error
 
 
-def measure(evaluation: Evaluation, checkpoint: Path, record: dict[str, Any]) -> dict[str, Any]:
-    """Put together metrics.json, but for what the export adds.
+def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: int) -> Metrics:
+    """Measure what metrics.json holds, except `onnx`, which the export adds.
 
     Args:
         evaluation: of the best checkpoint.
-        checkpoint: the best checkpoint's file.
-        record: run.json.
-
-    Returns:
-        Plain numbers, strings, lists and dicts; shares are in 0..1, losses in nats.
+        checkpoint: the file of the best checkpoint.
+        record: of the run, with `data` and `history`.
+        seed: of the run.
     """
-    labels, probabilities = evaluation.labels, evaluation.probabilities
+    assert record.data is not None
+    train = record.data.train
     classes = evaluation.model.hparams["classes"]
-    history = record.get("history", [])
-    fit_seconds = sum(row["seconds"] for row in history)
-    images = sum(row.get("images", record["data"]["train"]) for row in history)  # older runs took all, unsaid
-    confusion = multiclass_confusion_matrix(probabilities, labels, len(classes))
-    return {
-        "format": FORMAT,
-        "model": record["model"],
-        "seed": record["config"]["seed"],
-        "test/accuracy": (evaluation.predictions == labels).double().mean().item(),
-        "test/loss": F.cross_entropy(evaluation.logits.double(), labels).item(),
-        "test/ece": multiclass_calibration_error(probabilities, labels, len(classes), n_bins=BINS).item(),
-        "val/accuracy": evaluation.val.get("val/accuracy"),
-        "val/loss": evaluation.val.get("val/loss"),
-        "per_class": _per_class(probabilities, labels, classes),
-        "confusion_matrix": confusion.tolist(),
-        "reliability": _reliability(probabilities, labels),
-        "robustness": robustness(evaluation),
-        "parameters": evaluation.model.parameter_count(),
-        "epochs": len(history),
-        "fit_seconds": fit_seconds,
-        "train_images_per_second": images / fit_seconds if history else None,
-        "history": history,
-        "dataset": record["data"],
-        "checkpoint_sha256": sha256_of(checkpoint),
-    }
-
-
-def _per_class(probabilities: Tensor, labels: Tensor, classes: list[int]) -> dict[str, dict[str, float]]:
-    scores = {
-        "precision": multiclass_precision(probabilities, labels, len(classes), average=None),
-        "recall": multiclass_recall(probabilities, labels, len(classes), average=None),
-        "f1": multiclass_f1_score(probabilities, labels, len(classes), average=None),
-        "support": labels.bincount(minlength=len(classes)),
-    }
-    return {
-        str(digit): {name: values[position].item() for name, values in scores.items()}
-        for position, digit in enumerate(classes)
-    }
-
-
-def _reliability(probabilities: Tensor, labels: Tensor) -> list[dict[str, float]]:
-    """Confidence against accuracy in bins of equal width (Guo et al., "On calibration", 2017), empty ones left out."""
-    confidence, predictions = probabilities.max(dim=1)
-    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
-    rows = []
-    for index in bins.unique().tolist():
-        inside = bins == index
-        rows.append(
-            {
-                "from": index / BINS,
-                "to": (index + 1) / BINS,
-                "count": int(inside.sum()),
-                "confidence": confidence[inside].mean().item(),
-                "accuracy": (predictions == labels)[inside].float().mean().item(),
-            }
-        )
-    return rows
+    labels, probabilities, history = evaluation.labels, evaluation.probabilities, record.history
+    seconds = sum(epoch.seconds for epoch in history)
+    # older runs did not record the images of an epoch: each took the whole training split
+    images = sum(train if epoch.images is None else epoch.images for epoch in history)
+    return Metrics(
+        format=FORMAT,
+        model=record.model,
+        seed=seed,
+        test_accuracy=evaluation.correct.double().mean().item(),
+        test_loss=F.cross_entropy(evaluation.logits.double(), labels).item(),
+        test_ece=multiclass_calibration_error(probabilities, labels, len(classes), n_bins=BINS).item(),
+        val_accuracy=evaluation.val_accuracy,
+        val_loss=evaluation.val_loss,
+        per_class=_per_class(evaluation, classes),
+        confusion_matrix=multiclass_confusion_matrix(probabilities, labels, len(classes)).tolist(),
+        reliability=_reliability(evaluation),
+        robustness=robustness(evaluation),
+        parameters=evaluation.model.parameter_count(),
+        epochs=len(history),
+        fit_seconds=seconds,
+        train_images_per_second=images / seconds if history else None,
+        history=history,
+        dataset=record.data,
+        checkpoint_sha256=sha256_of(checkpoint),
+    )
 
 
 def worst_mistakes(evaluation: Evaluation, most: int) -> Tensor:
-    """Int64 indices into the test split of wrong answers, the most confident first."""
-    wrong = (evaluation.predictions != evaluation.labels).nonzero().flatten()
-    confidence = evaluation.probabilities.max(dim=1).values[wrong]
-    return wrong[confidence.argsort(descending=True)][:most]
+    """Int64 indices into the test split of at most `most` wrong predictions, the most confident first."""
+    wrong = evaluation.correct.logical_not().nonzero().flatten()
+    return wrong[evaluation.confidence[wrong].argsort(descending=True)][:most]
+
+
+def _per_class(evaluation: Evaluation, classes: list[int]) -> dict[str, ClassScores]:
+    labels, predictions = evaluation.labels.numpy(), evaluation.predictions.numpy()
+    scores = precision_recall_fscore_support(labels, predictions, labels=range(len(classes)), zero_division=0)
+    return {
+        str(digit): ClassScores(precision=precision, recall=recall, f1=f1, support=support)
+        for digit, precision, recall, f1, support in zip(classes, *(each.tolist() for each in scores), strict=True)
+    }
+
+
+def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
+    """Confidence and accuracy in bins of equal width, without the empty bins.
+
+    C. Guo et al., "On calibration of modern neural networks", 2017.
+    """
+    confidence, correct = evaluation.confidence, evaluation.correct
+    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
+    return [
+        ReliabilityBin(
+            low=index / BINS,
+            high=(index + 1) / BINS,
+            count=int((bins == index).sum()),
+            confidence=confidence[bins == index].mean().item(),
+            accuracy=correct[bins == index].float().mean().item(),
+        )
+        for index in bins.unique().tolist()
+    ]

@@ -1,106 +1,109 @@
-"""The report of one run: a page, its pictures, its numbers, every prediction."""
+"""The report of one run: its page, two figures, its metrics and every prediction."""
 
-import base64
-import csv
-import io
-import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
 import torch
 import yaml
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 from matplotlib import colormaps
-from PIL import Image
-from torch import Tensor
 
 from digits.files import atomic_path, write_text
+from digits.record import Metrics, RunRecord, write_metrics
 from digits.reporting import figures
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
+from digits.reporting.pages import data_uri, render
 
-GALLERY = 40
+GALLERY = 40  # wrong predictions that the report shows
 
 
-def write_report(folder: Path, metrics: dict[str, Any], evaluation: Evaluation, record: dict[str, Any]) -> None:
+@dataclass(frozen=True)
+class Mistake:
+    """A test image with a wrong prediction: as a data URI, and with its index in the test split.
+
+    `likeliest` are the two most probable digits; it is empty where the model has no class images.
+    """
+
+    image: str
+    index: int
+    true: str
+    predicted: str
+    confidence: float
+    likeliest: list[str]
+
+
+def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
     """Write report/ in a run's folder.
 
     Args:
-        folder: the run's.
-        metrics: as measure() gives them, with `onnx`.
+        folder: of the run.
+        metrics: as measure() returns them, with `onnx`.
         evaluation: what they were measured on.
-        record: run.json.
+        record: of the run.
     """
     report = folder / "report"
-    _write_predictions(report / "predictions.csv", metrics, evaluation)
+    _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
     figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
     figures.save_png(figures.mistakes(metrics, evaluation, GALLERY), report / "mistakes.png")
-    write_text(report / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False))
+    write_metrics(folder, metrics)
     write_text(report / "index.html", _page(metrics, evaluation, record))
 
 
-def _page(metrics: dict[str, Any], evaluation: Evaluation, record: dict[str, Any]) -> str:
-    classes = list(metrics["per_class"])
-    ideals = _ideals(evaluation.model.class_images())
-    mistakes = [
-        {
-            "image": data_uri(evaluation.images[index, 0]),
-            "index": index,
-            "true": classes[evaluation.labels[index]],
-            "predicted": classes[evaluation.predictions[index]],
-            "confidence": evaluation.probabilities[index].max().item(),
-            "hesitated": [(classes[at], ideals[at]) for at in evaluation.logits[index].topk(2).indices]
-            if ideals
-            else [],
-        }
-        for index in worst_mistakes(evaluation, GALLERY).tolist()
-    ]
-    environment = Environment(loader=PackageLoader("digits.reporting", ""), autoescape=True, trim_blocks=True)
-    history = metrics["history"]
-    return environment.get_template("report.html.j2").render(
+def _page(metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
+    classes = list(metrics.per_class)
+    class_images = _class_images(evaluation, classes)
+    return render(
+        "report.html.j2",
         metrics=metrics,
         record=record,
         classes=classes,
-        wrong=int((evaluation.predictions != evaluation.labels).sum()),
+        wrong=int(evaluation.correct.logical_not().sum()),
         tested=len(evaluation.labels),
-        mistakes=mistakes,
-        ideals=dict(zip(classes, ideals, strict=False)),
-        config=yaml.safe_dump(record["config"], sort_keys=False),
-        curves=[Markup(figures.svg(draw(history))) for draw in (figures.losses, figures.accuracy) if history],
-        reliability=Markup(figures.svg(figures.reliability(metrics))),
+        mistakes=_mistakes(evaluation, classes, bool(class_images)),
+        class_images=class_images,
+        config=yaml.safe_dump(record.config, sort_keys=False),
+        curves=[figures.svg(curve) for curve in figures.curves(metrics.history)],
+        reliability=figures.svg(figures.reliability(metrics)),
     )
 
 
-def _write_predictions(path: Path, metrics: dict[str, Any], evaluation: Evaluation) -> None:
-    """A row a picture, in the order of the test split; digits, not positions."""
-    classes = list(metrics["per_class"])
-    with atomic_path(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["index", "label", "prediction", "confidence", *(f"p{digit}" for digit in classes)])
-        rows = zip(
-            evaluation.labels.tolist(),
-            evaluation.predictions.tolist(),
-            evaluation.probabilities.tolist(),
-            strict=True,
+def _mistakes(evaluation: Evaluation, classes: list[str], has_class_images: bool) -> list[Mistake]:
+    return [
+        Mistake(
+            image=data_uri(evaluation.images[index, 0]),
+            index=index,
+            true=classes[evaluation.labels[index]],
+            predicted=classes[evaluation.predictions[index]],
+            confidence=evaluation.confidence[index].item(),
+            likeliest=[classes[at] for at in evaluation.logits[index].topk(2).indices] if has_class_images else [],
         )
-        for index, (label, prediction, probabilities) in enumerate(rows):
-            shares = [f"{share:.6f}" for share in (max(probabilities), *probabilities)]
-            writer.writerow([index, classes[label], classes[prediction], *shares])
+        for index in worst_mistakes(evaluation, GALLERY).tolist()
+    ]
 
 
-def _ideals(images: Tensor | None) -> list[str]:
-    """Pictures of what a model looks for: ink as ink, or purple what speaks for a digit and orange what against."""
+def _class_images(evaluation: Evaluation, classes: list[str]) -> dict[str, str]:
+    """What the model looks for in each class, as data URIs; empty where that is no image.
+
+    Where ink can also count against a class, purple counts for it and orange against it.
+    """
+    images = evaluation.model.class_images()
     if images is None:
-        return []
+        return {}
     if images.min() >= 0:
-        return [data_uri((image * 255).byte()) for image in images]
-    colours = colormaps["PuOr"](0.5 + 0.5 * (images / images.abs().max()).numpy(), bytes=True)
-    return [data_uri(torch.from_numpy(255 - colour[..., :3])) for colour in colours]
+        pixels = (images * 255).byte()
+    else:
+        colours = colormaps["PuOr"](0.5 + 0.5 * (images / images.abs().max()).numpy(), bytes=True)
+        pixels = torch.from_numpy(255 - colours[..., :3])
+    return {digit: data_uri(image) for digit, image in zip(classes, pixels, strict=True)}
 
 
-def data_uri(image: Tensor) -> str:
-    """Uint8 [28, 28] or [28, 28, 3], ink 255, as a picture of dark ink on light paper."""
-    file = io.BytesIO()
-    Image.fromarray((255 - image).numpy()).save(file, format="png", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -> None:
+    """A row for each test image, in the order of the test split; digits, not positions in the model's classes."""
+    digits = torch.tensor([int(digit) for digit in classes])
+    labels, predictions = digits[evaluation.labels], digits[evaluation.predictions]
+    columns = torch.arange(len(labels)), labels, predictions, evaluation.confidence, evaluation.probabilities
+    header = ",".join(["index", "label", "prediction", "confidence", *(f"p{digit}" for digit in classes)])
+    formats = ["%d"] * 3 + ["%.6f"] * (1 + len(classes))
+    with atomic_path(path) as temporary:
+        np.savetxt(temporary, np.column_stack(columns), formats, delimiter=",", header=header, comments="")

@@ -1,53 +1,83 @@
-"""Finished runs, found in folders and put together by data and by settings."""
+"""Finished runs, found in folders and grouped by data and by settings."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from digits.reporting.metrics import FORMAT
-
-NEEDED = {"model", "seed", "test/accuracy", "test/ece", "val/accuracy", "parameters", "fit_seconds", "dataset", "onnx"}
-PLACE_AND_LOOKS = {"accelerator", "devices", "strategy", "num_nodes", "default_root_dir", "profiler"}
+from digits.errors import ConfigError
+from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record, settings_of
 
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A run folder with its metrics.json and run.json."""
+    """A finished run with its report.
+
+    Attributes:
+        onnx: facts of its model.onnx.
+        settings: all that its result follows from except the seed, with dotted keys.
+    """
 
     folder: Path
-    metrics: dict[str, Any]
-    record: dict[str, Any]
+    metrics: Metrics
+    onnx: OnnxFile
+    record: RunRecord
+    settings: dict[str, Any]
 
     @property
-    def data(self) -> str:
-        """What it was tested on; runs are ranked only where this is equal."""
-        dataset = self.metrics["dataset"]
-        tested = self.metrics["onnx"]["samples"]  # fewer than the split under limit_test_batches
-        return json.dumps([tested, *(dataset[key] for key in ("name", "sha256", "test_split", "test", "classes"))])
+    def name(self) -> str:
+        """Its experiment, or its model."""
+        return self.record.experiment or self.metrics.model
 
     @property
-    def settings(self) -> dict[str, Any]:
-        """What was asked for, flat, but for the seed and what has no part in the result."""
-        return flat(settings_of(self.record["config"]))
+    def data(self) -> tuple[Any, ...]:
+        """What it was tested on. Runs are ranked only where this is equal."""
+        dataset = self.metrics.dataset
+        tested = self.onnx.samples  # fewer than the split under limit_test_batches
+        return tested, dataset.name, dataset.sha256, dataset.test_split, dataset.test, *dataset.classes
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """Mean and sample standard deviation of a metric over seeds; no deviation of a single seed."""
+
+    mean: float
+    deviation: float | None
+
+    def percent(self) -> str:
+        """As a percentage: `97.31 ± 0.12`, or `97.31`."""
+        return f"{100 * self.mean:.2f}" + ("" if self.deviation is None else f" ± {100 * self.deviation:.2f}")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in nothing but the seed, in the order of their seeds."""
+    """Runs that differ only in the seed, in the order of their seeds."""
 
     name: str
     runs: list[FinishedRun]
 
-    def mean(self, key: str) -> float:
-        """Mean of a metric over the seeds."""
-        return mean(run.metrics[key] for run in self.runs)
+    @property
+    def test_accuracy(self) -> OverSeeds:
+        """In 0..1."""
+        return _over_seeds(run.metrics.test_accuracy for run in self.runs)
 
-    def spread(self, key: str) -> float | None:
-        """Sample standard deviation over the seeds; None of a single one."""
-        return stdev(run.metrics[key] for run in self.runs) if len(self.runs) > 1 else None
+    @property
+    def val_accuracy(self) -> OverSeeds | None:
+        """In 0..1; None where a run has none."""
+        values = [run.metrics.val_accuracy for run in self.runs]
+        return None if None in values else _over_seeds(value for value in values if value is not None)
+
+    @property
+    def ece(self) -> OverSeeds:
+        """Expected calibration error, in 0..1."""
+        return _over_seeds(run.metrics.test_ece for run in self.runs)
+
+    @property
+    def fit_seconds(self) -> OverSeeds:
+        """How long the fit took."""
+        return _over_seeds(run.metrics.fit_seconds for run in self.runs)
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
@@ -56,82 +86,59 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
     Returns:
         The runs, and a line for each folder that was left out, with the reason.
     """
-    runs, left_out = [], []
+    runs: dict[Path, FinishedRun] = {}
+    left_out = []
     for folder in folders:
         found = sorted(path.parent for path in folder.rglob("run.json"))
         if not found:
             left_out.append(f"{folder}: no run in it")
         for each in found:
             try:
-                runs.append(_read(each))
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                left_out.append(f"{each}: {error}")
-    return list({run.folder.resolve(): run for run in runs}.values()), left_out
-
-
-def settings_of(config: dict[str, Any]) -> dict[str, Any]:
-    """The part of a run's config that its result comes from, but for the seed and the callbacks."""
-    trainer = {
-        key: value
-        for key, value in config["trainer"].items()
-        if key not in PLACE_AND_LOOKS and not key.startswith(("enable_", "log_"))
-    }
-    data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
-    return {"model": config["model"], "trainer": trainer, "data": data}
+                runs[each.resolve()] = _read(each)
+            except (ConfigError, OSError) as error:
+                left_out.append(str(error))
+    return list(runs.values()), left_out
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:
-    """Put runs together: a list for each set of data, in it a group for each setting, the most accurate first."""
-    by_data: dict[str, dict[str, list[FinishedRun]]] = {}
+    """Group runs: a list for each set of data, in it a group for each setting, the most accurate first."""
+    by_data: dict[tuple[Any, ...], dict[str, list[FinishedRun]]] = {}
     for run in runs:
-        of_data = by_data.setdefault(run.data, {})
-        of_data.setdefault(json.dumps([_name(run), run.settings], sort_keys=True), []).append(run)
+        by_settings = by_data.setdefault(run.data, {})
+        by_settings.setdefault(json.dumps([run.name, run.settings], sort_keys=True), []).append(run)
     return [
-        sorted(_named(list(of_data.values())), key=lambda group: -group.mean("test/accuracy"))
-        for of_data in by_data.values()
+        sorted(_named(list(by_settings.values())), key=lambda group: -group.test_accuracy.mean)
+        for by_settings in by_data.values()
     ]
 
 
 def _read(folder: Path) -> FinishedRun:
-    record = json.loads((folder / "run.json").read_text(encoding="utf-8") or "{}")
-    if record.get("status") != "finished":
-        raise ValueError(f"{record.get('status', 'not begun')}, wanted a finished run")
-    if "value" in record and "report" not in record["seconds"]:
-        raise ValueError("a trial of a search, which tests only the best")
-    metrics = json.loads((folder / "report" / "metrics.json").read_text(encoding="utf-8"))
-    if metrics.get("format") != FORMAT:
-        raise ValueError(f"metrics.json has format {metrics.get('format')}, wanted {FORMAT}; evaluate the run again")
-    missing = sorted(NEEDED - metrics.keys())
-    if missing:
-        raise ValueError(f"metrics.json lacks {', '.join(missing)}; evaluate the run again")
-    for name in ("model.onnx", "report/predictions.csv"):
-        if not (folder / name).exists():
-            raise ValueError(f"{name} is missing; evaluate or export the run again")
-    run = FinishedRun(folder, metrics, record)
-    _ = run.data, run.settings, run.metrics["onnx"]["bytes"]  # a foreign file fails here, not later
-    return run
+    record = read_record(folder)
+    if record.status != "finished":
+        raise ConfigError(f"{folder}: {record.status}, wanted a finished run")
+    if not record.reported:
+        raise ConfigError(f"{folder}: no report; of a search, only the best trial is tested and reported")
+    metrics = read_metrics(folder)
+    if metrics.onnx is None or not (folder / "model.onnx").exists():
+        raise ConfigError(f"{folder}: no model.onnx; run scripts/export.py on {folder}")
+    if not (folder / "report" / "predictions.csv").exists():
+        raise ConfigError(f"{folder}: no report/predictions.csv; run scripts/evaluate.py on {folder}")
+    try:
+        return FinishedRun(folder, metrics, metrics.onnx, record, settings_of(record.config))
+    except KeyError as error:
+        raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted what a run writes") from error
 
 
-def _name(run: FinishedRun) -> str:
-    return run.record.get("experiment") or run.metrics["model"]
-
-
-def _named(groups: list[list[FinishedRun]]) -> list[Group]:
-    """Name each group by its experiment or model, and by what sets it apart where several have that name."""
-    named = []
+def _named(groups: list[list[FinishedRun]]) -> Iterator[Group]:
+    """Name each group; where several have a name in common, add the settings in which they differ."""
     for runs in groups:
-        alike = [other[0].settings for other in groups if _name(other[0]) == _name(runs[0])]
-        own = runs[0].settings
-        apart = [key for key in own if any(other.get(key) != own[key] for other in alike)]
-        words = [f"{key.removeprefix('model.')}={own[key]}" for key in apart]
-        ordered = sorted(runs, key=lambda run: run.metrics["seed"])
-        named.append(Group(" ".join([_name(runs[0]), *words]), ordered))
-    return named
+        name, own = runs[0].name, runs[0].settings
+        others = [other[0].settings for other in groups if other[0].name == name]
+        different = [key for key in own if any(other.get(key) != own[key] for other in others)]
+        words = [f"{key.removeprefix('model.')}={own[key]}" for key in different]
+        yield Group(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))
 
 
-def flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots."""
-    found: dict[str, Any] = {}
-    for key, value in nested.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return found
+def _over_seeds(metric: Iterable[float]) -> OverSeeds:
+    values = list(metric)
+    return OverSeeds(mean(values), stdev(values) if len(values) > 1 else None)
