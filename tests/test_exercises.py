@@ -64,7 +64,7 @@ def test_onnx_file_of_an_svm_predicts_as_scikit_learn_on_all_test_digits(mnist_d
     )
     wanted = machine.predict(pca.transform(test.flatten(1).double().numpy()))
     logits = torch.cat([model(batch) for batch in test.split(1000)])
-    export_onnx(Evaluation(model, data.test_images, data.test_labels, logits, {}), tmp_path / "svm.onnx", {})
+    export_onnx(Evaluation(model, data.test_images, data.test_labels, logits), tmp_path / "svm.onnx", {})
     session = onnxruntime.InferenceSession(tmp_path / "svm.onnx")
     found = [session.run(["logits"], {"images": batch.numpy()})[0].argmax(axis=1) for batch in test.split(1000)]
     assert (np.concatenate(found) == wanted).all()

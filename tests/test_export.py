@@ -17,7 +17,7 @@ def evaluation():
     images = torch.randint(0, 256, (300, 1, 28, 28), dtype=torch.uint8)
     with torch.no_grad():
         logits = model(images.float() / 255)
-    return Evaluation(model, images, torch.zeros(300, dtype=torch.int64), logits, {})
+    return Evaluation(model, images, torch.zeros(300, dtype=torch.int64), logits)
 
 
 def test_equal_file_is_written(evaluation, tmp_path):

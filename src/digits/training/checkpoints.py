@@ -62,7 +62,8 @@ class BestCheckpoint(ModelCheckpoint):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the last state as the best one where no epoch was validated."""
         super().on_train_end(trainer, pl_module)
-        if not self.best_model_path and self.dirpath and trainer.checkpoint_callbacks:  # none in a dry run
+        dry_run: bool | int = trainer.fast_dev_run  # type: ignore[attr-defined]
+        if not self.best_model_path and self.dirpath and not dry_run:
             log.warning("no epoch was validated: the last state is kept as best.ckpt")
             trainer.save_checkpoint(Path(self.dirpath) / f"{self.filename}.ckpt", weights_only=False)
 
