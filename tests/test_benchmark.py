@@ -137,6 +137,12 @@ def test_mnist_is_repeated(mnist_dir):
     assert images[60_002].equal(images[2]) and labels[60_002] == labels[2]
 
 
+def test_growth_trains_on_as_many_digits_as_asked(mnist_dir, tmp_path):
+    command = PARTS["growth"]["commands"]["60,000"].replace("60000", "600")
+    (found,) = run(f"{command} trainer.accelerator=cpu seed=1", tmp_path)
+    assert found["microseconds"] > 0 and found["megabytes"] > 100
+
+
 def test_table_and_picture(tmp_path):
     ours = [[{"seconds": 2.0, "percent": 99.12, "validation": 99.0}], [{"seconds": 3.0, "percent": 99.34}]]
     loop = [[{"seconds": 5.0, "percent": 97.0}, {"seconds": 9.0, "percent": 99.0}]] * 2

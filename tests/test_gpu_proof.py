@@ -1,6 +1,7 @@
 """The proof on a GPU, all of it that needs none."""
 
 import json
+from functools import partial
 
 import pytest
 import torch
@@ -22,7 +23,8 @@ def test_without_a_gpu_it_says_so_and_writes_nothing(tmp_path):
 
 def test_rows_are_run_and_a_failed_one_stops_no_other(tmp_path, capsys):
     (tmp_path / "runs").mkdir()
-    rows = Proof("cpu", "mnist_5k", tmp_path / "runs").rows()
+    proof = Proof("cpu", "mnist_5k", tmp_path / "runs")
+    rows = proof.rows() | {"killed and resumed": partial(proof.resume, "linear")}
     chosen = ["model=linear", "trainer.precision=16-mixed", "killed and resumed", "trainer=ddp"]
     with pytest.raises(DigitsError, match=r"^failed: trainer.precision=16-mixed$"):
         prove({name: rows[name] for name in chosen}, tmp_path / "found")

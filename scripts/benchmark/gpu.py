@@ -1,6 +1,7 @@
 """Prove on this machine's GPU that everything works: a table here and in outputs/gpu/<date>_<time>; ten minutes."""
 
 import argparse
+import json
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
@@ -38,7 +39,7 @@ class Proof:
         rows |= {f"trainer.precision={precision}": partial(self.precision, precision) for precision in PRECISIONS}
         rows |= {f"model={name} twice": partial(self.deterministic, name) for name in ("cnn_augmented", "cnn")}
         return rows | {
-            "killed and resumed": self.resume,
+            "killed and resumed": partial(self.resume, "cnn"),
             "two jobs": partial(self.several, "jobs", "model=cnn seed=1,2 trainer.max_epochs=1", 2),
             "a search": partial(self.several, "search", SEARCH, 3),
             "trainer=ddp": self.ddp,
@@ -70,13 +71,15 @@ class Proof:
             self.train(f"{name}_{run_name}", f"model={name} {DETERMINISTIC}")
         return self.same_weights(f"{name}_first", f"{name}_second")
 
-    def resume(self) -> str:
+    def resume(self, name: str) -> str:
         """A run that was killed and resumed ends in the weights of one that was not."""
-        words = f"train.py model=cnn {DETERMINISTIC} {self.data} {self.on} hydra.run.dir={self.folder}/killed"
-        run(words, self.folder, until="Epoch 2/")
-        last = self.folder / "killed" / "checkpoints" / "last.ckpt"
-        self.train("resumed", f"model=cnn {DETERMINISTIC} ckpt_path={last}")
-        self.train("undisturbed", f"model=cnn {DETERMINISTIC}")
+        words, killed = f"model={name} {DETERMINISTIC}", self.folder / "killed"
+        run(f"train.py {words} {self.data} {self.on} hydra.run.dir={killed}", self.folder, until="Epoch 2/")
+        status = json.loads((killed / "run.json").read_text())["status"]
+        if status != "running":
+            raise DigitsError(f"the run was {status} before it could be killed")
+        self.train("resumed", f"{words} ckpt_path={killed}/checkpoints/last.ckpt")
+        self.train("undisturbed", words)
         return self.same_weights("resumed", "undisturbed")
 
     def same_weights(self, one: str, other: str) -> str:

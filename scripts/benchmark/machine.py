@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from digits.run import git_state, hardware, versions
+from digits.training.run import git_state, hardware, versions
 
 
 def machine() -> dict[str, Any]:
