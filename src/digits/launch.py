@@ -1,7 +1,9 @@
-"""What happens between Hydra and train(): the config is checked, a folder claimed, a sweep summed up."""
+"""What Hydra calls before and after jobs: check the config, claim a folder, print errors, sum up a sweep or search."""
 
+import io
 import os
-from itertools import count
+import sys
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -12,173 +14,165 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from digits.cli import explained, is_disk_full, stop, tell
-from digits.config import jobs_of, mistakes_in, resolved
+from digits.cli import is_disk_full, print_error, stop
+from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, StudyError
-from digits.sweeping.grid import claim_sweep, read_record, sweep_name
+from digits.sweeping.grid import begin_sweep, jobs_of
+from digits.sweeping.identity import facts_of, search_name, sweep_name
 from digits.sweeping.worker import begin_job
 
 
 class Launch(Callback):
-    """Hydra callback of every run and sweep. Hydra swallows exceptions here, so what is wrong leaves by SystemExit."""
+    """Hydra callback of every run, sweep and search. Hydra swallows exceptions here, so errors exit the process."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a wrong config; else make the run's folder, one that no other run has."""
-        if _is_child():  # of a parent that has done both
-            return
-        _refuse(mistakes_in(config))
-        if config.get("sweep"):
-            _refuse(["sweep: a search runs many trials, so it wants -m: python train.py -m sweep=…"])
-        _claim_run(config)
+        """Refuse a wrong config, or make a folder for the run that no other run has."""
+        if any(int(os.environ.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
+            return  # rank 0 has done both
+        try:
+            mistakes = mistakes_in(config)
+            if config.get("search"):
+                mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
+            _refuse(mistakes)
+            _set_folder(config, "run", _claim_run(config))
+        except Exception as error:
+            stop(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a sweep if any of its jobs is wrong or its folder is not for it, before the first one starts."""
+        """Refuse a sweep or search if any of its jobs is wrong or its folder holds another one."""
         try:
-            _begin_sweep(config)
+            _set_folder(config, "sweep", _begin_multirun(config))
         except Exception as error:
             stop(explained(error))
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Hold what a job has to itself while others run beside it."""
+        """Make the process ready, where a launcher runs jobs in processes of their own."""
         if config.hydra.mode == RunMode.MULTIRUN:
             begin_job(Path(config.hydra.sweep.dir), config.hydra.job.num)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Tell what went wrong; one job of a sweep lets the others run, unless nothing can be written any more.
+        """Print what went wrong. The other jobs of a sweep still run, unless none could write its results.
 
-        Of a search's trials the sweeper tells how they end.
+        How a trial of a search ended is printed by the search.
         """
-        if job_return.status != JobStatus.FAILED:
+        error = _error_of(job_return)
+        if error is None:
             return
-        error = job_return._return_value
-        if isinstance(error, InstantiationException) and isinstance(error.__cause__, DigitsError):
-            error = error.__cause__  # a constructor's own words; Hydra wraps them
         if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
             stop(error)
-        if not config.get("sweep"):
-            tell(error)
+        if not config.get("search"):
+            print_error(error)
         job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
-        """Print what the jobs came to and write a page of it; exit with 1 if one failed, or if a search found none."""
+        """Print the results and write a page; exit with 1 if a job failed or a search has no complete trial."""
         from digits.sweeping.grid_report import report_sweep
-        from digits.sweeping.search_report import report_search  # matplotlib and torch
+        from digits.sweeping.search_report import report_search  # import matplotlib and torch
 
+        folder = Path(config.hydra.sweep.dir)
         try:
-            good = report_search(config) if config.get("sweep") else report_sweep(Path(config.hydra.sweep.dir))
+            if config.get("search"):
+                report_search(folder, config)
+            elif not report_sweep(folder):
+                sys.exit(1)
         except Exception as error:
             stop(error)
-        if not good:
-            raise SystemExit(1)
-
-
-def _is_child() -> bool:
-    return any(int(os.environ.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def _refuse(mistakes: list[str]) -> None:
     if mistakes:
-        stop(ConfigError("\n".join(dict.fromkeys(mistakes))))
+        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
 
 
-def _claim_run(config: DictConfig) -> None:
-    """Make hydra.run.dir this process's own; a name that the user did not choose gives way if it is taken."""
-    wanted = Path(config.hydra.run.dir)
-    for number in count(1):
-        folder = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+def _claim_run(config: DictConfig) -> Path:
+    """Make hydra.run.dir for this run alone; if the default name is taken, it gets a number."""
+    wanted = folder = Path(config.hydra.run.dir)
+    number = 1
+    while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "run.json").touch(exist_ok=False)  # of two processes, one succeeds
-            break
+            return folder
         except FileExistsError as error:
-            if folder.is_dir() and not _is_chosen(config, "run"):
-                continue
-            _refuse([f"hydra.run.dir: {folder} is taken ({error.strerror}); choose a name that is free"])
+            if not folder.is_dir() or _is_chosen(config, "run"):
+                raise ConfigError(f"hydra.run.dir: {folder} is taken ({error.strerror}); choose a free name") from error
         except OSError as error:
-            _refuse([_unwritable("run", folder, error)])
-    _set_folder(config, "run", folder)
+            raise _unwritable("run", folder, error) from error
+        number += 1
+        folder = wanted.with_name(f"{wanted.name}-{number}")
 
 
-def _begin_sweep(config: DictConfig) -> None:
-    from digits.training.trainer import is_distributed
-
+def _begin_multirun(config: DictConfig) -> Path:
+    """Check all jobs, and claim the folder of the sweep or search."""
     overrides = list(config.hydra.overrides.task)
     jobs = jobs_of(overrides)
     configs = [compose("train", job, return_hydra_config=True) for job in jobs]
+    _refuse(_mistakes_in_multirun(config, configs))
+    folder = Path(config.hydra.sweep.dir)
+    try:
+        if config.get("search"):
+            return _begin_search(config, folder, overrides)
+        if not _is_chosen(config, "sweep"):
+            folder /= sweep_name(jobs)
+        begin_sweep(folder, jobs, [resolved(job) for job in configs])
+    except OSError as error:
+        raise _unwritable("sweep", folder, error) from error
+    return folder
+
+
+def _mistakes_in_multirun(config: DictConfig, configs: list[DictConfig]) -> list[str]:
+    from digits.training.hardware import is_distributed  # imports torch
+
     mistakes = [mistake for job in configs for mistake in mistakes_in(job)]
     if any(is_distributed(job.trainer) for job in configs):
         mistakes.append(
             "trainer: a sweep trains each job on one device; take trainer=default trainer.devices=1, "
             "or run the jobs one by one without -m"
         )
-    if not config.get("sweep") and any(job.get("sweep") for job in configs):
-        mistakes.append("sweep: one search a command; give the others a command each")
+    if not config.get("search") and any(job.get("search") for job in configs):
+        mistakes.append("search: one search a command; run the others with a command each")
     if any(text.startswith("hydra.sweep.subdir=") for text in config.hydra.overrides.hydra):
         mistakes.append("hydra.sweep.subdir: the folder of a job is its number; leave this out")
-    _refuse(mistakes)
-    folder = Path(config.hydra.sweep.dir)
-    try:
-        if config.get("sweep"):
-            folder = _begin_search(config, folder, overrides)
-        else:
-            folder = folder if _is_chosen(config, "sweep") else folder / sweep_name(jobs)
-            numbers = claim_sweep(folder, jobs)
-            _refuse_changed(folder, dict(zip(numbers, configs, strict=True)))
-    except OSError as error:
-        _refuse([_unwritable("sweep", folder, error)])
-    _set_folder(config, "sweep", folder)
+    return mistakes
 
 
 def _begin_search(config: DictConfig, folder: Path, overrides: list[str]) -> Path:
-    """Make a search's folder and storage, or find in them the same search."""
-    from digits.reporting.runs import flat, settings_of
-    from digits.sweeping.space import search_name, search_of
-    from digits.sweeping.study import Search
+    from digits.sweeping.search import Search
+    from digits.sweeping.space import search_of  # import Optuna
 
     plain, space = search_of(overrides)
     if not _is_chosen(config, "sweep"):
-        folder /= search_name(config.hydra.runtime.choices["sweep"], plain, space)
-    told = resolved(compose("train", plain, return_hydra_config=True))
-    facts = settings_of(told) | {"seed": told["seed"], "callbacks": told["callbacks"]}
-    facts = {key: str(value) for key, value in flat(facts).items()}
-    searched = {key.lstrip("+"): f"searched in {distribution}" for key, distribution in space.items()}
-    Search.of(config, folder).begin(facts | searched | {"sweep.metric": config.sweep.metric})
+        folder /= search_name(config.hydra.runtime.choices["search"], plain, space)
+    plain_config = resolved(compose("train", plain, return_hydra_config=True))
+    Search.of(config, folder).begin(facts_of(plain_config, space))
     return folder
 
 
-def _refuse_changed(folder: Path, configs: dict[int, DictConfig]) -> None:
-    """Refuse to go on with a sweep whose finished jobs were told something else than `configs` say now."""
-    from digits.reporting.runs import flat, settings_of
-
-    changed: dict[int, str] = {}
-    for number, config in configs.items():
-        record = read_record(folder / str(number))
-        if record.get("status") == "finished":
-            told = [record["config"], resolved(config, record["config"]["run_folder"])]
-            then, now = (flat(settings_of(c) | {"callbacks": c["callbacks"], "seed": c["seed"]}) for c in told)
-            for key in {**then, **now}:
-                if then.get(key) != now.get(key):
-                    changed.setdefault(number, f"{key} was {then.get(key)} and is now {now.get(key)}")
-    if changed:
-        number, how = next(iter(changed.items()))
-        numbers = ", ".join(map(str, changed))
-        _refuse(
-            [
-                f"hydra.sweep.dir: in {folder} finished jobs ({numbers}) differ from what they would be now: in job "
-                f"{number} {how}; give another hydra.sweep.dir, or delete their folders to have them done again"
-            ]
-        )
+def _error_of(job_return: JobReturn) -> Exception | None:
+    """Why a job failed; None if it did not."""
+    if job_return.status != JobStatus.FAILED:
+        return None
+    try:
+        with redirect_stderr(io.StringIO()):  # Hydra prints the job's overrides
+            _ = job_return.return_value
+    except InstantiationException as error:  # Hydra wraps what a constructor raises
+        return error.__cause__ if isinstance(error.__cause__, DigitsError) else error
+    except Exception as error:
+        return error
+    return None
 
 
 def _is_chosen(config: DictConfig, kind: str) -> bool:
     return any(text.startswith(f"hydra.{kind}.dir=") for text in config.hydra.overrides.hydra)
 
 
-def _unwritable(kind: str, folder: Path, error: OSError) -> str:
-    return f"hydra.{kind}.dir: cannot make {folder} ({error.strerror}); choose a folder that can be written"
+def _unwritable(kind: str, folder: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"hydra.{kind}.dir: cannot make {folder} ({error.strerror}); choose a folder that can be written"
+    )
 
 
 def _set_folder(config: DictConfig, kind: str, folder: Path) -> None:
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
-        config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{folder}'")  # the jobs of a sweep compose anew
+        config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{folder}'")  # each job of a sweep is composed again

@@ -1,54 +1,87 @@
-"""A sweep's folder: named after its jobs, a number for each, one process at a time; the same jobs continue it."""
+"""A sweep: each combination of the values given is a job with a number in the sweep's folder."""
 
-import hashlib
 import json
-import re
-import shutil
-from collections.abc import Iterator
-from itertools import groupby
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import MissingConfigException
 
 from digits.errors import ConfigError
 from digits.files import write_text
+from digits.record import read_record
+from digits.sweeping.identity import changes, facts_of, meaning_of, renamed
+from digits.sweeping.jobs import Launch, delete_job, launch_jobs
 
 JOBS = "jobs.json"  # the overrides of each job; its place in the list is its number
 
-_locks: list[FileLock] = []  # held until the process ends; the kernel frees them even after SIGKILL
+_locks: list[FileLock] = []  # held until the process ends; the kernel releases them even after SIGKILL
 
 
-def sweep_name(jobs: list[list[str]]) -> str:
-    """Name a set of jobs, in whatever order and spelling: the swept values to read, a hash of it all to be sure."""
-    meanings = sorted({_meaning(job) for job in jobs})
-    values: dict[str, set[str]] = {}
-    for key, value in (pair for meaning in meanings for pair in meaning):
-        values.setdefault(key, set()).add(value)
-    swept = {key: found for key, found in values.items() if len(found) > 1} or values
-    words = ["-".join([key.split(".")[-1], *sorted(swept[key], key=lambda text: (len(text), text))]) for key in swept]
-    readable = re.sub(r"[^\w.-]+", "", "_".join(words))[:80].strip("._-")
-    return f"{readable}_{hashlib.sha256(json.dumps(meanings).encode()).hexdigest()[:8]}"
+def jobs_of(overrides: list[str]) -> list[list[str]]:
+    """The overrides of each job of a sweep: `seed=1,2` makes two. Of a search, trials that show all it may try.
+
+    Hydra must be initialized.
+
+    Raises:
+        ConfigError: a range that cannot be swept or searched, or an override of the former key `sweep`.
+    """
+    former = [line for line in map(renamed, overrides) if line]
+    if former:
+        raise ConfigError("\n".join(former))
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
+    if any(each.key_or_group == "search" and each.value() and not each.is_sweep_override() for each in parsed):
+        from digits.sweeping.space import probes, search_of  # imports Optuna, which a sweep does without
+
+        try:
+            return probes(*search_of(overrides))
+        except MissingConfigException:  # there is no such search; composing a job says so
+            return [[str(each.input_line) for each in parsed if not each.is_sweep_override()]]
+    choices = {each.get_key_element(): _choices(each) for each in parsed}  # of one key given twice the last counts
+    return [list(job) for job in product(*choices.values())]
 
 
-def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
-    """Make `folder` this process's own until it ends, and number the jobs in it.
-
-    A job that the folder knows keeps its number; new ones come after those.
+def begin_sweep(folder: Path, jobs: list[list[str]], configs: list[dict[str, Any]]) -> None:
+    """Make `folder` this sweep's, or continue the same sweep in it.
 
     Args:
         folder: made if it is not there.
         jobs: the overrides of each.
+        configs: of each job, as composed, resolved.
+
+    Raises:
+        ConfigError: as claim_sweep, or a finished job would have another config now.
+        OSError: the folder cannot be written.
+    """
+    changed = {}
+    for number, config in zip(claim_sweep(folder, jobs), configs, strict=True):
+        record = read_record(folder / str(number))
+        if record.status == "finished" and (found := changes(facts_of(record.config), facts_of(config))):
+            changed[number] = found[0]
+    if changed:
+        number, change = next(iter(changed.items()))
+        raise ConfigError(
+            f"hydra.sweep.dir: the config of finished jobs in {folder} has changed ({', '.join(map(str, changed))}): "
+            f"in job {number} {change}; choose another hydra.sweep.dir, or delete their folders to run them again"
+        )
+
+
+def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
+    """Keep `folder` for this process until it ends, and number the jobs.
+
+    A job that is in the folder already keeps its number; new ones follow.
 
     Returns:
         The number of each job.
 
     Raises:
-        ConfigError: another process works in the folder, or something else than these jobs lies there.
-        OSError: it cannot be written.
+        ConfigError: another process works in the folder, or something else is in it.
     """
-    other = f"hydra.sweep.dir: {folder} holds %s; choose a folder that is new, or this sweep's own"
+    other = f"hydra.sweep.dir: {folder} holds %s; choose a new folder, or the one of this sweep"
     folder.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if names and JOBS not in names:
@@ -58,74 +91,49 @@ def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
         lock.acquire(blocking=False)
     except Timeout:
         raise ConfigError(
-            f"hydra.sweep.dir: another process works in {folder}; the same command goes on when that has ended"
+            f"hydra.sweep.dir: another process works in {folder}; run the same command again when it has ended"
         ) from None
     _locks.append(lock)
     known = read_jobs(folder)
-    numbers = {_meaning(job): number for number, job in enumerate(known)}
-    foreign = numbers.keys() - {_meaning(job) for job in jobs}
-    if foreign:
-        number = min(numbers[meaning] for meaning in foreign)
-        raise ConfigError(other % f"another sweep (its job {number} is {' '.join(known[number])})")
-    for job in jobs:
-        if _meaning(job) not in numbers:
-            numbers[_meaning(job)] = len(known)
+    numbers = {meaning_of(job): number for number, job in enumerate(known)}
+    meanings = [meaning_of(job) for job in jobs]
+    missing = [number for meaning, number in numbers.items() if meaning not in meanings]
+    if missing:
+        raise ConfigError(other % f"another sweep (its job {missing[0]} is {' '.join(known[missing[0]])})")
+    for job, meaning in zip(jobs, meanings, strict=True):
+        if meaning not in numbers:
+            numbers[meaning] = len(known)
             known.append(job)
     if known != read_jobs(folder):
         write_text(folder / JOBS, json.dumps(known, indent=2))
-    return [numbers[_meaning(job)] for job in jobs]
+    return [numbers[meaning] for meaning in meanings]
+
+
+def run_sweep(launch: Launch, folder: Path) -> None:
+    """Run the jobs that have not finished.
+
+    A failed or killed job starts again from nothing: its checkpoint may be of other code or another machine.
+    """
+    jobs = read_jobs(folder)
+    left = [number for number in range(len(jobs)) if read_record(folder / str(number)).status != "finished"]
+    print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before")
+    for number in left:
+        delete_job(folder, number)
+    launch_jobs(launch, folder, {number: jobs[number] for number in left})
 
 
 def read_jobs(folder: Path) -> list[list[str]]:
-    """The overrides of each of a sweep's jobs, in the order of their numbers."""
+    """The overrides of each job of a sweep, in the order of their numbers."""
     path = folder / JOBS
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
-def unfinished(folder: Path) -> Iterator[tuple[int, list[list[str]]]]:
-    """Find the jobs that are to be done.
-
-    What a failed or killed job has left is deleted before it begins again from its start: exact even where its
-    checkpoint would not be (other code, another machine, a GPU's sums in another order).
-
-    Yields:
-        The first number and the overrides of jobs whose numbers follow each other.
-    """
-    jobs = read_jobs(folder)
-    left = [at for at in range(len(jobs)) if read_record(folder / str(at)).get("status") != "finished"]
-    print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before")
-    for stretch in stretches(left):
-        for number in stretch:
-            delete_job(folder, number)
-        yield stretch[0], [jobs[number] for number in stretch]
-
-
-def stretches(numbers: list[int]) -> list[list[int]]:
-    """Cut ascending numbers where one is missing: a launcher counts its jobs up from the first."""
-    cut = groupby(enumerate(numbers), key=lambda pair: pair[1] - pair[0])
-    return [[number for _, number in pairs] for _, pairs in cut]
-
-
-def delete_job(folder: Path, number: int) -> None:
-    """Delete what a job has left, once no process works on it any more."""
-    with job_lock(folder, number):
-        if (folder / str(number)).exists():
-            shutil.rmtree(folder / str(number))
-
-
-def job_lock(folder: Path, number: int) -> FileLock:
-    """What a process of a parallel launcher holds while it does a job; it may outlive its driver for a moment."""
-    (folder / ".locks").mkdir(exist_ok=True)
-    return FileLock(folder / ".locks" / f"{number}.job")
-
-
-def read_record(folder: Path) -> dict[str, Any]:
-    """What run.json says of the run in `folder`; nothing where none has begun."""
-    path = folder / "run.json"
-    return json.loads(path.read_text(encoding="utf-8") or "{}") if path.exists() else {}
-
-
-def _meaning(job: list[str]) -> tuple[tuple[str, str], ...]:
-    """Overrides as keys and values, sorted: 1e-3 and 0.001 are the same."""
-    parsed: list[Any] = OverridesParser.create().parse_overrides(job)
-    return tuple(sorted((each.get_key_element(), json.dumps(each.value(), default=str)) for each in parsed))
+def _choices(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if override.is_interval_sweep():
+        raise ConfigError(
+            f"{override.input_line}: a sweep wants values to combine, like choice(a, b) or range(1, 9); "
+            "search=custom searches an interval"
+        )
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]

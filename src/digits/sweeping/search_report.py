@@ -1,4 +1,4 @@
-"""What a search came to: its best trial tested, that as an experiment file, a page, a few lines in the terminal."""
+"""The results of a search: its best trial tested, the same as an experiment file, and a page."""
 
 import shlex
 import textwrap
@@ -6,138 +6,114 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import yaml
 from filelock import FileLock
 from hydra import compose
-from jinja2 import Environment, PackageLoader
-from markupsafe import Markup
 from omegaconf import DictConfig, OmegaConf
-from optuna.trial import FrozenTrial, TrialState
+from optuna.importance import get_param_importances
 
 from digits.errors import DigitsError
 from digits.files import write_text
+from digits.record import Metrics, flat, read_metrics, read_record
 from digits.reporting.figures import svg
-from digits.reporting.runs import flat
-from digits.sweeping import search_figures
-from digits.sweeping.grid import read_record
-from digits.sweeping.study import Search
-from digits.training.reopen import conclude_trial, config_of
+from digits.reporting.pages import render
+from digits.sweeping.search import Search
+from digits.sweeping.search_figures import history, parallel
+from digits.sweeping.trials import TrialRow, row_of, short
+from digits.training.finish import config_of, finish_trial
 
 GROUPS = ("data", "trainer", "callbacks", "logger", "model")
+NOT_IN_EXPERIMENT = ("search.", "callbacks.pruning.", "run_folder", "trainer.enable_")
 
 
-def outcome(search: Search, trial: FrozenTrial) -> str:
-    """One line on a trial that has ended."""
-    row = _row(search, trial)
-    what = {"complete": row["said"], "pruned": f"pruned after {row['epochs']} epochs", "failed": "failed"}
-    return f"#{row['number']} {what[row['state']]} ({row['seconds']:.1f} s) {row['error'] or ' '.join(row['settings'])}"
-
-
-def report_search(config: DictConfig) -> bool:
-    """Test the best trial, unless that is done, and say how it was found and how to run it again.
+def report_search(folder: Path, config: DictConfig) -> None:
+    """Test the best trial unless that is done, and say how it was found and how to train it again.
 
     Args:
-        config: of the sweep.
+        folder: of the search.
+        config: as composed for the search.
 
-    Returns:
-        Whether there is one: not where all trials have failed.
+    Raises:
+        DigitsError: no trial has a value.
     """
-    folder = Path(config.hydra.sweep.dir)
     search = Search.of(config, folder)
     with FileLock(folder / ".locks" / "end"):  # of two processes that end at once, one tests
-        with search.storage():
-            trials = search.study.trials
-        rows = [_row(search, trial) for trial in trials]
-        counts = Counter(row["state"] for row in rows)
+        with search.storage.opened():
+            trials = search.storage.study().trials
+        rows = [row_of(search, trial) for trial in trials]
+        counts = Counter(row.state for row in rows)
         counted = ", ".join(f"{counts[state]} {state}" for state in ("complete", "pruned", "failed") if counts[state])
-        print(f"{len(rows)} trials in {folder}: {counted}, {sum(row['seconds'] for row in rows):.0f} s")
+        print(f"{len(rows)} trials in {folder}: {counted}, {sum(row.seconds for row in rows):.0f} s")
         if counts["running"]:
             print(f"{counts['running']} still run in another process, which will test the best")
-            return True
+            return
         if counts["failed"]:
-            print("failed:", *(f"#{row['number']}" for row in rows if row["state"] == "failed"))
-        complete = [row for row in rows if row["state"] == "complete"]
-        if not complete:
-            raise DigitsError(f"no trial of {folder} came to a value; search in smaller ranges, in another folder")
-        best = min(complete, key=lambda row: row["cost"])  # of equals the first
-        record = read_record(folder / str(best["number"]))
-        if record["status"] != "finished" or "report" not in record["seconds"]:
-            conclude_trial(folder / str(best["number"]))
-        metrics = yaml.safe_load((folder / str(best["number"]) / "report" / "metrics.json").read_text(encoding="utf-8"))
-        accuracy = f"{metrics['test/accuracy']:.2%} of the test digits right"
+            print("failed:", *(f"#{row.number}" for row in rows if row.state == "failed"))
+        best = min((row for row in rows if row.state == "complete"), key=lambda row: row.cost, default=None)
+        if best is None:
+            raise DigitsError(f"no trial of {folder} has a value; search smaller ranges, in another folder")
+        trial = folder / str(best.number)
+        metrics = read_metrics(trial) if read_record(trial).reported else finish_trial(trial)
+        accuracy = f"test accuracy {metrics.test_accuracy:.2%}"
         command = _write_experiment(folder, best, f"{len(rows)} trials ({counted})", accuracy)
-        _write_page(folder, search, rows, best, {"command": command, "counts": counts, "metrics": metrics})
-    print(f"best: #{best['number']}, {best['said']}, {accuracy}: {' '.join(best['settings'])}")
+        _write_page(search, rows, best, metrics, command)
+    print(f"best: #{best.number}, {best.metric} {best.value_text}, {accuracy}: {best.settings}")
     print(f"page: {folder / 'index.html'}")
     print(f"again: {command}")
-    return True
 
 
-def _row(search: Search, trial: FrozenTrial) -> dict[str, Any]:
-    """A trial in numbers and words."""
-    record = read_record(search.folder / str(trial.number))
-    value = trial.value if trial.value is not None else next(reversed(trial.intermediate_values.values()), None)
-    accuracy = search.metric == "val/accuracy"
-    return {
-        "number": trial.number,
-        "state": {TrialState.FAIL: "failed"}.get(trial.state, trial.state.name.lower()),
-        "said": "" if value is None else f"{search.metric} " + (f"{value:.2%}" if accuracy else f"{value:.4f}"),
-        "cost": None if value is None else 100 * (1 - value) if accuracy else value,
-        "params": trial.params,
-        "settings": [f"{key}={_short(of)}" for key, of in trial.params.items()],
-        "epochs": len(trial.intermediate_values),
-        "seconds": sum(record.get("seconds", {}).get(phase, 0) for phase in ("setup", "fit")),
-        "error": record.get("error", "killed") if trial.state == TrialState.FAIL else "",
-    }
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _write_experiment(folder: Path, best: dict[str, Any], trials: str, accuracy: str) -> str:
-    """Write experiment/best.yaml: where the best trial's config differs from the defaults. Returns how to run it."""
-    trial = folder / str(best["number"])
-    told = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
+def _write_experiment(folder: Path, best: TrialRow, trials: str, accuracy: str) -> str:
+    """Write experiment/best.yaml: how the best trial's config differs from the defaults. Returns how to run it."""
+    trial = folder / str(best.number)
+    own = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
     usual = compose("train", return_hydra_config=True).hydra.runtime.choices
-    chosen = {group: told.runtime.choices[group] for group in GROUPS if told.runtime.choices[group] != usual[group]}
-    base = compose("train", [f"{group}={choice or 'null'}" for group, choice in chosen.items()])
-    then, now = (flat(OmegaConf.to_container(config)) for config in (base, config_of(trial)))  # type: ignore[arg-type]
-    experiment = OmegaConf.create()
-    for key, value in now.items():
-        different = key in best["params"] or key not in then or then[key] != value
-        if different and not key.startswith(("sweep.", "run_folder", "trainer.enable_")):
-            OmegaConf.update(experiment, key, value, force_add=True)
-    gone = [text for text in told.overrides.task if text.startswith("~")]  # what a file cannot say
-    command = shlex.join(["python", "train.py", "--config-dir", str(folder), "experiment=best", *gone])
-    found = f"# The best of {trials} of a search over {', '.join(best['params'])}: trial {best['number']}, "
-    found += f"{best['said']}, {accuracy}."
+    chosen = {group: own.runtime.choices[group] for group in GROUPS if own.runtime.choices[group] != usual[group]}
+    deleted = [text for text in own.overrides.task if text.startswith("~")]  # a file cannot delete
+    command = shlex.join(["python", "train.py", "--config-dir", str(folder), "experiment=best", *deleted])
+    found = f"# The best of {trials} of a search over {', '.join(best.params)}: trial {best.number}, "
+    found += f"{best.metric} {best.value_text}, {accuracy}."
     lines = ["# @package _global_", *textwrap.wrap(found, 118, subsequent_indent="# "), f"# {command}"]
     if chosen:
         lines += ["defaults:", *(f"  - override /{group}: {choice or 'null'}" for group, choice in chosen.items())]
-    text = OmegaConf.to_yaml(experiment) if len(experiment) else ""
-    write_text(folder / "experiment" / "best.yaml", "\n".join([*lines, text]))
+    settings = _different_settings(trial, chosen, best)
+    lines.append(OmegaConf.to_yaml(settings) if len(settings) else "")
+    write_text(folder / "experiment" / "best.yaml", "\n".join(lines))
     return command
 
 
-def _write_page(
-    folder: Path, search: Search, rows: list[dict[str, Any]], best: dict[str, Any], facts: dict[str, Any]
-) -> None:
-    space = search.study.trials[best["number"]].distributions
-    complete = [row for row in rows if row["state"] == "complete"]
+def _different_settings(trial: Path, chosen: dict[str, str | None], best: TrialRow) -> DictConfig:
+    """What differs from the config that the chosen groups alone make. Interpolations stay as they are written."""
+    base = compose("train", [f"{group}={choice or 'null'}" for group, choice in chosen.items()])
+    configs: list[Any] = [OmegaConf.to_container(config) for config in (base, config_of(trial))]
+    usual, own = map(flat, configs)
+    settings = OmegaConf.create()
+    for key, value in own.items():
+        if key.startswith(NOT_IN_EXPERIMENT):
+            continue
+        if key in best.params or key not in usual or usual[key] != value:
+            OmegaConf.update(settings, key, value, force_add=True)
+    return settings
+
+
+def _write_page(search: Search, rows: list[TrialRow], best: TrialRow, metrics: Metrics, command: str) -> None:
+    complete = [row for row in rows if row.state == "complete"]
+    with search.storage.opened():
+        study = search.storage.study()
+        space = study.trials[best.number].distributions
+        shares = get_param_importances(study) if len(complete) > 1 else {}
     unit = "validation errors (%)" if search.metric == "val/accuracy" else "validation loss (nats)"
-    order = {"complete": 0, "pruned": 1, "failed": 2}
-    environment = Environment(loader=PackageLoader("digits.reporting", ""), autoescape=True, trim_blocks=True)
-    page = environment.get_template("search.html.j2").render(
-        **facts,
-        name=folder.name,
-        rows=sorted(rows, key=lambda row: (order[row["state"]], row["cost"] or 0, row["number"])),
+    order = ("complete", "pruned", "failed")
+    page = render(
+        "search.html.j2",
+        package="digits.sweeping",
+        name=search.folder.name,
+        rows=sorted(rows, key=lambda row: (order.index(row.state), row.cost, row.number)),
+        counts={state: sum(row.state == state for row in rows) for state in order},
         best=best,
-        keys=list(space),
-        short=_short,
-        history=Markup(svg(search_figures.history(rows, unit))),
-        importance=Markup(svg(search_figures.importance(search.study))) if len(complete) > 1 else "",
-        parallel=Markup(svg(search_figures.parallel(complete, best, space, unit))),
-        seconds=Markup(svg(search_figures.seconds(rows))),
+        metrics=metrics,
+        command=command,
+        short=short,
+        history=svg(history(rows, unit)),
+        shares=shares,
+        parallel=svg(parallel(complete, best, space, unit)),
     )
-    write_text(folder / "index.html", page)
+    write_text(search.folder / "index.html", page)

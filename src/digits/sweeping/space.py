@@ -1,7 +1,5 @@
 """What a search searches: Hydra's sweep notation, read as Optuna's distributions."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,69 +9,77 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial
 
 from digits.errors import ConfigError
+from digits.schema import in_one_line
 
 Space = dict[str, BaseDistribution]
 
 
 def search_of(overrides: list[str]) -> tuple[list[str], Space]:
-    """Take a search's command line apart; Hydra must be initialized.
+    """Split a search's command line; Hydra must be initialized.
 
     Args:
-        overrides: with a `sweep=…` among them. A plain one holds for all trials, one in sweep notation is searched;
-            either takes the place of what the config of that name says of its key.
+        overrides: with a `search=…` among them. A plain one holds for all trials, one in sweep notation is searched.
+            Both replace what the config of that search says of their key.
 
     Returns:
         The plain overrides, and a distribution for each key that is searched.
 
     Raises:
-        ConfigError: a range that is none.
+        ConfigError: a range that cannot be searched, or no range at all.
     """
     parser = OverridesParser.create(GlobalHydra.instance().config_loader())
     given = parser.parse_overrides(overrides)
-    plain = [each for each in given if not each.is_sweep_override()]
-    choice = [str(each.input_line) for each in plain if each.key_or_group == "sweep"]
-    written: dict[str, Any] = compose("train", choice).sweep.space
+    plain = [str(each.input_line) for each in given if not each.is_sweep_override()]
+    swept = [str(each.input_line) for each in given if each.is_sweep_override()]
+    choice = [str(each.input_line) for each in given if each.key_or_group == "search"]
+    keys = {each.key_or_group for each in given}
+    written = [f"{key}={text}" for key, text in compose("train", choice).search.space.items() if key not in keys]
     mistakes, space = [], {}
-    swept = [f"{key}={text}" for key, text in written.items() if key not in {each.key_or_group for each in given}]
-    for text in [*swept, *(str(each.input_line) for each in given if each.is_sweep_override())]:
+    for text in [*written, *swept]:
         try:
             override = parser.parse_override(text)
-            if not override.is_sweep_override():
-                raise ValueError("wanted values to choose from, like interval(0, 0.5), range(1, 9) or choice(a, b)")
             space[override.get_key_element()] = _distribution(override)
         except (OverrideParseException, ValueError) as error:
-            mistakes.append(f"{text}: {' '.join(str(error).split())}")
+            mistakes.append(f"{text}: {in_one_line(error)}")
     if not space and not mistakes:
-        mistakes = ["sweep.space: empty; say what to search, like 'model.learning_rate=tag(log, interval(1e-3, 1e-1))'"]
+        mistakes = ["search.space: empty; add a range, like 'model.learning_rate=tag(log, interval(1e-3, 1e-1))'"]
     if mistakes:
         raise ConfigError("\n".join(mistakes))
-    return [str(each.input_line) for each in plain], space
+    return plain, space
 
 
 def probes(plain: list[str], space: Space) -> list[list[str]]:
-    """The overrides of so many trials that each choice and both ends of each range are among them."""
+    """The overrides of as few trials as show each choice and both ends of each range."""
     values = {key: _extremes(distribution) for key, distribution in space.items()}
-    most = max(map(len, values.values()))
-    return [trial_overrides(plain, {key: of[at % len(of)] for key, of in values.items()}) for at in range(most)]
+    count = max(map(len, values.values()))
+    return [trial_overrides(plain, {key: of[at % len(of)] for key, of in values.items()}) for at in range(count)]
 
 
 def trial_overrides(plain: list[str], values: Mapping[str, Any]) -> list[str]:
-    """What one trial is told."""
+    """The overrides of one trial."""
     return [*plain, *(f"{key}={value}" for key, value in values.items())]
 
 
-def search_name(choice: str, plain: list[str], space: Space) -> str:
-    """Name a search after what it searches; how many trials, by what sampler and where kept is not in the name."""
-    told = sorted(text for text in plain if not text.startswith("sweep."))
-    searched = {key: str(space[key]) for key in sorted(space)}
-    return f"{choice}_{hashlib.sha256(json.dumps([told, searched]).encode()).hexdigest()[:8]}"
+def suggest(trial: Trial, space: Space) -> None:
+    """Choose a value for each key that the trial has none for yet."""
+    for key, distribution in space.items():
+        match distribution:
+            case CategoricalDistribution(choices=choices):
+                trial.suggest_categorical(key, choices)
+            case IntDistribution(low=low, high=high, step=step, log=log):
+                trial.suggest_int(key, low, high, step=step, log=log)
+            case FloatDistribution(low=low, high=high, step=step, log=log):
+                trial.suggest_float(key, low, high, step=step, log=log)
 
 
 def _distribution(override: Override) -> BaseDistribution:
-    """Choices are kept as the text of an override, so that lists and names are as good as numbers."""
+    """Choices stay the text of an override, so that lists and names work as numbers do."""
     value: Any = override.value()
+    if not override.is_sweep_override():
+        raise ValueError("wanted values to choose from, like interval(0, 0.5), range(1, 9) or choice(a, b)")
     if override.is_interval_sweep():
         kind = IntDistribution if isinstance(value.start, int) else FloatDistribution
         return kind(value.start, value.end, log="log" in value.tags)

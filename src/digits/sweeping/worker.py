@@ -1,4 +1,4 @@
-"""A job in a process of its own, beside others: it ends when its driver does, and has a GPU to itself."""
+"""A process that runs a job beside others: it ends when its driver ends, and has a GPU of its own."""
 
 import multiprocessing
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from digits.sweeping.grid import job_lock
+from digits.sweeping.jobs import job_lock
 
 # held until the process ends, or begins its next job
 _gpus: list[FileLock] = []
@@ -17,7 +17,7 @@ _jobs: list[FileLock] = []
 
 
 def begin_job(folder: Path, number: int) -> None:
-    """Make this process ready for a job; nothing where it is the driver itself.
+    """Make this process ready for a job; nothing to do where it is the driver itself.
 
     Threads need no care: the launcher gives each process its share of the cores.
 
@@ -26,14 +26,14 @@ def begin_job(folder: Path, number: int) -> None:
         number: of the job.
     """
     if driver := multiprocessing.parent_process():
-        _follow(driver.pid)
-        _own_job(folder, number)
-        _own_gpu(folder)
+        _end_with(driver.pid)
+        _lock_job(folder, number)
+        choose_gpu(folder)
 
 
 @cache
-def _follow(driver: int | None) -> None:
-    """A driver that is killed cannot tell its processes; they would go on writing where another one begins again."""
+def _end_with(driver: int | None) -> None:
+    """End this process when its driver has ended: a killed driver cannot, and the next one starts the job again."""
 
     def watch() -> None:
         while os.getppid() == driver:
@@ -43,7 +43,7 @@ def _follow(driver: int | None) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def _own_job(folder: Path, number: int) -> None:
+def _lock_job(folder: Path, number: int) -> None:
     while _jobs:
         _jobs.pop().release()
     _jobs.append(job_lock(folder, number))
@@ -51,8 +51,8 @@ def _own_job(folder: Path, number: int) -> None:
 
 
 @cache
-def _own_gpu(folder: Path) -> None:
-    """Let this process see one GPU that no other of this sweep has; where there are fewer, the rest share the first."""
+def choose_gpu(folder: Path) -> None:
+    """Let this process see one GPU that no other process of the sweep uses; if all are used, it shares the first."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
