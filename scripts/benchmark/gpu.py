@@ -15,7 +15,7 @@ from digits.errors import ConfigError, DigitsError
 from processes import CONFIGS, ENVIRONMENT, results, run, train
 from table import table, write
 
-SEARCH = "sweep=search sweep.trials=3 model=linear model.learning_rate=tag(log,interval(1e-3,1e-2))"
+SEARCH = "search=custom search.trials=3 model=linear model.learning_rate=tag(log,interval(1e-3,1e-2))"
 MODELS = {path.stem: "closed_form" in path.read_text() for path in sorted(Path(CONFIGS, "model").glob("*.yaml"))}
 PRECISIONS = ("32-true", "16-mixed", "bf16-mixed", "auto")
 DETERMINISTIC = "trainer.deterministic=true trainer.max_epochs=4"
