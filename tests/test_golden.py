@@ -1,6 +1,11 @@
 """Each model still learns as it did when the figures in golden.json were made.
 
 `python tests/test_golden.py` makes the file again. Do so only after a change that is meant to change the figures.
+
+With the versions and the processor that made the file, figures are equal to 1e-5. With others, rounding differs, and
+the first steps of a convolutional network are so large that it matters. Measured with generic instructions
+(ATEN_CPU_CAPABILITY=default), with ONEDNN_MAX_CPU_ISA=SSE41 too, with two threads, and with all of these: networks with
+convolutions differ by up to 0.08 in losses and accuracies, other models by up to 2e-7. The bounds leave room for more.
 """
 
 import json
@@ -22,6 +27,7 @@ from digits.training.train import fit, trainer_for
 
 FILE = Path(__file__).with_name("golden.json")
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
+WITH_CONVOLUTIONS = {"cnn", "cnn_augmented", "lenet", "web_cnn"}
 SETTINGS = ("data=mnist_5k", "data.train_size=1000", "data.batch_size=64", "seed=0", "trainer.accelerator=cpu")
 SETTINGS += ("trainer.precision=32-true", "trainer.default_root_dir=null", "+trainer.enable_checkpointing=false")
 
@@ -72,7 +78,13 @@ def figures_of(name: str) -> dict[str, float]:
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_learns_as_it_did(name):
     golden = json.loads(FILE.read_text())
-    assert figures_of(name) == pytest.approx(golden["figures"][name], abs=1e-5)
+    here = made_with()
+    if here == golden["made_with"]:
+        bound, compared = 1e-5, "with the versions and the processor that made golden.json"
+    else:
+        bound = 0.2 if name in WITH_CONVOLUTIONS else 1e-4
+        compared = f"within {bound} only, as golden.json was made with {golden['made_with']} and this is {here}"
+    assert figures_of(name) == pytest.approx(golden["figures"][name], abs=bound), compared
 
 
 def main() -> None:
