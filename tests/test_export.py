@@ -22,7 +22,7 @@ def evaluation():
 
 def test_equal_file_is_written(evaluation, tmp_path):
     facts = export_onnx(evaluation, tmp_path / "model.onnx", {"classes": CLASSES})
-    assert facts["max_abs_diff"] <= 1e-4 and facts["argmax_agreement"] == 1.0 and facts["samples"] == 300
+    assert facts.max_abs_diff <= 1e-4 and facts.argmax_agreement == 1.0 and facts.samples == 300
 
 
 @pytest.mark.parametrize("spoil", ["a little", "argmax", "nan"])

@@ -26,7 +26,15 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, flags=re.S)
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
 TRAININGS = [line.removeprefix("python train.py").strip() for line in COMMANDS if "python train.py" in line]
 HARDWARE = ("trainer.accelerator=gpu", "trainer.precision=bf16-mixed")  # what this machine may not have
-MADE = ("outputs/", "site", "data/drawings", "src/digits/models/residual.py", "src/digits/data/folders.py")  # by users
+MADE = (
+    "outputs/",
+    "site",
+    "data/drawings",
+    "src/digits/models/residual.py",
+    "src/digits/data/folders.py",
+    "configs/model/resnet",
+    "configs/data/folders",
+)  # by users
 
 
 def python_block(words):

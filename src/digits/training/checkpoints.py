@@ -34,6 +34,8 @@ class BestCheckpoint(ModelCheckpoint):
     Lightning forgets the best score when the folder changes. The first epoch after a resume would then be the best.
     """
 
+    _resumed: Path | None = None
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remember which checkpoint the run is resumed from."""
         super().setup(trainer, pl_module, stage)

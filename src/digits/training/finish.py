@@ -30,7 +30,13 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
 
     Returns:
         What metrics.json holds.
+
+    Raises:
+        ConfigError: no callback kept a best checkpoint.
     """
+    best = run.folder / "checkpoints" / "best.ckpt"
+    if not best.exists():
+        raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
     with run.phase("test"):
         metrics, evaluation = _test(run.folder, config, data, run.record)
     with run.phase("export"):

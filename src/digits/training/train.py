@@ -12,7 +12,6 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from digits.data.datamodule import DigitsData
-from digits.errors import ConfigError
 from digits.models.classifier import Classifier
 from digits.record import Dataset
 from digits.reporting.summary import print_summary
@@ -89,9 +88,6 @@ def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | 
             last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
             raise type(interrupt)(f"resume with ckpt_path={last}" if last.exists() else "") from None
         raise
-    best = Path(trainer.default_root_dir) / "checkpoints" / "best.ckpt"
-    if trainer.is_global_zero and not trainer.fast_dev_run and not best.exists():
-        raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
