@@ -1,4 +1,4 @@
-"""A grid with -m: all jobs run, one table at the end, no failure unseen, and the same command goes on with it."""
+"""A sweep with -m: all jobs run, one table at the end, every failure is printed, and the same command continues it."""
 
 import errno
 import hashlib
@@ -20,13 +20,14 @@ from omegaconf import OmegaConf
 
 from digits.errors import ConfigError
 from digits.launch import Launch
-from digits.sweeping import grid as sweep_folder
-from digits.sweeping.grid import claim_sweep, sweep_name
+from digits.sweeping import grid
+from digits.sweeping.grid import claim_sweep, jobs_of
+from digits.sweeping.identity import renamed, sweep_name
 
 # `make test-kills` asks for more
 JOBS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 3))
 FAST = ["-m", "data=mnist_5k", "model=linear", "trainer.max_epochs=2", *QUIET]
-GRID = [*FAST, f"seed=range({JOBS // 2})", "model.learning_rate=1e-2,3e-2"]
+SWEEP = [*FAST, f"seed=range({JOBS // 2})", "model.learning_rate=1e-2,3e-2"]
 # How far a job is when its driver is killed: begun, trained, exported, not yet begun (the one before has finished).
 MOMENTS = ["{0}/run.json", "{0}/checkpoints/last.ckpt", "{0}/model.onnx", "{1}/report/metrics.json"]
 
@@ -34,9 +35,15 @@ MOMENTS = ["{0}/run.json", "{0}/checkpoints/last.ckpt", "{0}/model.onnx", "{1}/r
 @contextmanager
 def driver(cwd, *arguments):
     """A sweep under way in `cwd`; what is left of it at the end is killed."""
+
+    def heed_interrupts():  # tests started with & or nohup ignore them, and so would their children
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     with (cwd / "printed.txt").open("w") as file:
         command = [sys.executable, str(ROOT / "train.py"), *arguments]
-        process = subprocess.Popen(command, cwd=cwd, stdout=file, stderr=file, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=cwd, stdout=file, stderr=file, start_new_session=True, preexec_fn=heed_interrupts
+        )
     try:
         yield process
     finally:
@@ -75,7 +82,7 @@ def finished(sweep):
 
 
 def overrides(sweep):
-    """What each job that has begun was told, by its number."""
+    """The overrides of each job that has begun, by its number."""
     return {n: yaml.safe_load((sweep / f"{n}/.hydra/overrides.yaml").read_text()) for n in records(sweep)}
 
 
@@ -87,7 +94,7 @@ def swept(tmp_path_factory):
     for kill in range(KILLS):
         job = kill * JOBS // (KILLS + 1)
         moment = MOMENTS[kill % len(MOMENTS)].format(job, max(job - 1, 0))
-        with driver(cwd, *GRID) as process:
+        with driver(cwd, *SWEEP) as process:
             wait_for(process, lambda at=moment: any(cwd.glob(f"outputs/sweeps/*/{at}")), cwd)
             os.kill(process.pid, signal.SIGKILL)
             assert process.wait() == -signal.SIGKILL
@@ -99,11 +106,11 @@ def swept(tmp_path_factory):
         numbers |= found
         assert len({str(job) for job in numbers.values()}) == len(numbers)
     killed = [number for number, record in records(the_sweep(cwd)).items() if record["status"] == "running"]
-    done = run_command("train.py", *GRID, cwd=cwd)
+    done = run_command("train.py", *SWEEP, cwd=cwd)
     return the_sweep(cwd), killed, before, numbers, done
 
 
-def test_killed_sweep_is_continued_by_the_same_command(swept):
+def test_the_same_command_continues_a_killed_sweep(swept):
     sweep, killed, before, numbers, done = swept
     assert done.returncode == 0, done.stderr
     assert len(killed) == 1 and before, "it was killed in the middle of a job, with others behind it"
@@ -111,10 +118,10 @@ def test_killed_sweep_is_continued_by_the_same_command(swept):
     assert sorted(after) == list(range(JOBS)) and before.items() <= after.items()
     assert f"{JOBS} jobs in outputs/sweeps/{sweep.name}, {len(before)} of them finished before" in done.stdout
     assert numbers.items() <= overrides(sweep).items()
-    told = {
+    trained = {
         (record["config"]["seed"], record["config"]["model"]["learning_rate"]) for record in records(sweep).values()
     }
-    assert told == {(seed, rate) for seed in range(JOBS // 2) for rate in (0.01, 0.03)}
+    assert trained == {(seed, rate) for seed in range(JOBS // 2) for rate in (0.01, 0.03)}
     table = done.stdout[done.stdout.rindex(f"{JOBS} jobs in") :]
     assert len(re.findall(rf"│\s+{JOBS // 2} │ \d\d\.\d\d ± \d+\.\d\d % │", table)) == 2, table
     assert "linear learning_rate=0.03" in (sweep / "index.html").read_text()
@@ -122,7 +129,7 @@ def test_killed_sweep_is_continued_by_the_same_command(swept):
     assert len(events) == 1, "none from the time before the kill"
 
 
-def test_finished_sweep_prints_its_table_and_does_nothing_else(swept):
+def test_a_finished_sweep_prints_its_table_and_trains_nothing(swept):
     sweep, _, _, _, first = swept
     before = finished(sweep)
     spelt = ["-m", "model.learning_rate=0.030,0.01", *FAST[1:], f"seed=range({JOBS // 2})"]
@@ -133,7 +140,7 @@ def test_finished_sweep_prints_its_table_and_does_nothing_else(swept):
     assert done.stdout[done.stdout.index("\n") + 1 :] == first.stdout[first.stdout.rindex(f"{JOBS} jobs in") :]
 
 
-def test_changed_defaults_are_named(swept):
+def test_a_finished_job_whose_config_has_changed_is_refused_by_name(swept):
     """As if configs/model/linear.yaml had said something else when job 1 ran."""
     sweep = swept[0]
     path = sweep / "1" / "run.json"
@@ -141,10 +148,10 @@ def test_changed_defaults_are_named(swept):
     record = json.loads(kept)
     record["config"]["model"]["weight_decay"] = 0.125
     path.write_text(json.dumps(record))
-    done = run_command("train.py", *GRID, cwd=sweep.parents[2])
+    done = run_command("train.py", *SWEEP, cwd=sweep.parents[2])
     path.write_text(kept)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert "finished jobs (1) differ from what they would be now: in job 1 model.weight_decay was 0.125" in done.stderr
+    assert "has changed (1): in job 1 model.weight_decay was 0.125 and is now 0.0;" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -162,11 +169,11 @@ def test_signals_end_a_sweep_and_a_second_driver_is_refused(tmp_path, number, co
         os.kill(process.pid, number)
         assert process.wait(60) == code
     printed = (tmp_path / "printed.txt").read_text()
-    assert printed.endswith(f"{word}; the same command goes on with the sweep\n") and "Traceback" not in printed
+    assert printed.endswith(f"{word}; the same command continues the sweep\n") and "Traceback" not in printed
     assert {number: record["status"] for number, record in records(the_sweep(tmp_path)).items()} == {0: "failed"}
 
 
-def test_interrupt_while_lightning_tests_ends_with_its_code_too():
+def test_an_interrupt_during_the_test_has_its_exit_code():
     """Lightning makes sys.exit(1) of a KeyboardInterrupt."""
     code = (
         "import sys; from digits.cli import plain_errors; from digits.errors import Terminated\n"
@@ -178,7 +185,7 @@ def test_interrupt_while_lightning_tests_ends_with_its_code_too():
     assert (done.returncode, done.stderr) == (143, "terminated\n")
 
 
-def test_grid_goes_on_after_a_failing_job_says_so_and_tries_it_again(command, tmp_path):
+def test_a_sweep_runs_on_after_a_failed_job_and_tries_it_again_next_time(command, tmp_path):
     """The learning rate of 1e30 turns the loss into nan; the jobs before and after it finish."""
     grid = [*("-m", "data=mnist_5k", "model=mlp", "model.schedule=constant", "trainer.max_epochs=1", *QUIET)]
     grid += ["model.learning_rate=1e30,1e-3", "seed=1,2"]
@@ -203,7 +210,7 @@ def test_grid_goes_on_after_a_failing_job_says_so_and_tries_it_again(command, tm
     assert "#0 failed: train/loss is nan" in again.stdout and "2 of them finished before" in again.stdout
 
 
-def test_wrong_job_stops_a_sweep_before_it_starts(command, tmp_path):
+def test_one_wrong_job_stops_a_sweep_before_it_starts(command, tmp_path):
     done = command("train.py", "-m", "data=mnist_5k", "model=linear,mlp", "data.batch_size=64,0")
     assert done.returncode == 2
     assert done.stderr == "error: data.batch_size: got 0, wanted greater than or equal to 1\n"
@@ -214,12 +221,15 @@ def test_wrong_job_stops_a_sweep_before_it_starts(command, tmp_path):
     "overrides, line",
     [
         (["model=linear,nope"], "model=nope: no such choice"),
-        (["seed=interval(1,2)"], "does not support sweep type"),
+        (
+            ["seed=interval(1,2)"],
+            "seed=interval(1,2): a sweep wants values to combine, like choice(a, b) or range(1, 9)",
+        ),
         (["seed=1,2", "hydra.sweep.subdir=x"], "hydra.sweep.subdir: the folder of a job is its number"),
         (["seed=1,2", "hydra.sweep.dir=file/sweep"], "hydra.sweep.dir: cannot make file/sweep (Not a directory)"),
     ],
 )
-def test_sweep_that_cannot_be_is_one_line(command, tmp_path, overrides, line):
+def test_a_sweep_that_cannot_run_is_explained_in_one_line(command, tmp_path, overrides, line):
     (tmp_path / "file").touch()
     done = command("train.py", "-m", "data=mnist_5k", *overrides)
     assert done.returncode == 2
@@ -227,17 +237,18 @@ def test_sweep_that_cannot_be_is_one_line(command, tmp_path, overrides, line):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_full_disk_ends_a_sweep_with_one_line(capsys):
+def test_a_full_disk_ends_a_sweep_with_one_line(capsys):
     """Every job after it would fail as well."""
     config = OmegaConf.create({"hydra": {"mode": RunMode.MULTIRUN}})
-    failed = JobReturn(status=JobStatus.FAILED, _return_value=OSError(errno.ENOSPC, "No space left on device"))
+    failed = JobReturn(status=JobStatus.FAILED)
+    failed.return_value = OSError(errno.ENOSPC, "No space left on device")
     with pytest.raises(SystemExit) as end:
         Launch().on_job_end(config, failed)
-    told = "error: the disk: No space left on device; make room and give the same command again\n"
-    assert (end.value.code, capsys.readouterr().err) == (1, told)
+    line = "error: the disk: No space left on device; make room and run the same command again\n"
+    assert (end.value.code, capsys.readouterr().err) == (1, line)
 
 
-def test_name_follows_from_what_the_jobs_mean():
+def test_order_and_spelling_of_overrides_do_not_change_the_name():
     one = [["model=mlp", "model.learning_rate=1e-3", f"seed={seed}"] for seed in (1, 2, 10)]
     other = [[f"seed={seed}", "model.learning_rate=0.001", "model=mlp"] for seed in (10, 2, 1)]
     assert sweep_name(one) == sweep_name(other)
@@ -252,7 +263,7 @@ def test_a_job_keeps_its_number_when_a_sweep_grows(tmp_path):
         try:
             return claim_sweep(tmp_path / "sweep", [[f"seed={seed}"] for seed in seeds])
         finally:
-            sweep_folder._locks.pop().release()
+            grid._locks.pop().release()
 
     assert claim(5, 6) == [0, 1]
     assert claim(4, 6, 5, 6) == [2, 1, 0, 1]
@@ -260,8 +271,38 @@ def test_a_job_keeps_its_number_when_a_sweep_grows(tmp_path):
         claim(5, 6)
 
 
-def test_folder_with_something_else_in_it_is_refused_untouched(tmp_path):
+def test_a_folder_that_holds_something_else_is_refused_and_not_changed(tmp_path):
     (tmp_path / "0").mkdir()
     with pytest.raises(ConfigError, match=r"no sweep \(0 is there"):
         claim_sweep(tmp_path, [["seed=1"]])
     assert [path.name for path in tmp_path.iterdir()] == ["0"]
+
+
+@pytest.mark.parametrize(
+    "override, now",
+    [
+        ("sweep=cnn", "search=cnn"),
+        ("sweep=search", "search=custom"),
+        ("sweep.trials=5", "search.trials=5"),
+        ("+sweep.sampler.multivariate=true", "+search.sampler.multivariate=true"),
+        ("~sweep.pruner.n_warmup_steps", "~search.pruner.n_warmup_steps"),
+    ],
+)
+def test_the_former_key_is_explained(override, now):
+    assert renamed(override) == f"{override}: sweep is now called search; take {now}"
+    with pytest.raises(ConfigError, match="sweep is now called search"):
+        jobs_of(["model=mlp", override, "model.dropout=interval(0, 1)"])
+
+
+def test_other_keys_are_not_taken_for_the_former_one():
+    assert [renamed(text) for text in ("seed=1", "hydra.sweep.dir=x", "sweeper=1", "model=sweep")] == [None] * 4
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_the_former_key_is_explained_by_the_command(command, mode):
+    done = command("train.py", *mode, "sweep=cnn", "sweep.trials=5")
+    assert (done.returncode, done.stderr) == (
+        2,
+        "error: sweep=cnn: sweep is now called search; take search=cnn\n"
+        "sweep.trials=5: sweep is now called search; take search.trials=5\n",
+    )
