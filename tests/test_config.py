@@ -200,7 +200,7 @@ def test_help_config_and_completion_need_no_torch(command, arguments):
 
 def test_config_job_is_yaml_that_names_everything(command):
     config = yaml.safe_load(command("train.py", "--cfg", "job").stdout)
-    assert config.keys() == {"data", "trainer", "callbacks", "logger", "model", "seed", "ckpt_path", "run_folder"}
+    assert config.keys() == {"data", "trainer", "callbacks", "logger", "model", "seed", "resume", "ckpt_path", "run_folder"}
 
 
 def test_logger_of_lightnings_own_is_added_by_plus(command, tmp_path):

@@ -97,7 +97,7 @@ def test_signals_end_a_run_with_their_codes_and_say_how_to_go_on(tmp_path, numbe
     _, found, printed = signalled(tmp_path, *ENDLESS, after="epoch 2:", number=number)
     assert found == code, printed
     (run,) = run_folders(tmp_path)
-    assert f"{word}; resume with ckpt_path=" in printed
+    assert f"{word}; continue with: python train.py resume=" in printed
     assert "Traceback" not in printed
     assert json.loads((run / "run.json").read_text())["status"] == "failed"
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] >= 1

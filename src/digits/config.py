@@ -21,8 +21,11 @@ from digits.ranges import Seed
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
 from digits.sweeping.grid import jobs_of
 from digits.sweeping.identity import renamed
+from digits.training.ranks import is_distributed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+COMPOSING = (HydraException, OmegaConfBaseException)  # what composing a config raises, but for:
+NULL_GROUP = "Config group override must be"  # a ValueError of Hydra's
 
 
 def mistakes_in(config: DictConfig) -> list[str]:
@@ -41,8 +44,9 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += mistakes_in_node("model", plain["model"], given={"classes"})
     mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):
-        for name, node in (plain[group] or {}).items():
+        for name, node in (plain.get(group) or {}).items():
             mistakes += mistakes_in_node(f"{group}.{name}", node)
+    mistakes += _mistakes_in_needs(plain)
     if plain.get("search"):
         from digits.sweeping.checks import mistakes_in_search  # Optuna and SQLAlchemy, which nothing else needs
 
@@ -58,18 +62,18 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
     """
     good: list[str] = []
     mistakes = []
-    for override in sorted(overrides, key=lambda text: "." in text.partition("=")[0]):  # groups first
+    for override in sorted(overrides, key=_is_value):  # first the choices, to which the values belong
         try:
             compose("train", [*good, override])
             good.append(override)
-        except (HydraException, OmegaConfBaseException) as error:
+        except (*COMPOSING, ValueError) as error:
             mistakes.append(_override_mistake(override, error))
     return mistakes + mistakes_in(compose("train", good, return_hydra_config=True))
 
 
 def explained(error: Exception) -> Exception:
     """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
-    if not isinstance(error, HydraException | OmegaConfBaseException):
+    if not isinstance(error, COMPOSING) and not str(error).startswith(NULL_GROUP):
         return error
     overrides, multirun = _command_line()
     GlobalHydra.instance().clear()  # Hydra may not have ended yet
@@ -106,7 +110,7 @@ def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
 
 
 def _mistakes_in_trainer(plain: dict[str, Any], knows_model: bool) -> list[str]:
-    from digits.training.hardware import hardware_mistakes, is_distributed  # torch, which a wrong config does without
+    from digits.training.hardware import hardware_mistakes  # torch, which a wrong config does without
 
     mistakes = [*mistakes_in_node("trainer", plain["trainer"])] or hardware_mistakes(plain["trainer"])
     if mistakes or not knows_model:
@@ -116,11 +120,33 @@ def _mistakes_in_trainer(plain: dict[str, Any], knows_model: bool) -> list[str]:
     return []
 
 
+def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
+    """What a run cannot do without, and what would have no effect on it."""
+    callbacks = plain.get("callbacks") or {}
+    mistakes = []
+    if not {"best", "fitted"} & callbacks.keys() or "history" not in callbacks:
+        mistakes.append("callbacks: a run needs best and history; take callbacks=default, and ~callbacks.… for others")
+    if plain["trainer"].get("enable_checkpointing") is False:
+        mistakes.append("trainer.enable_checkpointing: got false, but a run keeps its best checkpoint; leave this out")
+    for name, node in callbacks.items():
+        if str(node.get("_target_")).endswith(".StochasticWeightAveraging"):
+            mistakes.append(
+                f"callbacks.{name}: its average is made after the last validation, so it is never the best checkpoint; "
+                "take _target_=digits.training.callbacks.AveragedWeights"
+            )
+    return mistakes
+
+
 def _is_interpolated(config: DictConfig, mistake: str) -> bool:
     """Whether a mistake lies in a ${…}. It is then reported at the key where the value comes from."""
     parent, _, key = mistake.partition(":")[0].rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
     return isinstance(node, DictConfig) and key in node and OmegaConf.is_interpolation(node, key)
+
+
+def _is_value(override: str) -> bool:
+    key = override.partition("=")[0]
+    return "." in key and key != "hydra.searchpath"
 
 
 def _command_line() -> tuple[list[str], bool]:
@@ -141,8 +167,12 @@ def _override_mistake(override: str, error: Exception) -> str:
     key, _, value = override.partition("=")
     if new := renamed(override):
         return new
+    if str(error).startswith(NULL_GROUP):
+        return f"{override}: a group cannot be null; take ~{key}"
     if isinstance(error, OverrideParseException):
-        return f"{override}: cannot be read ({in_one_line(error)})"
+        needs_quotes = value and set(value) & set("=~'\" @") and value[0] not in "[{"
+        how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
+        return f"{override}: cannot be read ({in_one_line(error)}){how}"
     if override == "hydra/launcher=joblib":
         return f"{override}: not installed; pip install -e .[joblib] installs it"
     if isinstance(error, MissingConfigException) and error.options:

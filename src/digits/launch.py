@@ -1,7 +1,6 @@
 """What Hydra calls before and after jobs: check the config, claim a folder, print errors, sum up a sweep or search."""
 
 import io
-import os
 import sys
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -20,6 +19,8 @@ from digits.errors import ConfigError, DigitsError, StudyError
 from digits.sweeping.grid import begin_sweep, jobs_of
 from digits.sweeping.identity import facts_of, search_name, sweep_name
 from digits.sweeping.worker import begin_job
+from digits.training.ranks import is_distributed, is_first
+from digits.training.resume import resume
 
 
 class Launch(Callback):
@@ -27,9 +28,12 @@ class Launch(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a wrong config, or make a folder for the run that no other run has."""
-        if any(int(os.environ.get(name, 0)) > 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")):
+        if not is_first(config.trainer):
             return  # rank 0 has done both
         try:
+            if config.get("resume"):
+                resume(config)
+                return _refuse(mistakes_in(config))
             mistakes = mistakes_in(config)
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
@@ -40,6 +44,7 @@ class Launch(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep or search if any of its jobs is wrong or its folder holds another one."""
+        is_first({})  # a sweep is no rank
         try:
             _set_folder(config, "sweep", _begin_multirun(config))
         except Exception as error:
@@ -121,8 +126,6 @@ def _begin_multirun(config: DictConfig) -> Path:
 
 
 def _mistakes_in_multirun(config: DictConfig, configs: list[DictConfig]) -> list[str]:
-    from digits.training.hardware import is_distributed  # imports torch
-
     mistakes = [mistake for job in configs for mistake in mistakes_in(job)]
     if any(is_distributed(job.trainer) for job in configs):
         mistakes.append(
@@ -131,6 +134,8 @@ def _mistakes_in_multirun(config: DictConfig, configs: list[DictConfig]) -> list
         )
     if not config.get("search") and any(job.get("search") for job in configs):
         mistakes.append("search: one search a command; run the others with a command each")
+    if config.get("resume"):
+        mistakes.append("resume: continues one run; leave -m out. The same command continues a sweep or a search")
     if any(text.startswith("hydra.sweep.subdir=") for text in config.hydra.overrides.hydra):
         mistakes.append("hydra.sweep.subdir: the folder of a job is its number; leave this out")
     return mistakes
@@ -173,6 +178,7 @@ def _unwritable(kind: str, folder: Path, error: OSError) -> ConfigError:
 
 
 def _set_folder(config: DictConfig, kind: str, folder: Path) -> None:
+    quoted = str(folder).replace("'", "\\'")
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
-        config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{folder}'")  # each job of a sweep is composed again
+        config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{quoted}'")  # each job of a sweep is composed again

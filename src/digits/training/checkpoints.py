@@ -141,6 +141,12 @@ def check_resumable(path: Path, model: Classifier) -> None:
         ModelFileError: as read_checkpoint, or the checkpoint is of another model.
     """
     checkpoint = read_checkpoint(path)
+    for key, state in checkpoint.get("callbacks", {}).items():
+        if key.startswith("EarlyStopping") and state["stopped_epoch"]:
+            raise ModelFileError(
+                f"{path}: early stopping ended this run after epoch {state['stopped_epoch']}; to train longer, "
+                "resume without it: ~callbacks.early_stopping"
+            )
     found = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if found != wanted or "optimizer_states" not in checkpoint:

@@ -51,7 +51,7 @@ def finish_trial(folder: Path) -> Metrics:
     """Test, export and report a search's best trial, which until then was only fitted."""
     config = config_of(folder)
     with Run(folder, read_record(folder)) as run:
-        loggers = instantiate(config.logger, _convert_="all") or {}
+        loggers = instantiate(config.get("logger"), _convert_="all") or {}
         return finish(run, config, data_of(config), loggers.values())
 
 

@@ -1,12 +1,14 @@
 """What this machine has, and what a trainer config asks for that it has not."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import torch
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.strategies import StrategyRegistry
+
+from digits.training.ranks import is_distributed
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
@@ -35,13 +37,6 @@ def automatic_precision(accelerator: Accelerator) -> Precision:
     return "bf16-mixed" if has_bf16 else "32-true"
 
 
-def is_distributed(config: Mapping[str, Any]) -> bool:
-    """Whether a trainer config asks for more than one process."""
-    devices = config.get("devices", 1)
-    several = len(devices) > 1 if isinstance(devices, Sequence) and devices != "auto" else devices != 1
-    return several or str(config.get("strategy", "auto")).startswith("ddp") or config.get("num_nodes", 1) > 1
-
-
 def hardware_mistakes(config: Mapping[str, Any]) -> list[str]:
     """Compare a trainer config with this machine.
 
@@ -61,6 +56,8 @@ def hardware_mistakes(config: Mapping[str, Any]) -> list[str]:
     strategy = config.get("strategy", "auto")
     if strategy not in ("auto", *StrategyRegistry):
         mistakes.append(f"trainer.strategy: got {strategy}, wanted auto, ddp or another that Lightning knows by name")
+    elif str(strategy).endswith(("spawn", "fork", "notebook")):
+        mistakes.append(f"trainer.strategy: got {strategy}, whose processes lose the history of the run; take ddp")
     mistakes += _cpu_mistakes(config) if kind == "cpu" else _gpu_mistakes(config, kind)
     return mistakes
 

@@ -8,6 +8,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning import Callback, seed_everything
+from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
@@ -42,7 +43,7 @@ def train(cfg: DictConfig) -> float | None:
             data = data_of(cfg)
             model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
             callbacks: dict[str, Callback] = instantiate(cfg.callbacks, _convert_="all") or {}
-            loggers: dict[str, Logger] = instantiate(cfg.logger, _convert_="all") or {}
+            loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
             trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), KeepSigterm()], [*loggers.values()])
             if cfg.ckpt_path is not None:
                 check_resumable(Path(cfg.ckpt_path), model)
@@ -66,6 +67,8 @@ def train(cfg: DictConfig) -> float | None:
 
 def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
     """The Trainer of a config, on the devices that the model can use."""
+    if not loggers:  # without one it has nowhere to write, and refuses
+        callbacks = [each for each in callbacks if not isinstance(each, LearningRateMonitor)]
     return instantiate(config, callbacks=callbacks, logger=loggers, **model.placement, _convert_="all")
 
 
@@ -85,8 +88,9 @@ def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | 
     except SystemExit as stop:  # Lightning makes it of Ctrl-C
         interrupt = stop.__context__
         if isinstance(interrupt, KeyboardInterrupt):
-            last = Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt"
-            raise type(interrupt)(f"resume with ckpt_path={last}" if last.exists() else "") from None
+            folder = Path(trainer.default_root_dir)
+            has_last = (folder / "checkpoints" / "last.ckpt").exists()
+            raise type(interrupt)(f"continue with: python train.py resume={folder}" if has_last else "") from None
         raise
     if torch.distributed.is_initialized():
         torch.distributed.barrier()

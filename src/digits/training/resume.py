@@ -1,0 +1,43 @@
+"""Resume a run in its own folder, by the config it was started with."""
+
+from pathlib import Path
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from digits.errors import ConfigError
+from digits.record import read_record
+
+FIXED = ("model", "data", "seed", "experiment", "search", "trainer.precision", "ckpt_path", "run_folder")
+
+
+def resume(config: DictConfig) -> None:
+    """Replace a config, composed for `resume=RUN`, by the config of that run.
+
+    Overrides beside `resume` still hold, but for those that would make it another run.
+
+    Raises:
+        ConfigError: there is no such run, it has finished, or an override would make it another run.
+    """
+    folder = Path(config.resume)
+    last = folder / "checkpoints" / "last.ckpt"
+    saved, hydra = folder / ".hydra" / "config.yaml", folder / ".hydra" / "hydra.yaml"
+    missing = [str(path.relative_to(folder)) for path in (saved, hydra, last) if not path.exists()]
+    if missing:
+        raise ConfigError(f"resume: {folder} has no {', '.join(missing)}; wanted the folder of a run that was stopped")
+    if read_record(folder).status == "finished":
+        raise ConfigError(f"resume: the run in {folder} has finished; to start from its weights, give ckpt_path={last}")
+    given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+    with read_write(config), open_dict(config):
+        for key, node in OmegaConf.load(saved).items():
+            config[key] = node
+        for override in given:
+            key = override.get_key_element()
+            if key != "resume" and (key.startswith(FIXED) or "." not in key or not key[0].isalpha()):
+                raise ConfigError(f"{override.input_line}: would make another run of {folder}; leave it out")
+            if key != "resume":
+                OmegaConf.update(config, key, override.value(), force_add=False)
+        config.ckpt_path, config.resume = str(last), str(folder)
+        config.hydra.run.dir = str(folder)
+        config.hydra.runtime.choices = OmegaConf.load(hydra).hydra.runtime.choices
+        config.hydra.overrides.hydra.append(f"hydra.run.dir={folder}")
