@@ -72,6 +72,15 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model=svm", "model.components=1.5"], ["model.components: got 1.5, wanted "]),
         (["model=svm", "trainer=ddp"], ["trainer.devices: this model is fitted in one pass on one device; take"]),
         (["model=pixel_similarity", "trainer.devices=2"], ["trainer.devices: this model is fitted in one pass"]),
+        (["~callbacks"], ["callbacks: a run needs best and history; take callbacks=default"]),
+        (["~callbacks.history"], ["callbacks: a run needs best and history; take callbacks=default"]),
+        (["callbacks=null"], ["callbacks=null: a group cannot be null; take ~callbacks"]),
+        (["ckpt_path=epoch=3.ckpt"], ["ckpt_path=epoch=3.ckpt: cannot be read ("]),
+        (["trainer.strategy=ddp_spawn"], ["trainer.strategy: got ddp_spawn, whose processes lose the history"]),
+        (
+            ["+trainer.enable_checkpointing=false"],
+            ["trainer.enable_checkpointing: got false, but a run keeps its best"],
+        ),
         (["~model.stages"], ["model.stages: missing, and digits.models.cnn.CNN needs it"]),
         (
             ["modle=1", "model.learning_rate=nan", "data.batch_size=0", "trainer.max_epochs=-5", "trainer.devces=2"],
@@ -200,7 +209,24 @@ def test_help_config_and_completion_need_no_torch(command, arguments):
 
 def test_config_job_is_yaml_that_names_everything(command):
     config = yaml.safe_load(command("train.py", "--cfg", "job").stdout)
-    assert config.keys() == {"data", "trainer", "callbacks", "logger", "model", "seed", "resume", "ckpt_path", "run_folder"}
+    assert config.keys() == {
+        "data",
+        "trainer",
+        "callbacks",
+        "logger",
+        "model",
+        "seed",
+        "resume",
+        "ckpt_path",
+        "run_folder",
+    }
+
+
+@pytest.mark.parametrize("choice", ["~logger", "logger=none", "logger=csv"])
+def test_a_run_takes_any_logger_or_none(command, tmp_path, choice):
+    done = command("train.py", "data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET, choice)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(list(tmp_path.rglob("metrics.csv"))) == (choice == "logger=csv")
 
 
 def test_logger_of_lightnings_own_is_added_by_plus(command, tmp_path):

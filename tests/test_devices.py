@@ -84,6 +84,14 @@ def test_a_run_on_a_machine_with_slurm_says_nothing_of_it(command, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize("left_over", [{"RANK": "1"}, {"LOCAL_RANK": "1"}, {"SLURM_PROCID": "2", "SLURM_NTASKS": "4"}])
+def test_rank_variables_do_not_make_a_rank_of_a_run_on_one_device(command, tmp_path, left_over):
+    done = command("train.py", "data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", *QUIET, **left_over)
+    assert (done.returncode, done.stderr) == (0, "") and "dry run" in done.stdout
+    (folder,) = run_folders(tmp_path)
+    assert '"finished"' in (folder / "run.json").read_text()
+
+
 def test_a_sweep_on_several_devices_is_refused(command):
     done = command("train.py", "-m", "trainer=ddp", "seed=1,2", "data=mnist_5k")
     assert done.returncode == 2

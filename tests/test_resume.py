@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,17 +71,34 @@ def test_killed_and_resumed_ends_in_the_same_weights_bit_for_bit(tmp_path):
     assert code == -signal.SIGKILL
     (killed,) = run_folders(tmp_path / "killed")
     assert json.loads((killed / "run.json").read_text())["status"] == "running"
-    last = killed / "checkpoints" / "last.ckpt"
-    assert torch.load(last, weights_only=True)["epoch"] < 5
-    done = run_command("train.py", *RUN, f"ckpt_path={last}", cwd=tmp_path / "killed")
-    assert done.returncode == 0, done.stderr
-    resumed = run_folders(tmp_path / "killed")[-1]
+    assert torch.load(killed / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] < 5
+    resumed = killed.rename(tmp_path / "moved to another place")
+    done = run_command("train.py", f"resume='{resumed}'", *QUIET, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
 
     for name in ("last.ckpt", "best.ckpt"):
         assert same(weights(whole / "checkpoints" / name), weights(resumed / "checkpoints" / name)), name
     first, second = (json.loads((run / "report" / "metrics.json").read_text()) for run in (whole, resumed))
     assert first["test/accuracy"] == second["test/accuracy"]
     assert [row["val/loss"] for row in first["history"]] == [row["val/loss"] for row in second["history"]]
+
+
+@pytest.mark.parametrize(
+    "overrides, line",
+    [
+        (["model.dropout=0.5"], "model.dropout=0.5: would make another run of "),
+        (["data=mnist"], "data=mnist: would make another run of "),
+        ([], "resume: the run in "),
+    ],
+)
+def test_resuming_a_run_as_another_one_or_a_finished_one_is_refused(quickstart, command, tmp_path, overrides, line):
+    folder = tmp_path / "run"
+    shutil.copytree(quickstart, folder)
+    if overrides:  # as if it had been killed
+        (folder / "run.json").write_text((folder / "run.json").read_text().replace('"finished"', '"running"', 1))
+    done = command("train.py", f"resume={folder}", *overrides)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.removeprefix("error: ").startswith(line)
 
 
 def test_resume_into_a_run_of_another_length_is_refused(quickstart, command):

@@ -26,11 +26,10 @@ def resume(config: DictConfig) -> None:
     if missing:
         raise ConfigError(f"resume: {folder} has no {', '.join(missing)}; wanted the folder of a run that was stopped")
     if read_record(folder).status == "finished":
-        raise ConfigError(f"resume: the run in {folder} has finished; to start from its weights, give ckpt_path={last}")
+        raise ConfigError(f"resume: the run in {folder} has finished; train a longer one anew, by trainer.max_epochs")
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     with read_write(config), open_dict(config):
-        for key, node in OmegaConf.load(saved).items():
-            config[key] = node
+        config.update(OmegaConf.to_container(OmegaConf.load(saved)))  # its interpolations stay as they are written
         for override in given:
             key = override.get_key_element()
             if key != "resume" and (key.startswith(FIXED) or "." not in key or not key[0].isalpha()):
