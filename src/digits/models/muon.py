@@ -49,8 +49,22 @@ class Muon(torch.optim.AdamW):
         return loss
 
 
+def multiplies_bf16(device: str) -> bool:
+    """Whether a kind of device has units for bfloat16. A CPU without them takes 20 to 50 times as long as in float32.
+
+    Args:
+        device: `cpu`, `cuda` or another kind.
+    """
+    if device == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    cpu = torch.cpu.get_capabilities()
+    return device == "cpu" and bool(cpu.get("amx_bf16") or cpu.get("avx512_bf16"))
+
+
 def orthogonalized(matrix: Tensor, iterations: int = 2) -> Tensor:
-    """The matrix with all its singular values brought near 1, by the Newton-Schulz iteration in bfloat16.
+    """The matrix with all its singular values brought near 1, by the Newton-Schulz iteration.
+
+    It is computed in bfloat16 where the hardware has units for that; the iteration does not need more digits.
 
     Args:
         matrix: floating point [rows, columns].
@@ -60,7 +74,8 @@ def orthogonalized(matrix: Tensor, iterations: int = 2) -> Tensor:
         Matrix of the same shape and dtype.
     """
     tall = len(matrix) > matrix.shape[1]
-    x = matrix.bfloat16().T if tall else matrix.bfloat16()
+    x = matrix.to(torch.bfloat16 if multiplies_bf16(matrix.device.type) else torch.float32)
+    x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
     for _ in range(iterations):  # with Jordan's polynomial of degree 5, whose steep slope at 0 raises small values fast
         gram = x @ x.T

@@ -4,10 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import torch
 from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.strategies import StrategyRegistry
 
+from digits.models.muon import multiplies_bf16
 from digits.training.ranks import is_distributed
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
@@ -28,13 +28,7 @@ def accelerator_kind(accelerator: Accelerator) -> Kind | None:
 
 def automatic_precision(accelerator: Accelerator) -> Precision:
     """bf16-mixed where the hardware has units for it (GPU, AMX, AVX512-BF16), else 32-true."""
-    kind = accelerator_kind(accelerator)
-    if kind == "cuda":
-        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        cpu = torch.cpu.get_capabilities()
-        has_bf16 = kind == "cpu" and bool(cpu.get("amx_bf16") or cpu.get("avx512_bf16"))
-    return "bf16-mixed" if has_bf16 else "32-true"
+    return "bf16-mixed" if multiplies_bf16(accelerator_kind(accelerator) or "") else "32-true"
 
 
 def hardware_mistakes(config: Mapping[str, Any]) -> list[str]:

@@ -1,6 +1,7 @@
 """Resume a run in its own folder, by the config it was started with."""
 
 from pathlib import Path
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -29,7 +30,8 @@ def resume(config: DictConfig) -> None:
         raise ConfigError(f"resume: the run in {folder} has finished; train a longer one anew, by trainer.max_epochs")
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     with read_write(config), open_dict(config):
-        config.update(OmegaConf.to_container(OmegaConf.load(saved)))  # its interpolations stay as they are written
+        plain: Any = OmegaConf.to_container(OmegaConf.load(saved))  # interpolations stay as they are written
+        config.update(plain)
         for override in given:
             key = override.get_key_element()
             if key != "resume" and (key.startswith(FIXED) or "." not in key or not key[0].isalpha()):
