@@ -161,8 +161,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
 
 def _test_images(run: FinishedRun) -> Tensor | None:
     """The test images of a run, uint8 [N, 1, 28, 28]; None where its data are no longer there."""
-    config = OmegaConf.load(run.folder / ".hydra" / "config.yaml")
-    data = instantiate(config.data, _convert_="all")
+    data = instantiate(OmegaConf.load(run.folder / ".hydra" / "config.yaml").data, _convert_="all")
     try:
         data.setup()
     except DataError:

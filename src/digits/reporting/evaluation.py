@@ -64,6 +64,6 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     val = validated[0] if validated else {}
     tester.test(model, data, verbose=False)
     logits = torch.cat(model.test_logits)
-    tested = slice(len(logits))  # fewer than the split under limit_test_batches
-    images, labels = data.test_images[tested], data.test_labels[tested]
+    count = len(logits)  # fewer than the split under limit_test_batches
+    images, labels = data.test_images[:count], data.test_labels[:count]
     return Evaluation(model.eval(), images, labels, logits, val.get("val/loss"), val.get("val/accuracy"))

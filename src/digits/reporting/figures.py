@@ -62,15 +62,14 @@ def confusion_matrix(metrics: Metrics) -> Figure:
                     axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=9)
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
-        title = f"{metrics.model}: {metrics.test_accuracy:.2%} correct"
-        axes.set(xlabel="predicted", ylabel="true", title=title)
+        axes.set(xlabel="predicted", ylabel="true", title=f"{metrics.model}: {metrics.test_accuracy:.2%} correct")
     return figure
 
 
-def mistakes(metrics: Metrics, evaluation: Evaluation, most: int = 40) -> Figure:
-    """At most `most` images with wrong predictions, those of the highest confidence."""
+def mistakes(metrics: Metrics, evaluation: Evaluation) -> Figure:
+    """The images of the worst mistakes."""
     classes = list(metrics.per_class)
-    worst = worst_mistakes(evaluation, most)
+    worst = worst_mistakes(evaluation)
     columns = 8
     rows = max(1, -(-len(worst) // columns))
     with rc_context(STYLE):

@@ -53,7 +53,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: i
     )
 
 
-def worst_mistakes(evaluation: Evaluation, most: int) -> Tensor:
+def worst_mistakes(evaluation: Evaluation, most: int = 40) -> Tensor:
     """Int64 indices into the test split of at most `most` wrong predictions, the most confident first."""
     wrong = evaluation.correct.logical_not().nonzero().flatten()
     return wrong[evaluation.confidence[wrong].argsort(descending=True)][:most]

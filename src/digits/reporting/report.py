@@ -18,7 +18,6 @@ from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
 
-GALLERY = 40  # wrong predictions that the report shows
 IN_TENSORBOARD = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "fit_seconds"}  # in the hparams tab
 
 
@@ -27,7 +26,7 @@ def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record:
     report = folder / "report"
     _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
     figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
-    figures.save_png(figures.mistakes(metrics, evaluation, GALLERY), report / "mistakes.png")
+    figures.save_png(figures.mistakes(metrics, evaluation), report / "mistakes.png")
     write_metrics(folder, metrics)
     write_text(report / "index.html", _page(metrics, evaluation, record))
 
@@ -44,7 +43,7 @@ def _page(metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
             "confidence": evaluation.confidence[index].item(),
             "likeliest": [classes[at] for at in evaluation.logits[index].topk(2).indices] if class_images else [],
         }
-        for index in worst_mistakes(evaluation, GALLERY).tolist()
+        for index in worst_mistakes(evaluation).tolist()
     ]
     return render(
         "report.html.j2",
@@ -127,6 +126,5 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     table.add_row("report", str(folder / "report" / "index.html"))
     difference = f"largest difference from the checkpoint {onnx.max_abs_diff:.0e}"
     table.add_row("ONNX", f"{folder / 'model.onnx'}  ({onnx.bytes / 1e3:,.0f} kB, {difference})")
-    console = Console()
-    console.print()
-    console.print(table)
+    print()
+    Console().print(table)

@@ -116,7 +116,10 @@ class Search:
             known = study.get_trials(deepcopy=False)
             for trial in known:
                 if len(taken) < most and trial.state == TrialState.RUNNING and self._take(trial.number):
-                    taken.append(self._continued(trial.number, space))
+                    taken.append(Trial(self._study(trial.number), self.database.trial_id(trial.number)))
+                    suggest(taken[-1], space)  # the process may have been killed before it had chosen all values
+                    if not self.has_ended(trial.number):
+                        delete_job(self.folder, trial.number)
             begun = sum(trial.state != TrialState.WAITING for trial in known)
             left = 0 if EXHAUSTED in study.user_attrs else self.trials - begun
             for number in range(len(known), len(known) + min(left, most - len(taken))):
@@ -165,13 +168,6 @@ class Search:
         if lock:
             self.held[number] = lock
         return lock is not None
-
-    def _continued(self, number: int, space: Space) -> Trial:
-        trial = Trial(self._study(number), self.database.trial_id(number))
-        suggest(trial, space)  # the process may have been killed before it had chosen all values
-        if not self.has_ended(number):
-            delete_job(self.folder, number)
-        return trial
 
     def _study(self, number: int) -> Study:
         """The study as trial `number` sees it; the database must be open.

@@ -105,7 +105,13 @@ def mistakes_in_search(config: dict[str, Any]) -> Iterator[str]:
     yield from mistakes_in_node("search", search, given={"folder"})
     for part in ("sampler", "pruner"):
         if isinstance(search.get(part), dict):
-            yield from _mistakes_in_part(f"search.{part}", search[part], f"optuna.{part}s.")
+            mistakes = list(mistakes_in_node(f"search.{part}", search[part], allowed=(f"optuna.{part}s.",)))
+            if not mistakes:
+                try:
+                    instantiate(search[part], _convert_="all")  # Optuna's annotations do not say which values are good
+                except Exception as error:
+                    mistakes.append(f"search.{part}: {in_one_line(error.__cause__ or error)}")
+            yield from mistakes
     if search.get("storage"):
         try:
             create_engine(search["storage"])  # connects to nothing yet
@@ -123,13 +129,3 @@ def mistakes_in_search(config: dict[str, Any]) -> Iterator[str]:
         yield "data.val_size: got 0, wanted validation digits: a search compares trials on them"
     if config["trainer"].get("fast_dev_run"):
         yield "trainer.fast_dev_run: a dry run has no value that a search could compare; leave this out"
-
-
-def _mistakes_in_part(path: str, node: dict[str, Any], package: str) -> Iterator[str]:
-    mistakes = list(mistakes_in_node(path, node, allowed=(package,)))
-    yield from mistakes
-    if not mistakes:
-        try:
-            instantiate(node, _convert_="all")  # Optuna's annotations do not say which values are good
-        except Exception as error:
-            yield f"{path}: {in_one_line(error.__cause__ or error)}"
