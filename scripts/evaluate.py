@@ -12,8 +12,7 @@ def main() -> None:
     parser.add_argument("run", type=Path, help="a run's folder, like outputs/2026-01-31/12-00-00_cnn")
     folder = parser.parse_args().run
 
-    from digits.reporting.report import write_report
-    from digits.reporting.summary import print_summary
+    from digits.reporting.report import print_summary, write_report
     from digits.training.finish import evaluate_again
 
     metrics, evaluation, record = evaluate_again(folder)

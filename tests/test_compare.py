@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import QUIET, run_command
 
-from digits.reporting.disagreements import mcnemar
+from digits.reporting.compare import mcnemar
 from digits.reporting.runs import find_runs, group_runs
 
 
@@ -35,9 +35,8 @@ def test_seeds_form_one_group_and_other_data_another_section(quickstart, tmp_pat
     assert sizes == [[1], [3]]
     (three,) = [groups[0] for groups in group_runs(runs) if len(groups[0].runs) == 3]
     assert three.name == "quickstart"
-    assert three.test_accuracy.mean == pytest.approx(0.92)
-    assert three.test_accuracy.deviation == pytest.approx(0.02)
-    assert three.test_accuracy.percent() == "92.00 ± 2.00"
+    assert three.mean("test_accuracy") == pytest.approx(0.92)
+    assert three.percent("test_accuracy") == "92.00 ± 2.00"
 
 
 def test_names_of_groups_show_the_settings_that_differ(quickstart, tmp_path):

@@ -11,8 +11,7 @@ from digits.models.linear import Linear
 from digits.record import ChangedAccuracy, ClassScores, Dataset, Epoch, RunRecord, read_metrics
 from digits.reporting import figures
 from digits.reporting.evaluation import Evaluation
-from digits.reporting.metrics import measure, worst_mistakes
-from digits.reporting.robustness import changed, robustness
+from digits.reporting.metrics import changed, measure, robustness, worst_mistakes
 
 DATASET = Dataset(name="few", sha256="0" * 64, train=100, val=0, test=4, test_split="known", classes=[3, 7])
 

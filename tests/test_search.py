@@ -23,13 +23,11 @@ from digits.config import CONFIGS, explained, mistakes_in
 from digits.errors import ConfigError, StudyError
 from digits.launch import Launch
 from digits.record import Epoch, read_record, settings_of
-from digits.sweeping import worker
-from digits.sweeping.grid import jobs_of
-from digits.sweeping.identity import search_name
-from digits.sweeping.pruning import Pruning
+from digits.sweeping import jobs
+from digits.sweeping.grid import jobs_of, search_name
 from digits.sweeping.search import Search, value_of
 from digits.sweeping.space import search_of
-from digits.sweeping.study import database
+from digits.sweeping.study import Pruning, storage_at
 
 # `make test-kills` asks for more
 TRIALS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 2))
@@ -340,7 +338,7 @@ def test_a_locked_storage_is_explained(tmp_path, monkeypatch):
     search.begin({"model": "cnn"})
     other = sqlite3.connect(tmp_path / "study.db")
     other.execute("BEGIN EXCLUSIVE")
-    with database(search.storage.url).engine.connect() as connection:
+    with storage_at(search.database.url).engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA busy_timeout = 10")  # it would wait five seconds
     with pytest.raises(StudyError, match=r"cannot be used \(database is locked"):
         search.next_trials(1, {"seed": IntDistribution(0, 9)})
@@ -356,7 +354,7 @@ def test_a_full_disk_is_explained_and_the_trial_is_continued(tmp_path):
     (tmp_path / "0" / "run.json").write_text(
         '{"status": "finished", "history": [{"epoch": 0, "step": 1, "val/accuracy": 0.5, "seconds": 1}]}'
     )
-    engine = database(search.storage.url).engine
+    engine = storage_at(search.database.url).engine
     with engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
     event.listen(engine, "checkout", lambda connection, *_: connection.execute(f"PRAGMA max_page_count = {pages}"))
@@ -443,7 +441,7 @@ def test_each_process_takes_a_gpu_of_its_own_while_there_are_any(tmp_path, monke
     taken = []
     for _ in range(3):  # as many processes
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-        worker.choose_gpu.__wrapped__(tmp_path)
+        jobs.choose_gpu.__wrapped__(tmp_path)
         taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
     assert taken == ["0", "1", ""]
-    worker._gpus.clear()
+    jobs._locks.clear()

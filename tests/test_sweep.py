@@ -21,8 +21,7 @@ from omegaconf import OmegaConf
 from digits.errors import ConfigError
 from digits.launch import Launch
 from digits.sweeping import grid
-from digits.sweeping.grid import claim_sweep, jobs_of
-from digits.sweeping.identity import renamed, sweep_name
+from digits.sweeping.grid import claim_sweep, jobs_of, renamed, sweep_name
 
 # `make test-kills` asks for more
 JOBS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 3))

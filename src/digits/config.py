@@ -19,8 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from digits.errors import ConfigError
 from digits.ranges import Seed
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
-from digits.sweeping.grid import jobs_of
-from digits.sweeping.identity import renamed
+from digits.sweeping.grid import jobs_of, renamed
 from digits.training.ranks import is_distributed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -48,7 +47,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
             mistakes += mistakes_in_node(f"{group}.{name}", node)
     mistakes += _mistakes_in_needs(plain)
     if plain.get("search"):
-        from digits.sweeping.checks import mistakes_in_search  # Optuna and SQLAlchemy, which nothing else needs
+        from digits.sweeping.space import mistakes_in_search  # Optuna and SQLAlchemy, which nothing else needs
 
         mistakes += mistakes_in_search(plain)
     return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]

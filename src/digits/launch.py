@@ -16,9 +16,8 @@ from omegaconf import DictConfig, open_dict, read_write
 from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, StudyError
-from digits.sweeping.grid import begin_sweep, jobs_of
-from digits.sweeping.identity import facts_of, search_name, sweep_name
-from digits.sweeping.worker import begin_job
+from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, search_name, sweep_name
+from digits.sweeping.jobs import begin_job
 from digits.training.ranks import is_distributed, is_first
 from digits.training.resume import resume
 
@@ -51,7 +50,6 @@ class Launch(Callback):
             stop(explained(error))
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Make the process ready, where a launcher runs jobs in processes of their own."""
         if config.hydra.mode == RunMode.MULTIRUN:
             begin_job(Path(config.hydra.sweep.dir), config.hydra.job.num)
 
@@ -71,8 +69,7 @@ class Launch(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the results and write a page; exit with 1 if a job failed or a search has no complete trial."""
-        from digits.sweeping.grid_report import report_sweep
-        from digits.sweeping.search_report import report_search  # import matplotlib and torch
+        from digits.sweeping.report import report_search, report_sweep  # imports matplotlib and torch
 
         folder = Path(config.hydra.sweep.dir)
         try:
@@ -155,8 +152,6 @@ def _begin_search(config: DictConfig, folder: Path, overrides: list[str]) -> Pat
 
 def _error_of(job_return: JobReturn) -> Exception | None:
     """Why a job failed; None if it did not."""
-    if job_return.status != JobStatus.FAILED:
-        return None
     try:
         with redirect_stderr(io.StringIO()):  # Hydra prints the job's overrides
             _ = job_return.return_value

@@ -15,17 +15,15 @@ class SweepOrSearch(Sweeper):
     """Runs what is left of a sweep or a search; digits.launch has checked it and claimed its folder."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Keep the config, and make what launches the jobs."""
         self.composed = config
         self.launch = Plugins.instance().instantiate_launcher(hydra_context, task_function, config).launch
 
     def sweep(self, arguments: list[str]) -> list[JobReturn]:
-        """Run the jobs; their results are in their folders."""
         folder = Path(self.composed.hydra.sweep.dir)
         kind = "search" if self.composed.get("search") else "sweep"
         try:
             if kind == "search":
-                from digits.sweeping.trials import run_search  # imports Optuna, which a sweep does without
+                from digits.sweeping.search import run_search  # imports Optuna, which a sweep does without
 
                 run_search(self.launch, folder, self.composed, arguments)
             else:

@@ -14,23 +14,14 @@ from digits.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The predictions of a model for the test split, in the order of the split.
+    """The predictions of a model for the test split, in the order of the split."""
 
-    Attributes:
-        model: in evaluation mode on the CPU.
-        images: uint8 [N, 1, 28, 28].
-        labels: int64 [N], positions in the model's classes.
-        logits: float32 [N, classes].
-        val_loss: of the same model, in nats; None without a validation split.
-        val_accuracy: in 0..1; None without a validation split.
-    """
-
-    model: Classifier
-    images: Tensor
-    labels: Tensor
-    logits: Tensor
-    val_loss: float | None = None
-    val_accuracy: float | None = None
+    model: Classifier  # in evaluation mode on the CPU
+    images: Tensor  # uint8 [N, 1, 28, 28]
+    labels: Tensor  # int64 [N], positions in the model's classes
+    logits: Tensor  # float32 [N, classes]
+    val_loss: float | None = None  # of the same model, in nats; None without a validation split
+    val_accuracy: float | None = None  # in 0..1
 
     @property
     def probabilities(self) -> Tensor:
@@ -57,11 +48,7 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     """Validate and test in 32-bit on the CPU, where the ONNX file will be compared with it.
 
     A GPU computes convolutions in TF32 unless told otherwise: logits would differ from the file's by about 0.01.
-
-    Args:
-        model: with the weights of its best checkpoint.
-        data: set up.
-        trainer_config: the run's `trainer` settings. Its limits on validation and test batches hold here too.
+    The limits on validation and test batches in the run's `trainer` settings hold here too; `data` are set up.
     """
     settings = ("limit_val_batches", "limit_test_batches", "enable_progress_bar")
     tester = lightning.Trainer(
@@ -77,6 +64,6 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     val = validated[0] if validated else {}
     tester.test(model, data, verbose=False)
     logits = torch.cat(model.test_logits)
-    tested = slice(len(logits))  # fewer than the split under limit_test_batches
-    images, labels = data.test_images[tested], data.test_labels[tested]
+    count = len(logits)  # fewer than the split under limit_test_batches
+    images, labels = data.test_images[:count], data.test_labels[:count]
     return Evaluation(model.eval(), images, labels, logits, val.get("val/loss"), val.get("val/accuracy"))

@@ -42,7 +42,7 @@ STYLE: dict[Any, Any] = {
 
 
 @contextmanager
-def _figure(width: float, height: float, **style: Any) -> Iterator[tuple[Figure, Axes]]:
+def drawing(width: float, height: float, **style: Any) -> Iterator[tuple[Figure, Axes]]:
     """A figure of so many inches with one pair of axes."""
     with rc_context(STYLE | style):
         figure = Figure(figsize=(width, height), layout="constrained")
@@ -53,7 +53,7 @@ def confusion_matrix(metrics: Metrics) -> Figure:
     """Rows are true digits, columns predicted ones. A cell's text is its count, its shade the share of its row."""
     classes, counts = list(metrics.per_class), metrics.confusion_matrix
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
-    with _figure(6.4, 6, **{"axes.grid": False}) as (figure, axes):
+    with drawing(6.4, 6, **{"axes.grid": False}) as (figure, axes):
         axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1))  # linear, one mistake in a hundred would be white
         for true, row in enumerate(counts):
             for predicted, count in enumerate(row):
@@ -62,15 +62,14 @@ def confusion_matrix(metrics: Metrics) -> Figure:
                     axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=9)
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
-        title = f"{metrics.model}: {metrics.test_accuracy:.2%} correct"
-        axes.set(xlabel="predicted", ylabel="true", title=title)
+        axes.set(xlabel="predicted", ylabel="true", title=f"{metrics.model}: {metrics.test_accuracy:.2%} correct")
     return figure
 
 
-def mistakes(metrics: Metrics, evaluation: Evaluation, most: int = 40) -> Figure:
-    """At most `most` images with wrong predictions, those of the highest confidence."""
+def mistakes(metrics: Metrics, evaluation: Evaluation) -> Figure:
+    """The images of the worst mistakes."""
     classes = list(metrics.per_class)
-    worst = worst_mistakes(evaluation, most)
+    worst = worst_mistakes(evaluation)
     columns = 8
     rows = max(1, -(-len(worst) // columns))
     with rc_context(STYLE):
@@ -87,33 +86,31 @@ def mistakes(metrics: Metrics, evaluation: Evaluation, most: int = 40) -> Figure
 
 
 def curves(history: list[Epoch]) -> list[Figure]:
-    """Losses and validation accuracy over epochs; nothing without epochs."""
+    """Losses and validation accuracy over epochs; nothing without epochs. An epoch may have no value."""
     if not history:
         return []
-    train_loss, val_loss = [row.train_loss for row in history], [row.val_loss for row in history]
-    return [
-        _curves({"train/loss": (train_loss, SECOND), "val/loss": (val_loss, ACCENT)}, "loss (nats)", "log"),
-        _curves({"val/accuracy": ([row.val_accuracy for row in history], ACCENT)}, "validation accuracy", "linear"),
-    ]
-
-
-def _curves(lines: dict[str, tuple[list[float | None], str]], title: str, scale: str) -> Figure:
-    """Values of epochs 1, 2, ... in a colour, by name. An epoch may have no value."""
-    with _figure(4.4, 3) as (figure, axes):
-        for name, (values, colour) in lines.items():
-            points = [(epoch, value) for epoch, value in enumerate(values, start=1) if value is not None]
-            axes.plot([x for x, _ in points], [y for _, y in points], "o-", color=colour, label=name)
-        axes.set(xlabel="epoch", title=title, yscale=scale)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.legend()
-    return figure
+    drawn = []
+    for title, scale, colours in (
+        ("loss (nats)", "log", {"train_loss": SECOND, "val_loss": ACCENT}),
+        ("validation accuracy", "linear", {"val_accuracy": ACCENT}),
+    ):
+        with drawing(4.4, 3) as (figure, axes):
+            for key, colour in colours.items():
+                values = {epoch: getattr(row, key) for epoch, row in enumerate(history, start=1)}
+                points = {epoch: value for epoch, value in values.items() if value is not None}
+                axes.plot(list(points), list(points.values()), "o-", color=colour, label=key.replace("_", "/"))
+            axes.set(xlabel="epoch", title=title, yscale=scale)
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            axes.legend()
+        drawn.append(figure)
+    return drawn
 
 
 def reliability(metrics: Metrics) -> Figure:
     """Accuracy against confidence. On the diagonal, they are equal."""
     rows = metrics.reliability
     accuracies = [row.accuracy for row in rows]
-    with _figure(4, 3.4) as (figure, axes):
+    with drawing(4, 3.4) as (figure, axes):
         axes.plot([0, 1], [0, 1], "--", color=FAINT)
         width = rows[0].high - rows[0].low
         axes.bar([row.low for row in rows], accuracies, width, align="edge", color=ACCENT, alpha=0.3)
@@ -123,13 +120,11 @@ def reliability(metrics: Metrics) -> Figure:
 
 
 def cost(points: list[tuple[str, float, float]], label: str) -> Figure:
-    """Test errors of several runs against a cost; down and to the left is better.
+    """Test errors of several runs against a cost with its unit; down and to the left is better.
 
-    Args:
-        points: for each run its name, its cost and its test accuracy in 0..1.
-        label: what the cost is, with its unit.
+    `points` are for each run its name, its cost and its test accuracy in 0..1.
     """
-    with _figure(4.4, 3.4) as (figure, axes):
+    with drawing(4.4, 3.4) as (figure, axes):
         for name, spent, share_correct in points:
             place = (max(spent, 1e-3), max(100 * (1 - share_correct), 1e-2))
             axes.plot(*place, "o", color=ACCENT, markersize=5)

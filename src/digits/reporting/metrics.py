@@ -1,28 +1,27 @@
-"""The metrics of one run, measured on the test split."""
+"""The metrics of one run, measured on the test split, and on changed copies of it."""
 
+import math
 from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from digits.files import sha256_of
-from digits.record import FORMAT, ClassScores, Metrics, ReliabilityBin, RunRecord
+from digits.models.augmentation import KNOTS, thicken, warp
+from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, ReliabilityBin, RunRecord
 from digits.reporting.evaluation import Evaluation
-from digits.reporting.robustness import robustness
 
 BINS = 15  # of confidence, for the calibration error
+LIMIT = 2000  # images for each change, so that slow models take seconds
 
 
 def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: int) -> Metrics:
     """Measure what metrics.json holds, except `onnx`, which the export adds.
 
-    Args:
-        evaluation: of the best checkpoint.
-        checkpoint: the file of the best checkpoint.
-        record: of the run, with `data` and `history`.
-        seed: of the run.
+    `evaluation` is of the model in the file `checkpoint`; the run's `record` has `data` and `history`.
     """
     assert record.data is not None
     train = record.data.train
@@ -54,7 +53,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: i
     )
 
 
-def worst_mistakes(evaluation: Evaluation, most: int) -> Tensor:
+def worst_mistakes(evaluation: Evaluation, most: int = 40) -> Tensor:
     """Int64 indices into the test split of at most `most` wrong predictions, the most confident first."""
     wrong = evaluation.correct.logical_not().nonzero().flatten()
     return wrong[evaluation.confidence[wrong].argsort(descending=True)][:most]
@@ -86,3 +85,57 @@ def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
         )
         for index in bins.unique().tolist()
     ]
+
+
+def robustness(evaluation: Evaluation) -> list[ChangedAccuracy]:
+    """Accuracy on changed copies of the test images, the same copies each time.
+
+    Of a larger test split, 2,000 evenly spaced images are taken.
+
+    Returns:
+        A row for each change; the first, `none`, is for the unchanged images.
+    """
+    total = len(evaluation.labels)
+    count = min(total, LIMIT)
+    chosen = torch.arange(count) * total // count
+    labels = evaluation.labels[chosen]
+    predictions = {"none": evaluation.predictions[chosen]}
+    with torch.inference_mode():
+        for change, images in changed(evaluation.images[chosen].float() / 255).items():
+            predictions[change] = torch.cat([evaluation.model(batch).argmax(dim=1) for batch in images.split(100)])
+    return [
+        ChangedAccuracy(change=change, accuracy=(predicted == labels).double().mean().item(), pictures=count)
+        for change, predicted in predictions.items()
+    ]
+
+
+def changed(images: Tensor) -> dict[str, Tensor]:
+    """Change images in each way; turns, slants and shifts go in the opposite direction for every other image.
+
+    Args:
+        images: float32 [N, 1, 28, 28] in 0..1, ink 1.
+
+    Returns:
+        The changed images, like those given, by the name of the change.
+    """
+    count = len(images)
+    sign = 1.0 - 2 * (torch.arange(count) % 2)
+    axes = torch.eye(2)[torch.arange(count) // 2 % 2]  # shifts: two images along x, the next two along y
+    displacements = torch.empty(count, 2, KNOTS, KNOTS).uniform_(-1, 1, generator=torch.Generator().manual_seed(0))
+
+    def warped(turn: float = 0, slant: float = 0, size: float = 1, pixels: float = 0, bend: float = 0) -> Tensor:
+        angle, shear = sign * math.radians(turn), sign * math.radians(slant)
+        shift = pixels / images.shape[-1] * sign[:, None] * axes
+        return warp(images, angle, shear, torch.full((count,), size), shift, bend * displacements if bend else None)
+
+    return {
+        "turned by 15°": warped(turn=15),
+        "turned by 30°": warped(turn=30),
+        "shifted by 3 pixels": warped(pixels=3),
+        "75 % of the size": warped(size=0.75),
+        "120 % of the size": warped(size=1.2),
+        "slanted by 20°": warped(slant=20),
+        "thinner strokes": thicken(images, torch.full((count,), -1.0)),
+        "thicker strokes": thicken(images, torch.full((count,), 1.0)),
+        "bent": warped(bend=0.08),
+    }

@@ -10,12 +10,9 @@ from torch import Tensor
 
 
 def render(template: str, package: str = "digits.reporting", **facts: Any) -> str:
-    """Fill in a template.
+    """Fill in a template of `package` with facts by name; all that it uses must be among them.
 
-    Args:
-        template: a file of `package`. It may include files of digits.reporting, such as page.css.
-        package: where the template lies.
-        facts: what the template shows, by name. A name that the template uses must be among them.
+    It may include files of digits.reporting, such as page.css.
     """
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(name, "") for name in (package, "digits.reporting")]),
@@ -27,11 +24,7 @@ def render(template: str, package: str = "digits.reporting", **facts: Any) -> st
 
 
 def data_uri(image: Tensor) -> str:
-    """An image as the address of a PNG that a page holds itself: dark ink on light paper.
-
-    Args:
-        image: uint8 [28, 28] or [28, 28, 3], ink 255.
-    """
+    """An image, uint8 [28, 28] or [28, 28, 3] with ink 255, as the address of a PNG: dark ink on light paper."""
     file = io.BytesIO()
     Image.fromarray((255 - image).numpy()).save(file, format="png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,12 +1,15 @@
-"""The report of one run: its page, two figures, its metrics and every prediction."""
+"""The results of one run: as the files in report/, in the terminal and in TensorBoard."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
+from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib import colormaps
+from rich.console import Console
+from rich.table import Table
 
 from digits.files import atomic_path, write_text
 from digits.record import Metrics, RunRecord, write_metrics
@@ -15,37 +18,15 @@ from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
 
-GALLERY = 40  # wrong predictions that the report shows
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """A test image with a wrong prediction: as a data URI, and with its index in the test split.
-
-    `likeliest` are the two most probable digits; it is empty where the model has no class images.
-    """
-
-    image: str
-    index: int
-    true: str
-    predicted: str
-    confidence: float
-    likeliest: list[str]
+IN_TENSORBOARD = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "fit_seconds"}  # in the hparams tab
 
 
 def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
-    """Write report/ in a run's folder.
-
-    Args:
-        folder: of the run.
-        metrics: as measure() returns them, with `onnx`.
-        evaluation: what they were measured on.
-        record: of the run.
-    """
+    """Write report/ in a run's folder: its page, two figures, its metrics, which have `onnx`, and every prediction."""
     report = folder / "report"
     _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
     figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
-    figures.save_png(figures.mistakes(metrics, evaluation, GALLERY), report / "mistakes.png")
+    figures.save_png(figures.mistakes(metrics, evaluation), report / "mistakes.png")
     write_metrics(folder, metrics)
     write_text(report / "index.html", _page(metrics, evaluation, record))
 
@@ -53,6 +34,17 @@ def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record:
 def _page(metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
     classes = list(metrics.per_class)
     class_images = _class_images(evaluation, classes)
+    mistakes = [
+        {
+            "image": data_uri(evaluation.images[index, 0]),
+            "index": index,
+            "true": classes[evaluation.labels[index]],
+            "predicted": classes[evaluation.predictions[index]],
+            "confidence": evaluation.confidence[index].item(),
+            "likeliest": [classes[at] for at in evaluation.logits[index].topk(2).indices] if class_images else [],
+        }
+        for index in worst_mistakes(evaluation).tolist()
+    ]
     return render(
         "report.html.j2",
         metrics=metrics,
@@ -60,26 +52,12 @@ def _page(metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
         classes=classes,
         wrong=int(evaluation.correct.logical_not().sum()),
         tested=len(evaluation.labels),
-        mistakes=_mistakes(evaluation, classes, bool(class_images)),
+        mistakes=mistakes,
         class_images=class_images,
         config=yaml.safe_dump(record.config, sort_keys=False),
         curves=[figures.svg(curve) for curve in figures.curves(metrics.history)],
         reliability=figures.svg(figures.reliability(metrics)),
     )
-
-
-def _mistakes(evaluation: Evaluation, classes: list[str], has_class_images: bool) -> list[Mistake]:
-    return [
-        Mistake(
-            image=data_uri(evaluation.images[index, 0]),
-            index=index,
-            true=classes[evaluation.labels[index]],
-            predicted=classes[evaluation.predictions[index]],
-            confidence=evaluation.confidence[index].item(),
-            likeliest=[classes[at] for at in evaluation.logits[index].topk(2).indices] if has_class_images else [],
-        )
-        for index in worst_mistakes(evaluation, GALLERY).tolist()
-    ]
 
 
 def _class_images(evaluation: Evaluation, classes: list[str]) -> dict[str, str]:
@@ -107,3 +85,46 @@ def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -
     formats = ["%d"] * 3 + ["%.6f"] * (1 + len(classes))
     with atomic_path(path) as temporary:
         np.savetxt(temporary, np.column_stack(columns), formats, delimiter=",", header=header, comments="")
+
+
+def log_results(loggers: Iterable[Logger], metrics: Metrics, evaluation: Evaluation, step: int) -> None:
+    """Add graph, images, precision-recall curves and the hparams tab's row to each TensorBoard logger of `loggers`."""
+    for logger in loggers:
+        if not isinstance(logger, TensorBoardLogger):
+            continue
+        writer = logger.experiment
+        writer.add_graph(evaluation.model, evaluation.model.example_input_array)
+        writer.add_figure("test/confusion_matrix", figures.confusion_matrix(metrics), step)
+        writer.add_figure("test/mistakes", figures.mistakes(metrics, evaluation), step)
+        for position, digit in enumerate(metrics.per_class):
+            is_digit, probabilities = evaluation.labels == position, evaluation.probabilities[:, position]
+            writer.add_pr_curve(f"precision_recall/{digit}", is_digit, probabilities, step)
+        settings = {"model": metrics.model, "seed": metrics.seed, **evaluation.model.hparams}
+        results = metrics.model_dump(include=IN_TENSORBOARD, by_alias=True, exclude_none=True)
+        logger.log_hyperparams(settings, {f"hparams/{name}": value for name, value in results.items()})
+        logger.finalize("success")
+
+
+def print_summary(folder: Path, metrics: Metrics) -> None:
+    """Print accuracy, loss and time of the run in `folder`, and where report and model are; `metrics` have `onnx`."""
+    assert metrics.onnx is not None
+    data, onnx = metrics.dataset, metrics.onnx
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    table.add_row("model", f"{metrics.model}, {metrics.parameters:,} parameters")
+    table.add_row("data", f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test")
+    table.add_row("test accuracy", f"{metrics.test_accuracy:.2%}  ({data.test_split})")
+    table.add_row("test loss", f"{metrics.test_loss:.4f}   ECE {metrics.test_ece:.4f}")
+    if metrics.val_accuracy is not None:
+        table.add_row("validation accuracy", f"{metrics.val_accuracy:.2%}")
+    if metrics.epochs:
+        speed = f"{metrics.train_images_per_second:,.0f} images/s"
+        table.add_row("fit", f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epochs, {speed}")
+    table.add_row("report", str(folder / "report" / "index.html"))
+    difference = f"largest difference from the checkpoint {onnx.max_abs_diff:.0e}"
+    table.add_row("ONNX", f"{folder / 'model.onnx'}  ({onnx.bytes / 1e3:,.0f} kB, {difference})")
+    print()
+    Console().print(table)

@@ -1,11 +1,14 @@
 """A sweep: each combination of the values given is a job with a number in the sweep's folder."""
 
+import hashlib
 import json
+import re
+from collections.abc import Mapping
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -13,13 +16,12 @@ from hydra.errors import MissingConfigException
 
 from digits.errors import ConfigError
 from digits.files import write_text
-from digits.record import read_record
-from digits.sweeping.identity import changes, facts_of, meaning_of, renamed
-from digits.sweeping.jobs import Launch, delete_job, launch_jobs
+from digits.record import flat, read_record, settings_of
+from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs
 
 JOBS = "jobs.json"  # the overrides of each job; its place in the list is its number
 
-_locks: list[FileLock] = []  # held until the process ends; the kernel releases them even after SIGKILL
+_locks: list[FileLock] = []  # held until the process ends
 
 
 def jobs_of(overrides: list[str]) -> list[list[str]]:
@@ -45,13 +47,28 @@ def jobs_of(overrides: list[str]) -> list[list[str]]:
     return [list(job) for job in product(*choices.values())]
 
 
-def begin_sweep(folder: Path, jobs: list[list[str]], configs: list[dict[str, Any]]) -> None:
-    """Make `folder` this sweep's, or continue the same sweep in it.
+def _choices(override: Override) -> list[str]:
+    if not override.is_sweep_override():
+        return [str(override.input_line)]
+    if override.is_interval_sweep():
+        raise ConfigError(
+            f"{override.input_line}: a sweep wants values to combine, like choice(a, b) or range(1, 9); "
+            "search=custom searches an interval"
+        )
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
-    Args:
-        folder: made if it is not there.
-        jobs: the overrides of each.
-        configs: of each job, as composed, resolved.
+
+def renamed(override: str) -> str | None:
+    """One line on an override of the former key `sweep`; None for any other override."""
+    found = re.fullmatch(r"([+~]*)sweep(|[.=].*)", override, re.DOTALL)
+    if not found:
+        return None
+    rest = "=custom" if found[2] == "=search" else found[2]
+    return f"{override}: sweep is now called search; take {found[1]}search{rest}"
+
+
+def begin_sweep(folder: Path, jobs: list[list[str]], configs: list[dict[str, Any]]) -> None:
+    """Make `folder` for the jobs of a sweep, each with its resolved config, or continue the same sweep in it.
 
     Raises:
         ConfigError: as claim_sweep, or a finished job would have another config now.
@@ -71,12 +88,9 @@ def begin_sweep(folder: Path, jobs: list[list[str]], configs: list[dict[str, Any
 
 
 def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
-    """Keep `folder` for this process until it ends, and number the jobs.
+    """Keep `folder` for this process until it ends, and return the number of each job.
 
     A job that is in the folder already keeps its number; new ones follow.
-
-    Returns:
-        The number of each job.
 
     Raises:
         ConfigError: another process works in the folder, or something else is in it.
@@ -86,27 +100,23 @@ def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if names and JOBS not in names:
         raise ConfigError(other % f"no sweep ({min(names)} is there, {JOBS} is not)")
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
+    lock = free_lock(folder / ".lock")
+    if lock is None:
         raise ConfigError(
             f"hydra.sweep.dir: another process works in {folder}; run the same command again when it has ended"
-        ) from None
+        )
     _locks.append(lock)
     known = read_jobs(folder)
+    wanted = {meaning_of(job): job for job in jobs}
     numbers = {meaning_of(job): number for number, job in enumerate(known)}
-    meanings = [meaning_of(job) for job in jobs]
-    missing = [number for meaning, number in numbers.items() if meaning not in meanings]
-    if missing:
-        raise ConfigError(other % f"another sweep (its job {missing[0]} is {' '.join(known[missing[0]])})")
-    for job, meaning in zip(jobs, meanings, strict=True):
-        if meaning not in numbers:
-            numbers[meaning] = len(known)
-            known.append(job)
-    if known != read_jobs(folder):
-        write_text(folder / JOBS, json.dumps(known, indent=2))
-    return [numbers[meaning] for meaning in meanings]
+    for meaning, number in numbers.items():
+        if meaning not in wanted:
+            raise ConfigError(other % f"another sweep (its job {number} is {' '.join(known[number])})")
+    new = [meaning for meaning in wanted if meaning not in numbers]
+    if new:
+        write_text(folder / JOBS, json.dumps(known + [wanted[meaning] for meaning in new], indent=2))
+    numbers |= {meaning: number for number, meaning in enumerate(new, start=len(known))}
+    return [numbers[meaning_of(job)] for job in jobs]
 
 
 def run_sweep(launch: Launch, folder: Path) -> None:
@@ -128,12 +138,54 @@ def read_jobs(folder: Path) -> list[list[str]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
-def _choices(override: Override) -> list[str]:
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    if override.is_interval_sweep():
-        raise ConfigError(
-            f"{override.input_line}: a sweep wants values to combine, like choice(a, b) or range(1, 9); "
-            "search=custom searches an interval"
-        )
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+# Is this the same sweep or search, and what is its folder's name?
+
+
+def meaning_of(overrides: list[str]) -> tuple[tuple[str, str], ...]:
+    """Overrides as sorted pairs of key and value: neither order nor spelling counts, 1e-3 is 0.001."""
+    parsed: list[Any] = OverridesParser.create().parse_overrides(overrides)
+    return tuple(sorted((each.get_key_element(), json.dumps(each.value(), default=str)) for each in parsed))
+
+
+def facts_of(config: Mapping[str, Any], searched: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What the result follows from, with dotted keys: a resolved config, and the range of each key searched."""
+    folder = config["run_folder"]
+    callbacks = {name: node for name, node in (config["callbacks"] or {}).items() if name != "pruning"}
+    facts = settings_of(config) | flat({"seed": config["seed"], "callbacks": callbacks})
+    for key, value in facts.items():
+        if isinstance(value, str) and value.startswith(f"{folder}/"):  # each job has a folder of its own
+            facts[key] = value.replace(folder, "${run_folder}", 1)
+    if config.get("search"):
+        facts["search.metric"] = config["search"]["metric"]
+    return facts | {key.lstrip("+"): f"searched in {range_}" for key, range_ in (searched or {}).items()}
+
+
+def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """How the facts differ: "key was X and is now Y" for each that does."""
+    pairs = {key: (then.get(key), now.get(key)) for key in {**then, **now}}
+    return [f"{key} was {before} and is now {after}" for key, (before, after) in pairs.items() if before != after]
+
+
+def sweep_name(jobs: list[list[str]]) -> str:
+    """Name a sweep's folder after the values that its jobs differ in."""
+    meanings = sorted({meaning_of(job) for job in jobs})
+    values: dict[str, set[str]] = {}
+    for key, value in (pair for meaning in meanings for pair in meaning):
+        values.setdefault(key, set()).add(value)
+    swept = {key: found for key, found in values.items() if len(found) > 1} or values
+    words = ["-".join([key.split(".")[-1], *sorted(swept[key], key=lambda text: (len(text), text))]) for key in swept]
+    return _folder_name("_".join(words), meanings)
+
+
+def search_name(choice: str, plain: list[str], space: Mapping[str, Any]) -> str:
+    """Name a search's folder after the `choice` in search=…, the overrides of all trials and the ranges.
+
+    The number of trials, sampler, pruner and storage do not count.
+    """
+    settings = [pair for pair in meaning_of(plain) if not pair[0].lstrip("+~").startswith("search.")]
+    return _folder_name(choice, [settings, {key: str(space[key]) for key in sorted(space)}])
+
+
+def _folder_name(readable: str, meaning: Any) -> str:
+    readable = re.sub(r"[^\w.-]+", "", readable)[:80].strip("._-")
+    return f"{readable}_{hashlib.sha256(json.dumps(meaning).encode()).hexdigest()[:8]}"

@@ -1,57 +1,65 @@
 """A search: which trials there are, which process runs which of them, and how each ended."""
 
+import math
 import random
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from hydra.utils import instantiate
-from optuna.samplers import BaseSampler
+from joblib import effective_n_jobs
+from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from digits.errors import ConfigError, StudyError
 from digits.ranges import Count
 from digits.record import Epoch, read_record
-from digits.sweeping.identity import changes
-from digits.sweeping.jobs import delete_job
-from digits.sweeping.space import Space, suggest
-from digits.sweeping.study import EXHAUSTED, Storage, Study
+from digits.sweeping.grid import changes
+from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs
+from digits.sweeping.space import Space, search_of, suggest, trial_overrides
+from digits.sweeping.study import EXHAUSTED, Database, Metric, Study
 
-Metric = Literal["val/accuracy", "val/loss"]
 FACTS = "search"  # the attribute of a study that says what makes a search the same
+STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
+@dataclass(frozen=True)
+class TrialRow:
+    """One trial, as the study and its folder describe it. Of a pruned trial the last value counts."""
+
+    number: int
+    state: str  # complete, pruned, failed or running
+    cost: float  # what is to be low: errors in percent, or the loss in nats; infinite without a value
+    value: str  # the metric as people read it, an accuracy in percent; empty without a value
+    params: dict[str, Any]  # the value of each key that is searched
+    epochs: int
+    seconds: float  # of setup and fit
+    error: str  # why it failed, in one line
+
+    @property
+    def settings(self) -> str:
+        """The values of the keys searched, in one line."""
+        return " ".join(f"{key}={short(value)}" for key, value in self.params.items())
+
+
+@dataclass
 class Search:
-    """A study whose trial n lies in the folder n. Several processes may work on it at once.
+    """A study whose trial n lies in the folder n. Several processes may work on it at once."""
 
-    Args:
-        folder: of the search.
-        trials: how many in all, however they end.
-        metric: the highest accuracy or the lowest loss is searched, each of the epoch that is kept.
-        sampler: an Optuna sampler's config. Its seed is mixed with the number of a trial: what it proposes then
-            depends on the trials before, and not on how often the search was continued.
-        pruner: an Optuna pruner's config; None lets each trial run to its end.
-        storage: URL of a database; None for SQLite in the folder.
-        study_name: in the storage.
-        space: what is searched, in Hydra's sweep notation.
-    """
+    folder: Path
+    trials: Count  # how many in all, however they end
+    metric: Metric  # the highest accuracy or the lowest loss is searched, each of the epoch that is kept
+    sampler: dict[str, Any]  # an Optuna sampler's config
+    pruner: dict[str, Any] | None  # an Optuna pruner's config; None lets each trial run to its end
+    storage: str | None  # URL of a database; None for SQLite in the folder
+    study_name: str
+    space: dict[str, str]  # what is searched, in Hydra's sweep notation
 
-    def __init__(
-        self,
-        folder: Path,
-        trials: Count,
-        metric: Metric,
-        sampler: dict[str, Any],
-        pruner: dict[str, Any] | None,
-        storage: str | None,
-        study_name: str,
-        space: dict[str, str],
-    ) -> None:
-        self.folder, self.trials, self.metric, self.sampler = folder, trials, metric, sampler
-        self.pruner = instantiate(pruner, _convert_="all") if pruner else None  # some decide what a sampler may see
-        self.storage = Storage(folder, storage, study_name)
-        self.held: dict[int, FileLock] = {}  # of the trials this process runs; the kernel releases them after SIGKILL
+    def __post_init__(self) -> None:
+        self.database = Database(self.folder, self.storage, self.study_name)
+        self.held: dict[int, FileLock] = {}  # of the trials this process runs
 
     @classmethod
     def of(cls, config: Any, folder: Path) -> "Search":
@@ -59,10 +67,7 @@ class Search:
         return instantiate(config.search, folder=folder, _recursive_=False, _convert_="all")
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Make the study, or continue it.
-
-        Args:
-            facts: what makes two searches the same.
+        """Make the study, or continue it if `facts`, which make two searches the same, have not changed.
 
         Raises:
             ConfigError: something else is in the folder.
@@ -70,22 +75,22 @@ class Search:
             OSError: the folder cannot be written.
         """
         names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
-        if names and not self.storage.lock.exists():
+        if names and not self.database.lock.exists():
             raise ConfigError(
                 f"hydra.sweep.dir: {self.folder} holds no search ({max(names)} is there); choose a new folder, or the "
                 "one of this search"
             )
-        self.storage.lock.parent.mkdir(parents=True, exist_ok=True)
-        if not self.storage.in_folder:  # its trials lie in one folder only
+        self.database.lock.parent.mkdir(parents=True, exist_ok=True)
+        if not self.database.in_folder:  # its trials lie in one folder only
             facts = facts | {"hydra.sweep.dir": str(self.folder.resolve())}
-        with self.storage.opened() as database:
+        with self.database.opened() as storage:
             optuna.create_study(
-                storage=database,
-                study_name=self.storage.name,
+                storage=storage,
+                study_name=self.study_name,
                 direction="minimize" if self.metric == "val/loss" else "maximize",
                 load_if_exists=True,
             )
-            self._check_same(self.storage.study(), facts, names)
+            self._check_same(self.database.study(), facts, names)
 
     def _check_same(self, study: Study, facts: dict[str, Any], names: list[str]) -> None:
         if not study.trials and FACTS not in study.user_attrs:
@@ -93,35 +98,32 @@ class Search:
         found = changes(study.user_attrs.get(FACTS, {}), facts)  # a study of another program has no facts
         if found:
             raise StudyError(
-                f"search.storage: {self.storage.url} holds another search as {self.storage.name}: {'; '.join(found)}; "
-                f"choose another {'hydra.sweep.dir' if self.storage.in_folder else 'search.study_name'}"
+                f"search.storage: {self.database.url} holds another search as {self.study_name}: {'; '.join(found)}; "
+                f"choose another {'hydra.sweep.dir' if self.database.in_folder else 'search.study_name'}"
             )
         last = max((int(name) for name in names if name.isdigit()), default=-1)
         if last >= len(study.trials):
             raise StudyError(
-                f"search.storage: {self.storage.url} has no trial {last}, but {self.folder} has; choose the storage "
+                f"search.storage: {self.database.url} has no trial {last}, but {self.folder} has; choose the storage "
                 "that this search began with, or another hydra.sweep.dir"
             )
 
     def next_trials(self, most: int, space: Space) -> list[Trial]:
-        """Take trials for this process: first those that a killed process left, then new ones up to the total.
-
-        Args:
-            most: how many at most.
-            space: what is searched.
-        """
+        """Take at most `most` trials for this process: first those a killed one left, then new ones up to the total."""
         taken: list[Trial] = []
-        with self.storage.opened():
-            study = self.storage.study(self._sampler(0), self.pruner)
+        with self.database.opened():
+            study = self._study(0)
             known = study.get_trials(deepcopy=False)
             for trial in known:
                 if len(taken) < most and trial.state == TrialState.RUNNING and self._take(trial.number):
-                    taken.append(self._continued(study, trial.number, space))
+                    taken.append(Trial(self._study(trial.number), self.database.trial_id(trial.number)))
+                    suggest(taken[-1], space)  # the process may have been killed before it had chosen all values
+                    if not self.has_ended(trial.number):
+                        delete_job(self.folder, trial.number)
             begun = sum(trial.state != TrialState.WAITING for trial in known)
             left = 0 if EXHAUSTED in study.user_attrs else self.trials - begun
             for number in range(len(known), len(known) + min(left, most - len(taken))):
-                study.sampler = self._sampler(number)
-                taken.append(study.ask(fixed_distributions=space))
+                taken.append(self._study(number).ask(fixed_distributions=space))
                 self._take(taken[-1].number)
         return taken
 
@@ -130,9 +132,8 @@ class Search:
         record = read_record(self.folder / str(number))
         value = value_of(record.history, self.metric) if record.status == "finished" else None
         state = TrialState.PRUNED if record.status == "pruned" else TrialState.FAIL
-        with self.storage.opened():
-            study = self.storage.study(self._sampler(number), self.pruner)
-            trial = study.tell(number, value, state if value is None else TrialState.COMPLETE)
+        with self.database.opened():
+            trial = self._study(number).tell(number, value, state if value is None else TrialState.COMPLETE)
             self.held.pop(number).release()
         return trial
 
@@ -140,29 +141,62 @@ class Search:
         """Whether a trial needs no other run, even if its process was killed before it could tell the study."""
         return read_record(self.folder / str(number)).status in ("finished", "pruned")
 
+    def row_of(self, trial: FrozenTrial) -> TrialRow:
+        """Put together what the study and the folder of a trial say."""
+        record = read_record(self.folder / str(trial.number))
+        value = trial.value if trial.value is not None else next(reversed(trial.intermediate_values.values()), None)
+        cost, text = math.inf, ""
+        if value is not None and self.metric == "val/accuracy":
+            cost, text = 100 * (1 - value), f"{value:.2%}"
+        elif value is not None:
+            cost, text = value, f"{value:.4f}"
+        unvalidated = "no epoch of its history was validated; add callbacks=default"
+        error = record.error or (unvalidated if record.status == "finished" else "killed")
+        return TrialRow(
+            number=trial.number,
+            state=STATES.get(trial.state, "running"),
+            cost=cost,
+            value=text,
+            params=trial.params,
+            epochs=len(trial.intermediate_values),
+            seconds=sum(record.seconds.get(phase, 0) for phase in ("setup", "fit")),
+            error=error if trial.state == TrialState.FAIL else "",
+        )
+
     def _take(self, number: int) -> bool:
-        lock = FileLock(self.folder / ".locks" / str(number))
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            return False
-        self.held[number] = lock
-        return True
+        lock = free_lock(self.folder / ".locks" / str(number))
+        if lock:
+            self.held[number] = lock
+        return lock is not None
 
-    def _continued(self, study: Study, number: int, space: Space) -> Trial:
-        study.sampler = self._sampler(number)
-        trial = Trial(study, self.storage.trial_id(number))
-        suggest(trial, space)  # the process may have been killed before it had chosen all values
-        if not self.has_ended(number):
-            delete_job(self.folder, number)
-        return trial
+    def _study(self, number: int) -> Study:
+        """The study as trial `number` sees it; the database must be open.
 
-    def _sampler(self, number: int) -> BaseSampler:
+        The sampler's seed is mixed with the number: what it proposes then depends on the trials before, and not on how
+        often the search was continued.
+        """
         node = dict(self.sampler)
         # a quasi-random sequence is one for all trials
         if node.get("seed") is not None and not node["_target_"].endswith("QMCSampler"):
             node["seed"] = random.Random(f"{node['seed']} {number}").getrandbits(32)
-        return instantiate(node, _convert_="all")
+        sampler = instantiate(node, _convert_="all")
+        pruner = instantiate(self.pruner, _convert_="all") if self.pruner else None  # some say what a sampler may see
+        return self.database.study(sampler, pruner)
+
+
+def run_search(launch: Launch, folder: Path, config: DictConfig, overrides: list[str]) -> None:
+    """Run trials, as many at a time as the launcher has processes, up to the total."""
+    plain, space = search_of(overrides)
+    search = Search.of(config, folder)
+    processes = effective_n_jobs(config.hydra.launcher.get("n_jobs", 1))
+    while trials := search.next_trials(processes, space):
+        waiting = [trial for trial in trials if not search.has_ended(trial.number)]
+        launch_jobs(launch, folder, {trial.number: trial_overrides(plain, trial.params) for trial in waiting})
+        for trial in trials:
+            row = search.row_of(search.tell(trial.number))
+            ends = {"complete": f"{search.metric} {row.value}", "pruned": f"pruned after {row.epochs} epochs"}
+            end = ends.get(row.state, row.state)
+            print(f"#{row.number} {end} ({row.seconds:.1f} s) {row.error or row.settings}", flush=True)
 
 
 def value_of(history: list[Epoch], metric: Metric) -> float | None:
@@ -175,3 +209,8 @@ def value_of(history: list[Epoch], metric: Metric) -> float | None:
     if best is None:
         return None
     return best.val_accuracy if metric == "val/accuracy" else best.val_loss
+
+
+def short(value: Any) -> str:
+    """A value of a key, a number to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

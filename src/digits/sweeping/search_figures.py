@@ -7,14 +7,12 @@ the colours of the page and cannot be read on a dark one. It also leaves pruned 
 import math
 from typing import Any
 
-from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from digits.reporting.figures import ACCENT, FAINT, SECOND, STYLE
-from digits.sweeping.trials import TrialRow
+from digits.reporting.figures import ACCENT, FAINT, SECOND, drawing
+from digits.sweeping.search import TrialRow
 
 LEAST = 1e-3  # where a cost of 0 stands on a logarithmic axis
 
@@ -22,11 +20,9 @@ LEAST = 1e-3  # where a cost of 0 stands on a logarithmic axis
 def history(rows: list[TrialRow], unit: str) -> Figure:
     """The cost of each trial, and the lowest one so far."""
     complete = [row for row in rows if row.state == "complete"]
-    pruned = [row for row in rows if row.state == "pruned" and row.value is not None]
+    pruned = [row for row in rows if row.state == "pruned" and row.value]
     lowest = [min((row.cost for row in complete if row.number <= at), default=math.nan) for at in range(len(rows))]
-    with rc_context(STYLE):
-        figure = Figure(figsize=(4.4, 3.2), layout="constrained")
-        axes = figure.add_subplot()
+    with drawing(4.4, 3.2) as (figure, axes):
         axes.step(range(len(rows)), [max(cost, LEAST) for cost in lowest], where="post", color=ACCENT, linewidth=1)
         for some, marker, colour, label in ((complete, "o", ACCENT, "complete"), (pruned, "x", SECOND, "pruned")):
             if some:
@@ -46,43 +42,34 @@ def parallel(complete: list[TrialRow], best: TrialRow, space: dict[str, BaseDist
     ordered = sorted(complete, key=lambda row: row.cost)
     quarter = ordered[(len(ordered) - 1) // 4].cost
     low, high = (math.log(max(row.cost, LEAST)) for row in (ordered[0], ordered[-1]))
-    with rc_context(STYLE | {"axes.grid": False}):
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
-        axes = figure.add_subplot()
+    with drawing(9, 3.6, **{"axes.grid": False}) as (figure, axes):
         for row in reversed(ordered):
             places = [_place(row.params[key], distribution) for key, distribution in space.items()]
             cost = (math.log(max(row.cost, LEAST)) - low) / ((high - low) or 1)
             colour = SECOND if row is best else ACCENT if row.cost <= quarter else FAINT
             axes.plot([*places, cost], color=colour, linewidth=2.5 if row is best else 1)
-        for at, distribution in enumerate(space.values()):
-            _label(axes, at, _ticks(distribution))
-        _label(axes, len(space), {f"{math.exp(low):.3g}": 0, f"{math.exp(high):.3g}": 1})
-        axes.set_xticks(range(len(space) + 1), [*map(_last_part, space), unit.replace("validation ", "")])
+        ticks = [*map(_ticks, space.values()), {f"{math.exp(low):.3g}": 0.0, f"{math.exp(high):.3g}": 1.0}]
+        for at, texts in enumerate(ticks):
+            for text, place in texts.items():
+                axes.text(at, place, f" {text}", va="center", fontsize=8)
+        names = [key.rpartition(".")[2] for key in space]
+        axes.set_xticks(range(len(space) + 1), [*names, unit.replace("validation ", "")])
         axes.set(yticks=[], xlim=(-0.1, len(space) + 0.5))
         axes.spines[:].set_visible(False)
     return figure
 
 
-def _label(axes: Axes, at: int, ticks: dict[str, float]) -> None:
-    for text, place in ticks.items():
-        axes.text(at, place, f" {text}", va="center", fontsize=8)
-
-
-def _last_part(key: str) -> str:
-    return key.rpartition(".")[2]
-
-
-def _place(value: Any, distribution: BaseDistribution) -> float:
+def _place(value: Any, distribution: Any) -> float:
     """Where a value lies in its range, 0 to 1."""
     if isinstance(distribution, CategoricalDistribution):
         return distribution.choices.index(value) / max(1, len(distribution.choices) - 1)
-    low, high = distribution.low, distribution.high  # type: ignore[attr-defined]
-    if distribution.log:  # type: ignore[attr-defined]
+    low, high = distribution.low, distribution.high
+    if distribution.log:
         low, high, value = math.log(low), math.log(high), math.log(value)
     return (value - low) / ((high - low) or 1)
 
 
-def _ticks(distribution: BaseDistribution) -> dict[str, float]:
+def _ticks(distribution: Any) -> dict[str, float]:
     if isinstance(distribution, CategoricalDistribution):
         return {str(choice): _place(choice, distribution) for choice in distribution.choices}
-    return {f"{distribution.low:.3g}": 0, f"{distribution.high:.3g}": 1}  # type: ignore[attr-defined]
+    return {f"{distribution.low:.3g}": 0, f"{distribution.high:.3g}": 1}

@@ -1,6 +1,6 @@
-"""What a search searches: Hydra's sweep notation, read as Optuna's distributions."""
+"""What a search searches: Hydra's sweep notation, read as Optuna's distributions; and every mistake in `search`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hydra import compose
@@ -8,11 +8,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
+from hydra.utils import instantiate
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
+from sqlalchemy import create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from digits.errors import ConfigError
-from digits.schema import in_one_line
+from digits.schema import in_one_line, located, mistakes_in_node
 
 Space = dict[str, BaseDistribution]
 
@@ -51,9 +54,30 @@ def search_of(overrides: list[str]) -> tuple[list[str], Space]:
     return plain, space
 
 
+def _distribution(override: Override) -> BaseDistribution:
+    """Choices stay the text of an override, so that lists and names work as numbers do."""
+    value: Any = override.value()
+    if not override.is_sweep_override():
+        raise ValueError("wanted values to choose from, like interval(0, 0.5), range(1, 9) or choice(a, b)")
+    if override.is_interval_sweep():
+        kind = IntDistribution if isinstance(value.start, int) else FloatDistribution
+        return kind(value.start, value.end, log="log" in value.tags)
+    if override.is_range_sweep() and not value.shuffle:
+        numbers = sorted(value.range())
+        kind = IntDistribution if isinstance(numbers[0], int) else FloatDistribution
+        return kind(numbers[0], numbers[-1], step=abs(value.step))
+    return CategoricalDistribution(list(override.sweep_string_iterator()))
+
+
 def probes(plain: list[str], space: Space) -> list[list[str]]:
     """The overrides of as few trials as show each choice and both ends of each range."""
-    values = {key: _extremes(distribution) for key, distribution in space.items()}
+    values: dict[str, list[Any]] = {}
+    for key, distribution in space.items():
+        match distribution:
+            case CategoricalDistribution(choices=choices):
+                values[key] = list(choices)
+            case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
+                values[key] = [low, high]
     count = max(map(len, values.values()))
     return [trial_overrides(plain, {key: of[at % len(of)] for key, of in values.items()}) for at in range(count)]
 
@@ -75,23 +99,33 @@ def suggest(trial: Trial, space: Space) -> None:
                 trial.suggest_float(key, low, high, step=step, log=log)
 
 
-def _distribution(override: Override) -> BaseDistribution:
-    """Choices stay the text of an override, so that lists and names work as numbers do."""
-    value: Any = override.value()
-    if not override.is_sweep_override():
-        raise ValueError("wanted values to choose from, like interval(0, 0.5), range(1, 9) or choice(a, b)")
-    if override.is_interval_sweep():
-        kind = IntDistribution if isinstance(value.start, int) else FloatDistribution
-        return kind(value.start, value.end, log="log" in value.tags)
-    if override.is_range_sweep() and not value.shuffle:
-        numbers = sorted(value.range())
-        kind = IntDistribution if isinstance(numbers[0], int) else FloatDistribution
-        return kind(numbers[0], numbers[-1], step=abs(value.step))
-    return CategoricalDistribution(list(override.sweep_string_iterator()))
-
-
-def _extremes(distribution: BaseDistribution) -> list[Any]:
-    if isinstance(distribution, CategoricalDistribution):
-        return list(distribution.choices)
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    return [distribution.low, distribution.high]
+def mistakes_in_search(config: dict[str, Any]) -> Iterator[str]:
+    """A line for each mistake in a resolved config with a `search`: key, what it got, what was wanted."""
+    search = config["search"]
+    yield from mistakes_in_node("search", search, given={"folder"})
+    for part in ("sampler", "pruner"):
+        if isinstance(search.get(part), dict):
+            mistakes = list(mistakes_in_node(f"search.{part}", search[part], allowed=(f"optuna.{part}s.",)))
+            if not mistakes:
+                try:
+                    instantiate(search[part], _convert_="all")  # Optuna's annotations do not say which values are good
+                except Exception as error:
+                    mistakes.append(f"search.{part}: {in_one_line(error.__cause__ or error)}")
+            yield from mistakes
+    if search.get("storage"):
+        try:
+            create_engine(search["storage"])  # connects to nothing yet
+        except (ImportError, SQLAlchemyError) as error:
+            reason = in_one_line(error)
+            yield f"search.storage: got {search['storage']}, which no database here understands ({reason})"
+    model = config["model"]
+    if (
+        search.get("metric") == "val/loss"
+        and not list(mistakes_in_node("model", model, given={"classes"}))
+        and getattr(located(model["_target_"]), "fitted_once", False)
+    ):
+        yield "search.metric: got val/loss, which this model logs before it is calibrated; take val/accuracy"
+    if not config["data"].get("val_size", 1):
+        yield "data.val_size: got 0, wanted validation digits: a search compares trials on them"
+    if config["trainer"].get("fast_dev_run"):
+        yield "trainer.fast_dev_run: a dry run has no value that a search could compare; leave this out"

@@ -1,47 +1,42 @@
-"""The Optuna study of a search, in its storage: one process at a time, errors in one line."""
+"""The Optuna study of a search, in its storage, and the callback by which a trial reports to it."""
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import optuna
 from filelock import FileLock
+from lightning import Callback, LightningModule, Trainer
 from optuna.exceptions import ExperimentalWarning, OptunaError
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from digits.errors import StudyError
+from digits.errors import Pruned, StudyError
 
-EXHAUSTED = "exhausted"
+Metric = Literal["val/accuracy", "val/loss"]
+EXHAUSTED = "exhausted"  # the attribute of a study whose sampler has tried all there is
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # the user named the sampler, and the plots are ours to choose
+
+storage_at = lru_cache(RDBStorage)  # by URL: one object in a process
 
 
 class Study(optuna.Study):
     """A study whose trials are asked for and told one by one."""
 
     def stop(self) -> None:
-        """Remember that the sampler has tried all there is.
-
-        Samplers call this. Optuna's own version works only inside optimize().
-        """
+        """Remember that the sampler, which calls this, has tried all there is. Optuna's own needs optimize()."""
         self.set_user_attr(EXHAUSTED, True)
 
 
-class Storage:
-    """Where a study lies.
-
-    Args:
-        folder: of the search.
-        url: of a database; None for SQLite in the folder.
-        name: of the study.
-    """
+class Database:
+    """Where the study `name` lies: in the database at `url`, or without one in SQLite in the search's folder."""
 
     def __init__(self, folder: Path, url: str | None, name: str) -> None:
         self.in_folder = url is None
@@ -50,14 +45,14 @@ class Storage:
 
     @contextmanager
     def opened(self) -> Iterator[RDBStorage]:
-        """The database, for one process at a time: SQLite gives up where two wait for each other.
+        """Its storage, for one process at a time: SQLite gives up where two wait for each other.
 
         Raises:
             StudyError: it cannot be used.
         """
         with FileLock(self.lock):
             try:
-                yield database(self.url)
+                yield storage_at(self.url)
             except (SQLAlchemyError, OptunaError) as error:
                 reason: Any = error
                 while reason.__cause__ and not hasattr(reason, "orig"):
@@ -69,16 +64,47 @@ class Storage:
                 ) from error
 
     def study(self, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Study:
-        """The study, which exists; the storage must be open. Without a pruner, none is pruned."""
-        return Study(self.name, database(self.url), sampler, pruner or NopPruner())
+        """The study, which exists; the database must be open. Without a pruner, none is pruned."""
+        return Study(self.name, storage_at(self.url), sampler, pruner or NopPruner())
 
     def trial_id(self, number: int) -> int:
-        """The storage's own number of a trial; the storage must be open."""
-        study_id = database(self.url).get_study_id_from_name(self.name)
-        return database(self.url).get_trial_id_from_study_id_trial_number(study_id, number)
+        """The storage's own number of a trial; the database must be open."""
+        study_id = storage_at(self.url).get_study_id_from_name(self.name)
+        return storage_at(self.url).get_trial_id_from_study_id_trial_number(study_id, number)
 
 
-@lru_cache
-def database(url: str) -> RDBStorage:
-    """The database at `url`, one object in a process."""
-    return RDBStorage(url)
+class Pruning(Callback):
+    """Raises Pruned where a validation, but for the last one, is so bad that the pruner gives the trial up.
+
+    Args:
+        folder: of the trial; its name is the trial's number, its parent is the search's folder.
+        pruner: None prunes nothing.
+        metric, storage, study_name: as of the search.
+    """
+
+    def __init__(
+        self, folder: str, metric: Metric, pruner: BasePruner | None, storage: str | None, study_name: str
+    ) -> None:
+        self.number, self.metric, self.pruner = int(Path(folder).name), metric, pruner
+        self.database = Database(Path(folder).parent, storage, study_name)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if trainer.sanity_checking:
+            return
+        epoch, value = trainer.current_epoch, trainer.callback_metrics[self.metric].item()
+        hopeless = self.report(epoch, value)
+        if hopeless and epoch + 1 < (trainer.max_epochs or 0):
+            raise Pruned(f"pruned after epoch {epoch}: {self.metric} {value:.4f}")
+
+    def report(self, epoch: int, value: float) -> bool:
+        """Write a value into the study, and return whether the pruner gives the trial up.
+
+        A trial that was killed may have reported later epochs before; the pruner does not see those.
+        """
+        with self.database.opened() as storage:
+            trial_id = self.database.trial_id(self.number)
+            storage.set_trial_intermediate_value(trial_id, epoch, value)
+            trial = storage.get_trial(trial_id)
+            trial.intermediate_values = {at: of for at, of in trial.intermediate_values.items() if at <= epoch}
+            study = self.database.study(pruner=self.pruner)
+            return study.pruner.prune(study, trial)

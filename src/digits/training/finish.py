@@ -12,8 +12,7 @@ from digits.errors import ConfigError
 from digits.record import Metrics, RunRecord, read_metrics, read_record
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
-from digits.reporting.report import write_report
-from digits.reporting.tensorboard import log_results
+from digits.reporting.report import log_results, write_report
 from digits.training.checkpoints import load_model
 from digits.training.export import export_onnx, onnx_metadata
 from digits.training.run import Run

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 from digits.record import Dataset
-from digits.reporting.summary import print_summary
+from digits.reporting.report import print_summary
 from digits.training.callbacks import History, KeepSigterm
 from digits.training.checkpoints import check_resumable
 from digits.training.finish import data_of, finish

@@ -1,4 +1,4 @@
-"""The results of a search: its best trial tested, the same as an experiment file, and a page."""
+"""The results of a sweep, and of a search: a table or one line in the terminal, and a page."""
 
 import shlex
 import textwrap
@@ -10,36 +10,63 @@ from filelock import FileLock
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from optuna.importance import get_param_importances
+from rich.console import Console
+from rich.table import Table
 
 from digits.errors import DigitsError
 from digits.files import write_text
 from digits.record import Metrics, flat, read_metrics, read_record
+from digits.reporting.compare import write_page
 from digits.reporting.figures import svg
 from digits.reporting.pages import render
-from digits.sweeping.search import Search
+from digits.reporting.runs import find_runs, group_runs
+from digits.sweeping.grid import read_jobs
+from digits.sweeping.search import Search, TrialRow, short
 from digits.sweeping.search_figures import history, parallel
-from digits.sweeping.trials import TrialRow, row_of, short
 from digits.training.finish import config_of, finish_trial
 
 GROUPS = ("data", "trainer", "callbacks", "logger", "model")
 NOT_IN_EXPERIMENT = ("search.", "callbacks.pruning.", "run_folder", "trainer.enable_")
 
 
+def report_sweep(folder: Path) -> bool:
+    """Print a row for each setting of a sweep, its seeds together, and a line for each job that did not finish.
+
+    The comparison of the runs is written to index.html in the folder.
+
+    Returns:
+        Whether all jobs finished.
+    """
+    records = [read_record(folder / str(number)) for number in range(len(read_jobs(folder)))]
+    runs, left_out = find_runs([folder])
+    table = Table(title=f"{len(records)} jobs in {folder}", title_justify="left")
+    table.add_column("run", overflow="fold")
+    for column in ("seeds", "test accuracy", "validation accuracy", "fit"):
+        table.add_column(column, justify="right")
+    for group in (group for groups in group_runs(runs) for group in groups):
+        accuracies = (group.percent("test_accuracy"), group.percent("val_accuracy"))
+        cells = [f"{accuracy} %" if accuracy else "" for accuracy in accuracies]
+        table.add_row(group.name, str(len(group.runs)), *cells, f"{group.mean('fit_seconds'):.1f} s")
+    Console().print(table)
+    if runs:
+        write_page(runs, left_out, folder / "index.html")
+        print(f"page: {folder / 'index.html'}")
+    for number, record in enumerate(records):
+        if record.status != "finished":
+            print(f"#{number} {record.status}: {record.error or 'killed'}")
+    return all(record.status == "finished" for record in records)
+
+
 def report_search(folder: Path, config: DictConfig) -> None:
     """Test the best trial unless that is done, and say how it was found and how to train it again.
-
-    Args:
-        folder: of the search.
-        config: as composed for the search.
 
     Raises:
         DigitsError: no trial has a value.
     """
     search = Search.of(config, folder)
     with FileLock(folder / ".locks" / "end"):  # of two processes that end at once, one tests
-        with search.storage.opened():
-            trials = search.storage.study().trials
-        rows = [row_of(search, trial) for trial in trials]
+        with search.database.opened():
+            rows = [search.row_of(trial) for trial in search.database.study().trials]
         counts = Counter(row.state for row in rows)
         counted = ", ".join(f"{counts[state]} {state}" for state in ("complete", "pruned", "failed") if counts[state])
         print(f"{len(rows)} trials in {folder}: {counted}, {sum(row.seconds for row in rows):.0f} s")
@@ -53,30 +80,28 @@ def report_search(folder: Path, config: DictConfig) -> None:
             raise DigitsError(f"no trial of {folder} has a value; search smaller ranges, in another folder")
         trial = folder / str(best.number)
         metrics = read_metrics(trial) if read_record(trial).reported else finish_trial(trial)
-        accuracy = f"test accuracy {metrics.test_accuracy:.2%}"
-        command = _write_experiment(folder, best, f"{len(rows)} trials ({counted})", accuracy)
-        _write_page(search, rows, best, metrics, command)
-    print(f"best: #{best.number}, {best.metric} {best.value_text}, {accuracy}: {best.settings}")
+        result = f"{search.metric} {best.value}, test accuracy {metrics.test_accuracy:.2%}"
+        command = _write_experiment(trial, best, f"{len(rows)} trials ({counted})", result)
+        _write_search_page(search, rows, best, metrics, command)
+    print(f"best: #{best.number}, {result}: {best.settings}")
     print(f"page: {folder / 'index.html'}")
     print(f"again: {command}")
 
 
-def _write_experiment(folder: Path, best: TrialRow, trials: str, accuracy: str) -> str:
+def _write_experiment(trial: Path, best: TrialRow, trials: str, result: str) -> str:
     """Write experiment/best.yaml: how the best trial's config differs from the defaults. Returns how to run it."""
-    trial = folder / str(best.number)
     own = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
     usual = compose("train", return_hydra_config=True).hydra.runtime.choices
     chosen = {group: own.runtime.choices[group] for group in GROUPS if own.runtime.choices[group] != usual[group]}
     deleted = [text for text in own.overrides.task if text.startswith("~")]  # a file cannot delete
-    command = shlex.join(["python", "train.py", "--config-dir", str(folder), "experiment=best", *deleted])
-    found = f"# The best of {trials} of a search over {', '.join(best.params)}: trial {best.number}, "
-    found += f"{best.metric} {best.value_text}, {accuracy}."
+    command = shlex.join(["python", "train.py", "--config-dir", str(trial.parent), "experiment=best", *deleted])
+    found = f"# The best of {trials} of a search over {', '.join(best.params)}: trial {best.number}, {result}."
     lines = ["# @package _global_", *textwrap.wrap(found, 118, subsequent_indent="# "), f"# {command}"]
     if chosen:
         lines += ["defaults:", *(f"  - override /{group}: {choice or 'null'}" for group, choice in chosen.items())]
     settings = _different_settings(trial, chosen, best)
     lines.append(OmegaConf.to_yaml(settings) if len(settings) else "")
-    write_text(folder / "experiment" / "best.yaml", "\n".join(lines))
+    write_text(trial.parent / "experiment" / "best.yaml", "\n".join(lines))
     return command
 
 
@@ -87,17 +112,16 @@ def _different_settings(trial: Path, chosen: dict[str, str | None], best: TrialR
     usual, own = map(flat, configs)
     settings = OmegaConf.create()
     for key, value in own.items():
-        if key.startswith(NOT_IN_EXPERIMENT):
-            continue
-        if key in best.params or key not in usual or usual[key] != value:
+        differs = key in best.params or key not in usual or usual[key] != value
+        if differs and not key.startswith(NOT_IN_EXPERIMENT):
             OmegaConf.update(settings, key, value, force_add=True)
     return settings
 
 
-def _write_page(search: Search, rows: list[TrialRow], best: TrialRow, metrics: Metrics, command: str) -> None:
+def _write_search_page(search: Search, rows: list[TrialRow], best: TrialRow, metrics: Metrics, command: str) -> None:
     complete = [row for row in rows if row.state == "complete"]
-    with search.storage.opened():
-        study = search.storage.study()
+    with search.database.opened():
+        study = search.database.study()
         space = study.trials[best.number].distributions
         shares = get_param_importances(study) if len(complete) > 1 else {}
     unit = "validation errors (%)" if search.metric == "val/accuracy" else "validation loss (nats)"
