@@ -9,13 +9,13 @@ from digits.cli import plain_errors
 def main() -> None:
     """Read the command line and compare the runs."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folders", type=Path, nargs="+", help="run folders, or folders that hold them, like outputs")
+    parser.add_argument("folders", type=Path, nargs="*", help="runs, or folders that hold them (default: outputs)")
     parser.add_argument("--page", type=Path, default=Path("comparison.html"), help="where to write the page")
     arguments = parser.parse_args()
 
     from digits.reporting.compare import compare
 
-    compare(arguments.folders, arguments.page)
+    compare(arguments.folders or [Path("outputs")], arguments.page)
 
 
 if __name__ == "__main__":

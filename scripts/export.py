@@ -4,13 +4,14 @@ import argparse
 from pathlib import Path
 
 from digits.cli import plain_errors
+from digits.record import the_newest_run
 
 
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="a run's folder, like outputs/2026-01-31/12-00-00_cnn")
-    folder = parser.parse_args().run
+    parser.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
+    folder = parser.parse_args().run or the_newest_run()
 
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again

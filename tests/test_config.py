@@ -1,13 +1,16 @@
 """Every config is good; every wrong one is refused, with all its mistakes, before anything happens."""
 
+import shutil
 import time
 
 import pytest
 import yaml
-from conftest import QUIET
+from conftest import QUIET, run_command, run_folders
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 from digits.config import CONFIGS, mistakes_in, mistakes_in_overrides
+from digits.secrets import masked
 from digits.sweeping.grid import jobs_of
 from digits.training.hardware import automatic_precision, hardware_mistakes
 
@@ -243,3 +246,45 @@ def test_what_a_constructor_refuses_is_told_in_its_own_words(command):
     done = command("train.py", "data=mnist_5k", "model=lenet", "model.layers=[[4,3,2],[4,14,1]]")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: model.layers: a kernel of 14, pooled by 1, where 13 pixels")
+
+
+@pytest.mark.parametrize("script", ["scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"])
+def test_scripts_without_a_run_say_that_there_is_none(command, script):
+    done = command(script)
+    assert done.returncode == 2 and "outputs: no" in done.stderr
+
+
+def test_evaluate_takes_the_newest_run_and_names_it(quickstart, tmp_path):
+    shutil.copytree(quickstart, tmp_path / "outputs" / "run")
+    done = run_command("scripts/evaluate.py", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "the newest finished run: outputs/run\n")
+
+
+# Secrets
+
+
+def test_secrets_are_masked_and_nothing_else():
+    kept = {"search": {"storage": "postgresql://u:pass@host/x", "study_name": "cnn"}, "api_key": "k", "tokens": ["t"]}
+    assert masked(kept) == {
+        "search": {"storage": "postgresql://u:***@host/x", "study_name": "cnn"},
+        "api_key": "***",
+        "tokens": ["***"],
+    }
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        plain = OmegaConf.to_container(compose("train"))
+    assert masked(plain) == plain
+
+
+def test_a_secret_in_a_command_is_refused_and_not_printed(hydra):
+    (line,) = mistakes_in_overrides(["logger.tensorboard.name=http://me:hush@host", "data=mnist_5k"])
+    assert line.startswith("logger.tensorboard.name: holds a secret") and "hush" not in line
+
+
+def test_a_secret_from_the_environment_is_used_and_not_kept(command, tmp_path):
+    words = ["data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET]
+    done = command("train.py", *words, "+logger.tensorboard.prefix=${oc.env:URL}", URL="http://me:hush@host")
+    assert (done.returncode, done.stderr) == (0, "")
+    (run,) = run_folders(tmp_path)
+    texts = [path for path in run.rglob("*") if path.suffix in (".json", ".yaml", ".html", ".log", ".csv")]
+    assert len(texts) >= 7 and not any("hush" in path.read_text() for path in texts)
+    assert "http://me:***@host" in (run / "run.json").read_text()

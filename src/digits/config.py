@@ -18,7 +18,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from digits.errors import ConfigError
 from digits.ranges import Seed
+from digits.record import flat
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
+from digits.secrets import secret_mistake
 from digits.sweeping.grid import jobs_of, renamed
 from digits.training.ranks import is_distributed
 
@@ -46,6 +48,8 @@ def mistakes_in(config: DictConfig) -> list[str]:
         for name, node in (plain.get(group) or {}).items():
             mistakes += mistakes_in_node(f"{group}.{name}", node)
     mistakes += _mistakes_in_needs(plain)
+    written: Any = OmegaConf.to_container(config)
+    mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
     if plain.get("search"):
         from digits.sweeping.space import mistakes_in_search  # Optuna and SQLAlchemy, which nothing else needs
 

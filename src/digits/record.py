@@ -3,6 +3,7 @@
 Both are typed here, written here and read here. No other module knows a key of theirs as text.
 """
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -203,6 +204,19 @@ def newest_run(folder: Path = Path("outputs")) -> Path | None:
     """Find the run in or below `folder` whose report was finished last; None where there is none."""
     finished = [path.parent for path in folder.rglob("run.json") if read_record(path.parent).reported]
     return max(finished, key=lambda run: (run / "run.json").stat().st_mtime, default=None)
+
+
+def the_newest_run() -> Path:
+    """The newest finished run in outputs; its name is printed, as nobody gave it.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    folder = newest_run()
+    if folder is None:
+        raise ConfigError("outputs: no finished run in it; name a run's folder, or train one: python train.py")
+    print(f"the newest finished run: {folder}", file=sys.stderr)
+    return folder
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,13 +98,13 @@ class Search:
         found = changes(study.user_attrs.get(FACTS, {}), facts)  # a study of another program has no facts
         if found:
             raise StudyError(
-                f"search.storage: {self.database.url} holds another search as {self.study_name}: {'; '.join(found)}; "
+                f"search.storage: {self.database.shown} holds another search as {self.study_name}: {'; '.join(found)}; "
                 f"choose another {'hydra.sweep.dir' if self.database.in_folder else 'search.study_name'}"
             )
         last = max((int(name) for name in names if name.isdigit()), default=-1)
         if last >= len(study.trials):
             raise StudyError(
-                f"search.storage: {self.database.url} has no trial {last}, but {self.folder} has; choose the storage "
+                f"search.storage: {self.database.shown} has no trial {last}, but {self.folder} has; choose the storage "
                 "that this search began with, or another hydra.sweep.dir"
             )
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from digits.errors import ConfigError
 from digits.schema import in_one_line, located, mistakes_in_node
+from digits.secrets import masked
 
 Space = dict[str, BaseDistribution]
 
@@ -117,7 +118,7 @@ def mistakes_in_search(config: dict[str, Any]) -> Iterator[str]:
             create_engine(search["storage"])  # connects to nothing yet
         except (ImportError, SQLAlchemyError) as error:
             reason = in_one_line(error)
-            yield f"search.storage: got {search['storage']}, which no database here understands ({reason})"
+            yield f"search.storage: got {masked(search['storage'])}, which no database here understands ({reason})"
     model = config["model"]
     if (
         search.get("metric") == "val/loss"

@@ -17,6 +17,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from digits.errors import Pruned, StudyError
+from digits.secrets import masked
 
 Metric = Literal["val/accuracy", "val/loss"]
 EXHAUSTED = "exhausted"  # the attribute of a study whose sampler has tried all there is
@@ -41,6 +42,7 @@ class Database:
     def __init__(self, folder: Path, url: str | None, name: str) -> None:
         self.in_folder = url is None
         self.url, self.name = url or f"sqlite:///{folder / 'study.db'}", name
+        self.shown = masked(self.url)
         self.lock = folder / ".locks" / "study"
 
     @contextmanager
@@ -59,8 +61,8 @@ class Database:
                     reason = reason.__cause__
                 text = " ".join(str(getattr(reason, "orig", reason)).split())
                 raise StudyError(
-                    f"search.storage: {self.url} cannot be used ({text}); nothing in it is lost: run the same command "
-                    "again when it can be used, or choose another storage"
+                    f"search.storage: {self.shown} cannot be used ({text}); nothing in it is lost: run the same "
+                    "command again when it can be used, or choose another storage"
                 ) from error
 
     def study(self, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Study:

@@ -16,6 +16,7 @@ from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 from digits.record import Dataset
 from digits.reporting.report import print_summary
+from digits.secrets import masked
 from digits.training.callbacks import History, KeepSigterm
 from digits.training.checkpoints import check_resumable
 from digits.training.finish import data_of, finish
@@ -77,7 +78,7 @@ def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> N
     choices = HydraConfig.get().runtime.choices
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     run.record.model, run.record.experiment = choices["model"], choices["experiment"]
-    run.record.config, run.record.data = config, Dataset.model_validate(data.facts())
+    run.record.config, run.record.data = masked(config), Dataset.model_validate(data.facts())
     run.record.precision = str(trainer.precision)
 
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import sys
-import warnings
 from typing import Any, Literal
 
 import lightning
@@ -12,19 +11,6 @@ from lightning.pytorch.strategies import DDPStrategy
 from digits.ranges import Count, NonNegativeCount
 from digits.training.checkpoints import AtomicCheckpointIO
 from digits.training.hardware import Accelerator, Precision, accelerator_kind, automatic_precision
-
-# A user can do nothing about these warnings: they are about libraries, or about what this project chose.
-for message in (
-    ".*does not have many workers",  # the digits lie in memory, worker processes would only slow them down
-    ".*isinstance.treespec, LeafSpec.",  # by lightning about torch
-    ".*torch.jit.trace",  # by TensorBoard's graph about torch
-    ".*not supported by the model summary",  # bf16 in the estimate of megabytes
-    ".*across ranks is zero",  # data.val_size=0
-    ".*this fit will run with no optimizer",  # closed forms
-    ".*GPU available but not used",  # closed forms and the test are computed on the CPU
-    ".*`srun` command is available",  # Slurm is installed, and this run is none of its jobs
-):
-    warnings.filterwarnings("ignore", message=message)
 
 
 class Trainer(lightning.Trainer):
