@@ -49,7 +49,7 @@ bench: $(READY)  ## measure speed next to plain reference loops, for the README'
 load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
 	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
-	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) outputs/drawn/canvas_*.png --gradio $(GRADIO)/bin/python
+	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/canvas_*.png
 
 gpu: $(READY)  ## prove on this machine's GPU that everything works there (ten minutes)
 	$(BIN)/python scripts/benchmark/gpu.py

@@ -1,56 +1,73 @@
-"""The benchmark runs, its references do what they say, and its parts are what they should be."""
+"""The benchmarks run, their references are what they say, and the lists of what is measured name what exists."""
 
 import json
-import runpy
 import shlex
+import threading
+from contextlib import contextmanager
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 import yaml
-from conftest import run_command, run_folders
+from conftest import run_command
 from hydra import initialize_config_dir
 from PIL import Image
-from torch.utils.data import DataLoader, TensorDataset
 
+import inside
+import references
 from digits.config import mistakes_in_overrides
 from digits.data.mnist_5k import Mnist5k
-from digits.errors import DigitsError
-from inside import RepeatedMnist
-from machine import machine
+from digits.errors import DataError, DigitsError
+from digits.training.callbacks import History
+from gpu import checks, prove, resuming, same_weights
+from load import ask
 from processes import CONFIGS, HERE, run
-from results import PAIRS, compare, save
-from speed import benchmark
+from results import draw
+from speed import COMPARISONS, benchmark, compared
 
 PARTS = yaml.safe_load((HERE / "parts.yaml").read_text())
 COMMANDS = [command for part in PARTS.values() for command in part["commands"].values()]
+HAS_GPU = torch.cuda.is_available() or torch.backends.mps.is_available()
+CPU = "data=mnist_5k trainer.accelerator=cpu"
+# Those that the project's Trainer ignores too; pytest forgets that in each test.
+pytestmark = pytest.mark.filterwarnings("ignore:.*treespec", "ignore:.*many workers", "ignore:.*no .val_dataloader.")
 
 
-def measured(cwd, *words):
-    """Run some parts; their rows by name."""
-    done = run_command("scripts/benchmark/speed.py", "--quick", "--only", *words, "--out", "found", cwd=cwd)
+def results(cwd, name):
+    """The JSON and the Markdown of the one benchmark that was run in `cwd`."""
+    (folder,) = cwd.glob(f"outputs/{name}/*")
+    return json.loads((folder / f"{name}.json").read_text()), (folder / f"{name}.md").read_text()
+
+
+@pytest.mark.slow
+def test_the_command_measures_a_part_and_leaves_a_table(tmp_path):
+    done = run_command("scripts/benchmark/speed.py", "--only", "commands", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    found = json.loads((cwd / "found" / "benchmark.json").read_text())
-    assert (cwd / "found" / "benchmark.md").read_text() in done.stdout
-    assert found["hardware"]["cores"] and found["versions"]["torch"] == torch.__version__.partition("+")[0]
-    return {what: row for part in found["parts"].values() for what, row in part["rows"].items()}
-
-
-def test_parts_without_mnist(tmp_path):
-    rows = measured(tmp_path, "augmentation", "commands", "start")
-    assert 0 < rows["augmentation of a batch, ms"]["value"] < 25
-    assert rows["`train.py --help`, s"]["value"] > 0 and rows["`train.py --cfg job`, s"]["value"] > 0
-    (first,), (imports,) = rows["command to first step, s"]["values"]
-    assert 0.1 < first / imports < 4
-    assert not run_folders(tmp_path), "the runs are not kept"
-
-
-def test_loader(mnist_dir, tmp_path):
-    assert measured(tmp_path, "loader")["loader, images/s"]["value"] > 8
+    figures, table = results(tmp_path, "benchmark")
+    assert table in done.stdout and "| `train.py --help`, s |" in table
+    assert figures["hardware"]["cores"] and figures["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert all(0 < value < 30 for row in figures["parts"]["commands"]["rows"].values() for value in row["values"][0])
 
 
 def test_a_part_that_does_not_exist_is_refused(tmp_path):
     done = run_command("scripts/benchmark/speed.py", "--only", "loaders", cwd=tmp_path)
     assert done.returncode == 2 and "invalid choice: 'loaders'" in done.stderr
+
+
+@pytest.mark.slow
+def test_a_run_is_timed_until_its_first_step_and_what_precedes_a_failure_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    start = PARTS["start"] | {"times": 1}
+    start["commands"] = {name: f"{command} data=mnist_5k" for name, command in start["commands"].items()}
+    bad = {"times": 1, "commands": {"a": "train.py --help", "b": "train.py experiment=never"}, "rows": {}}
+    with pytest.raises(DigitsError, match="experiment=never: no such choice"):
+        benchmark({"start": start, "bad": bad, "after": dict(bad)})
+    figures, table = results(tmp_path, "benchmark")
+    (first,), (imports,) = figures["parts"]["start"]["rows"]["command to first step, s"]["values"]
+    assert 0.1 < first / imports < 4
+    assert len(figures["parts"]["bad"]["runs"]["a"]) == 1 and "runs" not in figures["parts"]["after"]
+    assert "| command to first step, s |" in table and table in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", PARTS)
@@ -59,30 +76,39 @@ def test_rows_name_commands_and_units_that_exist(name):
     for row in part["rows"].values():
         sign, target, unit = row["target"].split(maxsplit=2)
         assert sign in "≥≤" and float(target) > 0
-        assert {row["ours"], row.get("theirs", row["ours"])} <= part["commands"].keys()
-        assert unit in PAIRS if "theirs" in row and unit != "%" else unit in ("%", "s", "ms")
+        assert {row["ours"], row.get("reference", row["ours"])} <= part["commands"].keys()
+        assert unit in COMPARISONS if "reference" in row and unit != "%" else unit in ("%", "s", "ms")
+    assert {*part.get("until", {}), *part.get("in_picture", [])} <= part["commands"].keys()
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if each.startswith("train.py") and "=" in each])
-def test_commands_of_parts_are_good(command):
+@pytest.mark.parametrize("command", [each for each in COMMANDS if "=" in each])
+def test_overrides_of_parts_are_good(command):
+    script, *words = shlex.split(command)
+    overrides = [word for word in words if "=" in word and not word.startswith("+")]
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        assert mistakes_in_overrides(shlex.split(command)[1:]) == []
+        assert mistakes_in_overrides(overrides) == []
+    assert script == "train.py" or hasattr({"inside.py": inside, "references.py": references}[script], words[0])
 
 
-def test_pairs_of_runs_are_compared():
+def test_a_run_is_compared_with_the_reference_at_its_side():
     runs = {"ours": [[{"s": 9.0}, {"s": value}] for value in (2.0, 4.0, 1.0)], "loop": [[{"s": 8.0}]] * 3}
-    rows = {
-        "fast": {"figure": "s", "ours": "ours", "theirs": "loop", "target": "≥ 4 times as fast"},
-        "long": {"figure": "s", "ours": "ours", "theirs": "loop", "target": "≤ 0.2 times as long"},
-        "more": {"figure": "s", "ours": "ours", "theirs": "loop", "target": "≤ 0 s more"},
-        "alone": {"figure": "s", "ours": "ours", "target": "≤ 2 s"},
-        "mean": {"figure": "s", "ours": "ours", "theirs": "loop", "target": "≥ 3 %"},
+    targets = {
+        "≥ 4 times as fast": ["2", "8 (loop)", "4 times as fast", "≥ 4"],
+        "≤ 0.2 times": ["2", "8 (loop)", "0.25 times", "≤ 0.2, missed"],
+        "≤ 0 s more": ["2", "8 (loop)", "-6 s more", "≤ 0"],
+        "≤ 2 s": ["2", "8 (loop)", "2 s", "≤ 2"],
+        "≥ 3 %": ["2.33 ± 1.53", "8.00 ± 0.00 (loop)", "2.333 %", "≥ 3, missed"],
     }
-    compare({"runs": runs, "rows": rows})
-    assert {name: row["value"] for name, row in rows.items()} == pytest.approx(
-        {"fast": 4, "long": 0.25, "more": -6, "alone": 2, "mean": 7 / 3}
-    )
-    assert [name for name, row in rows.items() if row["met"]] == ["fast", "more", "alone"]
+    for target, cells in targets.items():
+        row = {"figure": "s", "ours": "ours", "reference": "loop", "target": target}
+        assert compared("name", row, runs) == ["name", *cells]
+    assert compared("alone", {"figure": "s", "ours": "ours", "target": "≤ 2 s"}, runs) == [
+        "alone",
+        "2",
+        "",
+        "2 s",
+        "≤ 2",
+    ]
 
 
 def test_a_process_without_the_text_to_stop_at_fails_with_the_end_of_its_output(tmp_path):
@@ -90,72 +116,127 @@ def test_a_process_without_the_text_to_stop_at_fails_with_the_end_of_its_output(
         run("train.py --help", tmp_path, until="never")
 
 
-def test_what_was_measured_before_a_failure_is_kept(tmp_path, capsys):
-    rows = {"imports, s": {"figure": "process", "ours": "imports", "target": "≤ 1e3 s"}}
-    good = {"times": 1, "commands": {"imports": "train.py --help"}, "rows": rows}
-    bad = {"times": 1, "commands": {"a": "train.py --help", "b": "train.py experiment=never"}, "rows": {}}
-    with pytest.raises(DigitsError, match="experiment=never: no such choice"):
-        benchmark({"good": good, "bad": bad, "after": dict(good)}, False, tmp_path)
-    kept = json.loads((tmp_path / "benchmark.json").read_text())["parts"]
-    assert kept["good"]["rows"]["imports, s"]["met"] and len(kept["bad"]["runs"]["a"]) == 1
-    assert "runs" not in kept["after"]
-    assert "| imports, s |" in capsys.readouterr().out
+def test_the_bare_loop_takes_the_steps_of_a_run():
+    cfg = inside.composed(["model=lenet", "data.train_size=1000", "trainer.max_epochs=2", *CPU.split()])
+    torch.manual_seed(cfg.seed)
+    rows = list(references.bare_loop(cfg))
+    history = History()
+    torch.manual_seed(cfg.seed)
+    data, model, trainer = inside.built(cfg, callbacks=[history])
+    trainer.fit(model, data)
+    wanted = [100 * row.val_accuracy for row in history.rows]
+    assert [row["validation"] for row in rows] == pytest.approx(wanted, abs=1e-4)
+    assert 0 < rows[0]["seconds"] < rows[1]["seconds"] and rows[1]["percent"] > 50
 
 
-def test_bare_loop_takes_the_steps_of_a_run(quickstart, tmp_path):
-    lines = run("references/bare_loop.py experiment=quickstart trainer.max_epochs=2 trainer.accelerator=cpu", tmp_path)
-    metrics = json.loads((quickstart / "report" / "metrics.json").read_text())
-    wanted = [100 * row["val/accuracy"] for row in metrics["history"]]
-    assert [line["validation"] for line in lines] == pytest.approx(wanted, abs=1e-4)
-    assert lines[-1]["percent"] == pytest.approx(100 * metrics["test/accuracy"], abs=0.3)  # a run tests in 32-bit
-
-
-@pytest.mark.parametrize(("name", "parameters"), [("train_mnist_fast", 215_194), ("pytorch_example", 1_199_882)])
+@pytest.mark.parametrize(("name", "parameters"), [("recipe", 215_194), ("example", 1_199_882)])
 def test_reference_networks_learn(name, parameters):
     torch.manual_seed(0)
-    reference = runpy.run_path(str(HERE / "references" / f"{name}.py"))
-    data, net = Mnist5k(val_size=500), reference["network"]()
+    data, net = Mnist5k(val_size=500), getattr(references, f"{name}_network")()
     assert sum(parameter.numel() for parameter in net.parameters()) == parameters
     data.setup()
-    order = torch.randperm(len(data.train_labels))
-    images, labels = (data.train_images[order] / 255 - 0.1307) / 0.3081, data.train_labels[order]
-    if name == "train_mnist_fast":
-        seconds = reference["fit"](net, images, labels)
-    else:
-        batches = DataLoader(TensorDataset(images, labels), 64)
-        seconds = reference["fit"](net, batches, torch.optim.Adadelta(net.parameters()))
-    assert seconds > 0
-    predictions = net.eval()((data.val_images / 255 - 0.1307) / 0.3081).argmax(1)
-    assert (predictions == data.val_labels).float().mean() > 0.75
+    order = torch.randperm(len(data.train_labels))[:1200]
+    batches = references.normalised(data.train_images[order, 0], data.train_labels[order], 40)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.ConstantLR(optimizer, 1)
+    assert references.fit(net, batches, optimizer, schedule) > 0
+    assert references.accuracy(net, references.normalised(data.val_images[:, 0], data.val_labels, 500)) > 50
 
 
-def test_mnist_is_repeated(mnist_dir):
-    data = RepeatedMnist(samples=60_003, folder=mnist_dir)
-    source = data.read()
-    images, labels = source.train_images, source.train_labels
-    assert len(images) == len(labels) == 60_003 and len(source.test_labels) == 10_000
-    assert images[60_002].equal(images[2]) and labels[60_002] == labels[2]
+def test_a_batch_is_augmented_in_a_share_of_a_step():
+    overrides = ["model=cnn_augmented", "data.batch_size=64", "trainer.limit_train_batches=3", "trainer.max_epochs=1"]
+    figures = inside.augmentation(inside.composed([*overrides, *CPU.split()]))
+    assert 0 < figures["milliseconds"] < 100 and 0 < figures["share"] < 50
 
 
-def test_growth_trains_on_as_many_digits_as_asked(mnist_dir, tmp_path):
-    command = PARTS["growth"]["commands"]["60,000"].replace("60000", "600")
-    (found,) = run(f"{command} trainer.accelerator=cpu seed=1", tmp_path)
-    assert found["microseconds"] > 0 and found["megabytes"] > 100
+def test_growth_trains_on_as_many_images_as_asked():
+    cfg = inside.composed(["model=linear", "+images=9000", "trainer.max_epochs=2", *CPU.split()])
+    figures = inside.growth(cfg)
+    assert figures["microseconds"] > 0 and figures["megabytes"] > 100
 
 
-def test_table_and_picture(tmp_path):
-    ours = [[{"seconds": 2.0, "percent": 99.12, "validation": 99.0}], [{"seconds": 3.0, "percent": 99.34}]]
+def test_loaders_deliver_images(mnist_dir):
+    cfg = inside.composed(["trainer.limit_train_batches=4", "trainer.accelerator=cpu", f"data.folder={mnist_dir}"])
+    assert inside.loader(cfg)["rate"] > 8 * inside.torchvision(cfg)["rate"] > 0
+
+
+def test_the_picture_is_drawn_for_light_and_dark_pages(tmp_path):
     loop = [[{"seconds": 5.0, "percent": 97.0}, {"seconds": 9.0, "percent": 99.0}]] * 2
-    rows = {"fit, s": {"figure": "seconds", "ours": "model=cnn", "theirs": "a loop", "target": "≥ 4 times as fast"}}
-    perfect = [[{"seconds": 1.0, "percent": 100.0}]]
-    runs = {"model=cnn": ours, "a loop": loop, "model=perfect": perfect}
-    part = {"in_picture": True, "runs": runs, "rows": rows}
-    compare(part)
-    table = save(machine() | {"quick": False, "parts": {"part": part}}, tmp_path)
-    assert "| fit, s | 2.5 | 9 (a loop) | 3.75 times as fast | ≥ 4, missed |" in table
-    assert "| `model=cnn` | 2 | 99.00 | 99.23 ± 0.16 | 2.5 |" in table
-    assert "| a loop | 2 |  | 99.00 ± 0.00 | 9 |" in table
-    light, dark = (
-        Image.open(tmp_path / name).convert("L").getpixel((1, 1)) for name in ("speed.png", "speed-dark.png")
-    )
-    assert light == 255 and dark < 40
+    draw({"loop": loop, "model=perfect": [[{"seconds": 1.0, "percent": 100.0}]]}, tmp_path)
+    light, dark = (Image.open(tmp_path / name).convert("L") for name in ("speed.png", "speed-dark.png"))
+    assert light.getpixel((1, 1)) == 255 and dark.getpixel((1, 1)) < 40
+
+
+@contextmanager
+def server(answer):
+    """A server that always gives the same answer; its port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *words):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+        threading.Thread(target=running.serve_forever).start()
+        yield running.server_port
+        running.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("name", "answer"),
+    [
+        ("digits", {"probabilities": [{"digit": 3, "probability": 0.9}]}),
+        ("gradio", {"data": [{"confidences": [{"label": "3", "confidence": 0.9}]}]}),
+    ],
+)
+def test_under_load_every_answer_is_compared_with_the_models_own(name, answer):
+    bodies = {"digits": b"png", "gradio": b"{}"}
+    with server(json.dumps(answer).encode()) as port:
+        waits = ask(name, port, [(bodies, {3: 0.9})], clients=2, seconds=0.2)
+        assert len(waits) > 2 and all(0 < wait < 1 for wait in waits)
+        with pytest.raises(DataError, match=f"{name}: got the answer"):
+            ask(name, port, [(bodies, {3: 0.8})], clients=2, seconds=0.2)
+    with server(b'{"detail": "busy"}') as port, pytest.raises(DataError, match="busy"):
+        ask(name, port, [(bodies, {3: 0.9})], clients=1, seconds=0.2)
+
+
+@pytest.mark.skipif(HAS_GPU, reason="there is a GPU")
+def test_without_a_gpu_the_proof_says_so_and_writes_nothing(tmp_path):
+    done = run_command("scripts/benchmark/gpu.py", cwd=tmp_path)
+    assert done.returncode == 2 and done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1 and "no GPU" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_checks_of_the_proof_are_run_and_a_failed_one_stops_no_other(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    found = checks(CPU)
+    half = "trainer.precision=16-mixed trainer.max_epochs=1"
+    chosen = {half: found[half], "killed and resumed": partial(resuming, f"model=linear {CPU}")}
+    with pytest.raises(DigitsError, match=f"^failed: {half}$"):
+        prove(chosen)
+    figures, table = results(tmp_path, "gpu")
+    rows = {row["check"]: row for row in figures["rows"]}
+    assert "16-mixed, which needs a GPU" in rows[half]["error"]
+    seen = rows["killed and resumed"]["result"]
+    assert "training images/s, ONNX equal, " in seen and seen.endswith("tensors equal bit for bit")
+    assert table in capsys.readouterr().out
+    assert f"| {half} |  | error: trainer.precision: got 16-mixed" in table
+
+
+def test_weights_that_differ_are_an_error(tmp_path):
+    for name, weight in (("one", 1.0), ("other", 2.0)):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        state = {"bias": torch.zeros(1), "weight": torch.tensor(weight)}
+        torch.save({"state_dict": state}, tmp_path / name / "checkpoints" / "last.ckpt")
+    with pytest.raises(DigitsError, match="1 of 2 tensors differ, the first is weight"):
+        same_weights(tmp_path / "one", tmp_path / "other")

@@ -1,9 +1,4 @@
-"""How many pictures a second the server answers, and how soon, next to Gradio around the same model.
-
-Both servers run on this machine; this process asks them over loopback, in turn. A client keeps its connection and
-sends the next picture as soon as it has the answer to the one before, so a time is what one of so many people waits.
-Every answer is compared with the model's own, read without a server.
-"""
+"""How many pictures the server answers per second, and how soon, next to Gradio around the same model."""
 
 import argparse
 import base64
@@ -12,136 +7,101 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection, HTTPException
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from pathlib import Path
-from statistics import median, quantiles
+from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from digits.cli import plain_errors
 from digits.errors import DataError
 from digits.serving import Reader, read_picture
-from processes import ENVIRONMENT, HERE, ROOT
-from table import table
+from processes import HERE, ROOT
+from results import table
 
-CLIENTS = (1, 16, 64)
-ROUNDS, SECONDS = 5, 3.0  # of each server at each number of clients
-CLOSE = 1e-4  # Gradio's environment may hold other versions of what prepares a picture
+CLIENTS, ROUNDS, SECONDS = (1, 16, 64), 5, 3.0  # each server is asked in so many rounds of so many seconds
+TOLERANCE = 1e-4  # of probabilities: Gradio's environment may hold other versions of what prepares a picture
+ROUTES = {"digits": ("/api/predict", "image/png"), "gradio": ("/gradio_api/run/predict", "application/json")}
 
-Probabilities = dict[int, float]  # of each digit
-Round = list[tuple[float, str]]  # of each question the seconds until its answer, and `right`, `wrong` or `error`
+Question = tuple[dict[str, bytes], dict[int, float]]  # the body for each server; the model's probability of each digit
 
 
 def main() -> None:
-    """Read the command line and do it."""
-    parser = argparse.ArgumentParser(description="How many pictures a second the server answers, and how soon.")
+    """Read the command line, start the servers, ask them in turn, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path, help="a run's folder, or its model.onnx")
-    parser.add_argument("pictures", nargs="+", type=Path, help="PNG files to ask about")
-    parser.add_argument("--gradio", metavar="PYTHON", help="of an environment that holds Gradio, to compare with")
+    parser.add_argument("gradio", type=Path, help="the python of an environment that holds Gradio")
+    parser.add_argument("pictures", nargs="+", type=Path, help="PNG files to send")
     arguments = parser.parse_args()
-
-    reader = Reader(arguments.model)
-    model = reader.path.absolute()
-    commands: dict[str, list[Any]] = {"digits": [sys.executable, ROOT / "scripts" / "serve.py", model, "--port", "0"]}
-    if arguments.gradio:
-        commands["gradio"] = [Path(arguments.gradio).absolute(), HERE / "rivals" / "gradio_app.py", model]
-    questions = []
-    for path in arguments.pictures:
-        (answer,) = reader.answers(read_picture(path.read_bytes())[None])
-        questions.append((path.read_bytes(), {each.digit: each.probability for each in answer.probabilities}))
-    rounds: dict[tuple[int, str], list[Round]] = {(clients, name): [] for clients in CLIENTS for name in commands}
-    with running(commands) as ports:
-        for name, port in ports.items():
-            ask(name, port, questions, max(CLIENTS), 1.0)  # the first answers load what later ones find loaded
-        for clients in CLIENTS:
-            for name in ROUNDS * list(commands):
-                rounds[clients, name].append(ask(name, ports[name], questions, clients, SECONDS))
-    head = ("clients", "server", "answers/s", "p50, ms", "p99, ms", "wrong", "errors", "times Gradio")
-    print(table(head, [cells(clients, name, rounds) for clients, name in rounds]), end="")
-    failed = sum(verdict != "right" for each in rounds.values() for replies in each for _, verdict in replies)
-    if failed:
-        raise DataError(f"{failed} answers were errors or not the model's own")
-
-
-@contextmanager
-def running(commands: dict[str, list[Any]]) -> Iterator[dict[str, int]]:
-    """Start each server in a process and a folder of its own; yield the ports that they say they listen on."""
-    environment = ENVIRONMENT | {"GRADIO_ANALYTICS_ENABLED": "False"}
-    ports = {}
+    reader, rows = Reader(arguments.model), []
+    questions = [question(path.read_bytes(), reader) for path in arguments.pictures]
     with ExitStack() as stack:
-        for name, command in commands.items():
-            folder = stack.enter_context(TemporaryDirectory())
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=folder)
-            stack.callback(process.communicate)
-            stack.callback(process.kill)
-            assert process.stdout
-            port = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
-            if not port:
-                raise DataError(f"{name}: the server did not start; it says why above")
-            ports[name] = int(port[1])
-        yield ports
+        model, gradio = reader.path.absolute(), arguments.gradio.absolute()
+        ports = {"digits": start(stack, sys.executable, ROOT / "scripts" / "serve.py", model, "--port", "0")}
+        ports["gradio"] = start(stack, gradio, HERE / "rivals" / "gradio_app.py", model)
+        for name, port in ports.items():
+            ask(name, port, questions, max(CLIENTS), 1.0)  # not counted: the first answers are slower
+        for clients in CLIENTS:
+            waits: dict[str, list[float]] = {name: [] for name in ports}
+            for name in ROUNDS * list(ports):
+                waits[name] += ask(name, ports[name], questions, clients, SECONDS)
+            for name, seconds in waits.items():
+                times = quantiles([1000 * each for each in seconds], n=100)
+                rate, ratio = len(seconds) / (ROUNDS * SECONDS), len(seconds) / len(waits["gradio"])
+                rows.append((clients, name, f"{rate:.0f}", f"{times[49]:.1f}", f"{times[98]:.1f}", f"{ratio:.1f}"))
+    print(table(("clients", "server", "answers/s", "p50, ms", "p99, ms", "times Gradio"), rows))
 
 
-def digits(connection: HTTPConnection, picture: bytes) -> Probabilities:
-    """Ask scripts/serve.py: the picture is the body."""
-    connection.request("POST", "/api/predict", picture, {"Content-Type": "image/png"})
-    answer = json.loads(connection.getresponse().read())
-    return {each["digit"]: each["probability"] for each in answer["probabilities"]}
+def question(picture: bytes, reader: Reader) -> Question:
+    """For Gradio the picture is a data URL in JSON, which needs no upload and no queue."""
+    url = f"data:image/png;base64,{base64.b64encode(picture).decode()}"
+    (answer,) = reader.answers(read_picture(picture)[None])
+    bodies = {"digits": picture, "gradio": json.dumps({"data": [{"url": url}]}).encode()}
+    return bodies, {each.digit: each.probability for each in answer.probabilities}
 
 
-def gradio(connection: HTTPConnection, picture: bytes) -> Probabilities:
-    """Ask rivals/gradio_app.py: the picture is a data URL in JSON, which spares an upload and a queue."""
-    body = {"data": [{"url": f"data:image/png;base64,{base64.b64encode(picture).decode()}"}]}
-    connection.request("POST", "/gradio_api/run/predict", json.dumps(body), {"Content-Type": "application/json"})
-    answer = json.loads(connection.getresponse().read())
-    return {int(each["label"]): each["confidence"] for each in answer["data"][0]["confidences"]}
+def start(stack: ExitStack, *command: Any) -> int:
+    """Start a server in a folder of its own, to be killed when `stack` ends; return the port that it prints."""
+    folder = stack.enter_context(TemporaryDirectory())
+    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder))
+    stack.callback(process.kill)
+    assert process.stdout
+    port = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+    if not port:
+        raise DataError(f"{command[1]}: the server did not start; its error is above")
+    return int(port[1])
 
 
-ASK: dict[str, Callable[[HTTPConnection, bytes], Probabilities]] = {"digits": digits, "gradio": gradio}
-
-
-def ask(name: str, port: int, questions: list[tuple[bytes, Probabilities]], clients: int, seconds: float) -> Round:
-    """Ask for some seconds with as many clients at once; each begins with another picture."""
+def ask(server: str, port: int, questions: list[Question], clients: int, seconds: float) -> list[float]:
+    """Ask with so many clients at once; return the seconds until each answer. DataError: one is not the model's own."""
     end = time.perf_counter() + seconds
+    route, kind = ROUTES[server]
 
-    def client(number: int) -> Round:
-        connection, replies = HTTPConnection("127.0.0.1", port), []
-        while (started := time.perf_counter()) < end:
-            number = (number + 1) % len(questions)
-            picture, wanted = questions[number]
-            try:
-                found = ASK[name](connection, picture)
-            except (OSError, HTTPException, ValueError, LookupError):
-                replies.append((0.0, "error"))
-                break
-            close = all(abs(found[digit] - probability) <= CLOSE for digit, probability in wanted.items())
-            replies.append((time.perf_counter() - started, "right" if close else "wrong"))
-        connection.close()
-        return replies
+    def client(number: int) -> list[float]:
+        waits = []
+        with closing(HTTPConnection("127.0.0.1", port)) as connection:
+            while (started := time.perf_counter()) < end:
+                number = (number + 1) % len(questions)  # each client begins with another picture
+                bodies, wanted = questions[number]
+                connection.request("POST", route, bodies[server], {"Content-Type": kind})
+                answer = json.loads(connection.getresponse().read())
+                waits.append(time.perf_counter() - started)
+                found = probabilities(answer)
+                if any(abs(found.get(digit, -1) - wanted[digit]) > TOLERANCE for digit in wanted):
+                    raise DataError(f"{server}: got the answer {answer}, wanted the probabilities {wanted}")
+        return waits
 
     with ThreadPoolExecutor(clients) as pool:
-        return [reply for replies in pool.map(client, range(clients)) for reply in replies]
+        return [wait for waits in pool.map(client, range(clients)) for wait in waits]
 
 
-def cells(clients: int, name: str, rounds: dict[tuple[int, str], list[Round]]) -> list[object]:
-    """A row of the table: of one server at one number of clients."""
-    replies = [reply for each in rounds[clients, name] for reply in each]
-    times = quantiles([1000 * taken for taken, verdict in replies if verdict != "error"] or [0.0], n=100)
-    counts = [sum(verdict == kind for _, verdict in replies) for kind in ("wrong", "error")]
-    own = rates(rounds[clients, name])
-    row = [clients, name, f"{median(own):.0f}", f"{times[49]:.1f}", f"{times[98]:.1f}", *counts]
-    if name == "gradio" or (clients, "gradio") not in rounds:
-        return [*row, ""]
-    pairs = zip(own, rates(rounds[clients, "gradio"]), strict=True)
-    return [*row, f"{median(one / other for one, other in pairs if other):.1f}"]
-
-
-def rates(rounds: list[Round]) -> list[float]:
-    """Right answers a second, of each round."""
-    return [sum(verdict == "right" for _, verdict in replies) / SECONDS for replies in rounds]
+def probabilities(answer: dict[str, Any]) -> dict[int, float]:
+    """The probability of each digit in the answer of either server; an error has none."""
+    if "data" in answer:
+        return {int(each["label"]): each["confidence"] for each in answer["data"][0]["confidences"]}
+    return {each["digit"]: each["probability"] for each in answer.get("probabilities", [])}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Commands run in processes of their own and timed from outside."""
+"""Run commands in processes of their own, and measure from outside how long they take."""
 
 import json
 import os
@@ -12,63 +12,37 @@ from digits.errors import DigitsError
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 CONFIGS = str(ROOT / "configs")
-TAIL = 5  # lines of a failed command's output
-# As it is on import, before plain_errors changes it; rich draws its bars into a pipe as it does in a terminal.
+# Copied on import, before plain_errors changes it. Rich draws its progress bar into a pipe, as in a terminal.
 ENVIRONMENT = os.environ | {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
 ENVIRONMENT["MNIST_DIR"] = str(Path(os.environ.get("MNIST_DIR", "data")).absolute())
 
 
 def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
-    """Run `train.py …`, or a script beside this one, in `cwd`.
-
-    Args:
-        command: the script and its arguments, without blanks in them.
-        cwd: a folder.
-        until: where this appears in the output, the process is killed and its time ends.
+    """Run `train.py …`, or a script in this folder, in `cwd`. Arguments contain no spaces.
 
     Returns:
-        What it printed as lines of JSON; to the last, or an empty one, its seconds are added as `process`.
+        The lines of JSON that it printed. `elapsed`, the seconds it took, is added to the last one, or to an empty one.
 
     Raises:
-        DigitsError: it failed, or `until` never appeared; with the end of what it printed.
+        DigitsError: it failed, or `until` never appeared in its output. The process is killed where it appears.
     """
-    script, *words = command.split()
+    script, *arguments = command.split()
     path = ROOT / script if script == "train.py" else HERE / script
-    output, seconds, started = b"", 0.0, time.perf_counter()
-    with subprocess.Popen(
-        [sys.executable, path, *words],
-        cwd=cwd,
-        env=ENVIRONMENT,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    ) as process:
-        assert process.stdout
+    output, started = b"", time.perf_counter()
+    pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen([sys.executable, path, *arguments], cwd=cwd, env=ENVIRONMENT, **pipes) as process:
         try:
-            while part := os.read(process.stdout.fileno(), 65536):
+            assert process.stdout
+            while not (until and until.encode() in output) and (part := os.read(process.stdout.fileno(), 65536)):
                 output += part
-                if until and not seconds and until.encode() in output:
-                    seconds = time.perf_counter() - started
-                    process.kill()
-            process.wait()
-        except BaseException:
-            process.kill()
-            raise
+            elapsed = time.perf_counter() - started
+            failed = until.encode() not in output or (not until and process.wait())
+        finally:
+            process.kill()  # does nothing if it has ended
     lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
-    if not seconds and (process.returncode or until):
-        raise DigitsError("\n".join([f"{command} ended with {process.returncode}:", *lines[-TAIL:]]))
-    seconds = seconds or time.perf_counter() - started
-    print(f"{seconds:6.1f} s  {command}", file=sys.stderr)
-    found = [json.loads(line) for line in lines if line.startswith("{")] or [{}]
-    return [*found[:-1], found[-1] | {"process": seconds}]
-
-
-def train(overrides: str, folder: Path) -> dict[str, Any]:
-    """Run train.py into `folder`, an absolute path; return its results."""
-    run(f"train.py {overrides} hydra.run.dir={folder}", folder.parent)
-    return results(folder)
-
-
-def results(folder: Path) -> dict[str, Any]:
-    """What run.json and metrics.json in a run's folder say, in one dict."""
-    return json.loads((folder / "run.json").read_text()) | json.loads((folder / "report" / "metrics.json").read_text())
+    if failed:
+        raise DigitsError("\n".join([f"{command} ended with {process.returncode}:", *lines[-5:]]))
+    print(f"{elapsed:6.1f} s  {command}", file=sys.stderr)
+    figures = [json.loads(line) for line in lines if line.startswith("{")] or [{}]
+    figures[-1]["elapsed"] = elapsed
+    return figures

@@ -1,73 +1,58 @@
-"""Of the parts that speed.py has measured: values against targets, two tables, a picture."""
+"""What a benchmark leaves in outputs/: figures as JSON, a table as Markdown, a picture."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
 
-from machine import in_words
-from picture import Runs, draw
-from table import table, write
+from matplotlib import style
+from matplotlib.figure import Figure
+from matplotlib.ticker import ScalarFormatter
 
-# What is made of a pair of values, by the unit of the result. Both are larger while something else runs.
-PAIRS: dict[str, Callable[[float, float], float]] = {
-    "times as fast": lambda ours, theirs: theirs / ours,
-    "times as long": lambda ours, theirs: ours / theirs,
-    "times as many": lambda ours, theirs: ours / theirs,
-    "times as much": lambda ours, theirs: ours / theirs,
-    "% of it": lambda ours, theirs: 100 * ours / theirs,
-    "s more": lambda ours, theirs: ours - theirs,
-}
+Runs = list[list[dict[str, Any]]]  # of each run its lines: one an epoch, or only the last epoch's
+TICKS = (0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996, 0.997, 0.998)  # of the picture
 
 
-def compare(part: dict[str, Any]) -> None:
-    """Add to each row of a part its values, what is made of them, and whether that meets the target."""
-    for row in part["rows"].values():
-        sign, target, unit = row["target"].split(maxsplit=2)
-        runs = [part["runs"][row[whose]] for whose in ("ours", "theirs") if whose in row]
-        row["values"] = [[run[-1][row["figure"]] for run in each] for each in runs]
-        made = [PAIRS[unit](*pair) for pair in zip(*row["values"], strict=True)] if unit in PAIRS else row["values"][0]
-        row["value"] = mean(made) if unit == "%" else median(made)
-        row["met"] = row["value"] >= float(target) if sign == "≥" else row["value"] <= float(target)
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in [head, ["---"] * len(head), *rows])
 
 
-def save(record: dict[str, Any], folder: Path) -> str:
-    """Write what is there of a benchmark; return the Markdown."""
-    parts = record["parts"].values()
-    rows = [cells(what, row) for part in parts for what, row in part["rows"].items() if "value" in row]
-    note = ", a quick run, whose figures mean little" if record["quick"] else ""
-    text = f"{in_words(record)}{note}\n\n{table(('what', 'ours', 'reference', 'result', 'target'), rows)}"
-    trained: dict[str, Runs] = {}
-    for part in parts:
-        for name, runs in part.get("runs", {}).items() if part.get("in_picture") else ():
-            trained.setdefault(name, runs)
-    trained = {name: runs for name, runs in trained.items() if runs}
-    if trained:
-        head = ("trained", "seeds", "validation %", "test %", "fit, s")
-        text += f"\n{table(head, [trained_cells(name, runs) for name, runs in trained.items()])}"
-    write(folder, "benchmark", record, text)
-    if trained:
-        draw(trained, folder)
-    return text
+def save(name: str, figures: dict[str, Any], markdown: str) -> Path:
+    """Print `markdown`; write it and `figures` into a new folder in outputs/<name>; return the folder."""
+    from digits.training.run import Run  # imports torch, which --help does without
+
+    folder = Path(f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}")
+    folder.mkdir(parents=True)
+    machine = Run(folder).record.model_dump(include={"started", "command", "git", "versions", "hardware"})
+    hardware, versions = machine["hardware"], machine["versions"]
+    words = [machine["started"][:10], hardware["cpu"], f"{hardware['cores']} cores", *hardware["gpus"]]
+    words += [f"{package} {versions[package]}" for package in ("python", "torch", "lightning")]
+    text = f"{', '.join(words)}\n\n{markdown}\n"
+    (folder / f"{name}.md").write_text(text, encoding="utf-8")
+    (folder / f"{name}.json").write_text(json.dumps(machine | figures, indent=1, ensure_ascii=False), encoding="utf-8")
+    print(text, f"written to {folder}", sep="\n", flush=True)
+    return folder
 
 
-def cells(what: str, row: dict[str, Any]) -> list[str]:
-    """A row of the table of figures."""
-    sign, target, unit = row["target"].split(maxsplit=2)
-    ours, *theirs = (shown(values, unit) for values in row["values"])
-    reference = f"{theirs[0]} ({row['theirs']})" if theirs else ""
-    return [what, ours, reference, f"{row['value']:.4g} {unit}", f"{sign} {target}{'' if row['met'] else ', missed'}"]
-
-
-def trained_cells(name: str, runs: Runs) -> list[object]:
-    """A row of the table of what was trained."""
-    columns = [[run[-1][key] for run in runs if key in run[-1]] for key in ("validation", "percent", "seconds")]
-    texts = [shown(values, unit) if values else "" for values, unit in zip(columns, "%%s", strict=True)]
-    return [f"`{name}`" if "=" in name else name, len(runs), *texts]
-
-
-def shown(values: list[float], unit: str) -> str:
-    """Of percentages the mean ± standard deviation, else the median."""
-    if unit == "%":
-        return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
-    return f"{median(values):,.0f}" if median(values) >= 1000 else f"{median(values):.3g}"
+def draw(curves: dict[str, Runs], folder: Path) -> None:
+    """Draw mean test accuracy ± standard deviation against median seconds of training, for light and dark pages."""
+    for file, look in {"speed.png": "default", "speed-dark.png": "dark_background"}.items():
+        with style.context(look):
+            figure = Figure(figsize=(8.2, 4.6), layout="constrained")
+            axes = figure.add_subplot(xscale="log", yscale="logit", xlabel="seconds of training")
+            for name, runs in curves.items():
+                epochs = list(zip(*runs, strict=False))  # a run may take more epochs than another
+                seconds = [median(run["seconds"] for run in epoch) for epoch in epochs]
+                accuracy = [mean(run["percent"] / 100 for run in epoch) for epoch in epochs]
+                spread = [stdev(run["percent"] / 100 for run in epoch) if len(epoch) > 1 else 0 for epoch in epochs]
+                axes.errorbar(seconds, accuracy, spread, fmt="o-", label=name, linewidth=1, markersize=4)
+            axes.set(ylabel="test accuracy", ylim=(TICKS[0], TICKS[-1]))
+            axes.set_yticks(TICKS, [f"{tick:.1%}" for tick in TICKS])
+            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.minorticks_off()
+            axes.grid(alpha=0.3)
+            axes.legend()
+            figure.savefig(folder / file, dpi=130)

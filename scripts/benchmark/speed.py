@@ -1,66 +1,84 @@
-"""Measure how fast this is, next to plain reference loops: a table here, and files with every value and a picture."""
+"""Measure how fast this project is, next to plain reference loops: a table here, and files in outputs/benchmark/."""
 
 import argparse
-from datetime import datetime
 from pathlib import Path
+from statistics import mean, median, stdev
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 
 from digits.cli import plain_errors
-from processes import HERE, results, run
+from digits.record import read_metrics, read_record
+from processes import HERE, run
+from results import Runs, draw, save, table
 
-Run = list[dict[str, Any]]  # what a process printed, a line an epoch; the last one has all figures
+# How our value is compared with the reference's, by the unit of the target.
+COMPARISONS = {
+    "times": lambda ours, reference: ours / reference,
+    "times as fast": lambda ours, reference: reference / ours,
+    "s more": lambda ours, reference: ours - reference,
+}
 
 
 def main() -> None:
-    """Read the command line and do it."""
+    """Read the command line and measure."""
     parts = yaml.safe_load((HERE / "parts.yaml").read_text(encoding="utf-8"))
-    quick = [name for name, part in parts.items() if "quick" in part]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help=f"once, and only {', '.join(quick)}")
-    parser.add_argument("--only", nargs="+", metavar="PART", choices=parts, help=f"of {', '.join(parts)}")
-    parser.add_argument("--out", type=Path, metavar="FOLDER", help="instead of outputs/benchmark/<date>_<time>")
-    arguments = parser.parse_args()
-    names = arguments.only or (quick if arguments.quick else parts)
-    folder = arguments.out or Path(f"outputs/benchmark/{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    benchmark({name: parts[name] for name in names}, arguments.quick, folder)
+    parser.add_argument("--only", nargs="+", metavar="PART", choices=parts, default=parts, help=", ".join(parts))
+    benchmark({name: parts[name] for name in parser.parse_args().only})
 
 
-def benchmark(parts: dict[str, Any], quick: bool, folder: Path) -> None:
-    """Measure `parts`, print the table and write what is there into `folder`, after each part.
-
-    Raises:
-        DigitsError: a process failed; what was measured before is kept.
-    """
-    from machine import machine
-    from results import compare, save  # torch and matplotlib, which --help does without
-
-    record = machine() | {"quick": quick, "parts": parts}
+def benchmark(parts: dict[str, Any]) -> None:
+    """Measure parts of parts.yaml; print and write the results, also those before a command that failed."""
+    rows: list[list[str]] = []
+    curves: dict[str, Runs] = {}
     try:
         for part in parts.values():
-            part["runs"] = {name: [] for name in part["commands"]}
-            for seed in range(1, 2 if quick else 1 + part["times"]):
+            runs: dict[str, Runs] = {name: [] for name in part["commands"]}
+            part["runs"] = runs
+            for seed in range(1, 1 + part["times"]):
                 for name, command in part["commands"].items():
-                    words = [command, *(part.get("quick", []) if quick else []), f"trainer.accelerator=cpu seed={seed}"]
-                    part["runs"][name].append(measured(" ".join(words), part.get("until", "")))
-            compare(part)
-            save(record, folder)
+                    runs[name].append(measured(f"{command} seed={seed}", part.get("until", {}).get(name, "")))
+            rows += [compared(name, row, runs) for name, row in part["rows"].items()]
+            curves |= {name: runs[name] for name in part.get("in_picture", [])}
     finally:
-        text = save(record, folder)
-        print(text, f"written to {folder}", sep="\n", flush=True)
+        folder = save("benchmark", {"parts": parts}, table(("what", "ours", "reference", "result", "target"), rows))
+        if curves:
+            draw(curves, folder)
 
 
-def measured(command: str, until: str) -> Run:
-    """Run a command in a folder that is not kept; a run folder in it adds figures, accuracies in percent."""
+def measured(command: str, until: str) -> list[dict[str, Any]]:
+    """Run a command on the CPU and return what it printed. A run of train.py adds its figures to the last line."""
     with TemporaryDirectory() as cwd:
-        lines = run(command, Path(cwd), until if command.startswith("train.py") else "")
-        for path in Path(cwd).glob("outputs/*/*/report/metrics.json"):
-            found = results(path.parents[1])
-            lines[-1] |= {"seconds": found["seconds"]["fit"], "epochs": found["fit_seconds"]}
-            lines[-1] |= {"percent": 100 * found["test/accuracy"], "validation": 100 * found["val/accuracy"]}
+        folder = Path(cwd) / "run"
+        run_folder = f" hydra.run.dir={folder}" if command.startswith("train.py") else ""
+        lines = run(f"{command} trainer.accelerator=cpu{run_folder}", Path(cwd), until)
+        if read_record(folder).reported:
+            record, metrics = read_record(folder), read_metrics(folder)
+            lines[-1] |= {"seconds": record.seconds["fit"], "epochs": metrics.fit_seconds}
+            lines[-1] |= {"percent": 100 * metrics.test_accuracy}
     return lines
+
+
+def compared(name: str, row: dict[str, Any], runs: dict[str, Runs]) -> list[str]:
+    """Compare a row's figure with its reference and its target, note that in the row, and return the table's cells."""
+    sign, target, unit = row["target"].split(maxsplit=2)
+    row["values"] = [[run[-1][row["figure"]] for run in runs[row[key]]] for key in ("ours", "reference") if key in row]
+    ours, reference = row["values"][0], row["values"][-1]
+    results = [COMPARISONS[unit](*pair) for pair in zip(*row["values"], strict=True)] if unit in COMPARISONS else ours
+    value = row["value"] = mean(results) if unit == "%" else median(results)
+    row["met"] = value >= float(target) if sign == "≥" else value <= float(target)
+    other = f"{shown(reference, unit)} ({row['reference']})" if "reference" in row else ""
+    missed = "" if row["met"] else ", missed"
+    return [name, shown(ours, unit), other, f"{value:.4g} {unit}", f"{sign} {target}{missed}"]
+
+
+def shown(values: list[float], unit: str) -> str:
+    """Of percentages the mean ± standard deviation, else the median."""
+    if unit == "%":
+        return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
+    return f"{median(values):,.0f}" if median(values) >= 1000 else f"{median(values):.3g}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,4 @@
-"""The same model and preparation behind Gradio, for load.py to compare with; runs where Gradio is installed.
-
-It is set for speed: no queue, no rendering in Node, and as many threads as Gradio takes by default.
-"""
+"""The same model and preparation behind Gradio, for load.py. It is set for speed: no queue, no rendering in Node."""
 
 import sys
 from pathlib import Path
@@ -16,14 +13,13 @@ reader = Reader(Path(sys.argv[1]))
 
 
 def predict(picture: Image.Image) -> dict[str, float]:
-    """How likely the picture shows each digit."""
-    answer = reader.answers(prepare(picture.convert("RGB"))[None])[0]
+    """The probability of each digit."""
+    (answer,) = reader.answers(prepare(picture.convert("RGB"))[None])
     return {str(each.digit): each.probability for each in answer.probabilities}
 
 
-with gradio.Blocks() as app:
+with gradio.Blocks(analytics_enabled=False) as app:
     picture, answer = gradio.Image(type="pil"), gradio.Label()
     gradio.Button().click(predict, picture, answer, api_name="predict", queue=False)
-url = app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_name="127.0.0.1")[1]
-print(url, flush=True)
+print(app.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False, server_name="127.0.0.1")[1], flush=True)
 app.block_thread()
