@@ -15,7 +15,7 @@ CONFIGS = str(ROOT / "configs")
 TAIL = 5  # lines of a failed command's output
 # As it is on import, before plain_errors changes it; rich draws its bars into a pipe as it does in a terminal.
 ENVIRONMENT = os.environ | {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
-ENVIRONMENT["MNIST_DIR"] = str(Path(os.environ.get("MNIST_DIR", "data")).absolute())
+ENVIRONMENT["MNIST_DIR"] = str(Path(os.environ.get("MNIST_DIR", "data")).expanduser().absolute())
 
 
 def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
