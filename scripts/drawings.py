@@ -25,7 +25,7 @@ def main() -> None:
     from digits.files import atomic_path
     from digits.serving.drawings import Drawings
 
-    with closing(Drawings(arguments.file)) as file:
+    with closing(Drawings(arguments.file, "rw" if arguments.action == "delete" else "ro")) as file:
         if arguments.action == "list":
             for each in file.all():
                 print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")

@@ -27,7 +27,7 @@ def main() -> None:
     from digits.serving.drawings import Drawings
 
     # The address and the file come first: both may fail, and training the quickstart takes long.
-    with closing(Drawings(arguments.drawings, create=True)) as drawings, listen(arguments) as listener:
+    with closing(Drawings(arguments.drawings, mode="rwc")) as drawings, listen(arguments) as listener:
         models = arguments.models or [newest_run() or train_quickstart()]
 
         import uvicorn

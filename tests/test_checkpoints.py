@@ -7,11 +7,13 @@ import pytest
 import torch
 from conftest import QUIET, run_folders
 
+from digits.data.mnist_5k import Mnist5k
 from digits.errors import ModelFileError
 from digits.files import atomic_path, write_text
 from digits.models.cnn import CNN
 from digits.models.linear import Linear
 from digits.training.checkpoints import BestCheckpoint, check_resumable, load_model, read_checkpoint
+from digits.training.trainer import Trainer
 
 
 @pytest.fixture
@@ -89,6 +91,34 @@ def test_atomic_path_leaves_the_old_file_when_writing_fails(tmp_path):
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
+@pytest.mark.filterwarnings("ignore:.*across ranks is zero")
+@pytest.mark.parametrize(
+    "val_size, options, step",
+    [
+        (0, {"max_epochs": 2}, 2 * 40),
+        (500, {"max_epochs": 2, "limit_val_batches": 0}, 2 * 35),
+        (500, {"max_steps": 20}, 20),
+        (500, {"max_epochs": 3, "check_val_every_n_epoch": 10}, 3 * 35),
+    ],
+)
+def test_fit_without_validation_keeps_its_last_state(tmp_path, val_size, options, step):
+    best = BestCheckpoint(dirpath=tmp_path, filename="best", monitor="val/accuracy", mode="max", save_last=True)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", callbacks=[best], num_sanity_val_steps=0, **quiet, **options)
+    trainer.fit(Linear(classes=list(range(10))), Mnist5k(val_size=val_size, batch_size=100))
+    assert read_checkpoint(tmp_path / "best.ckpt")["global_step"] == step
+    assert read_checkpoint(tmp_path / "last.ckpt")["global_step"] == step
+
+
+def test_run_without_validation_images_is_tested_and_reported(command, tmp_path):
+    done = command("train.py", "data=mnist_5k", "model=linear", "data.val_size=0", "trainer.max_epochs=1", *QUIET)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no epoch was validated: the last state is kept as best.ckpt" in done.stdout
+    (run,) = run_folders(tmp_path)
+    assert (run / "report" / "index.html").exists()
 
 
 def test_run_that_diverges_fails_in_one_line_and_keeps_no_best(command, tmp_path):

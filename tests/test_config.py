@@ -160,6 +160,15 @@ def test_wrong_config_ends_with_2_and_leaves_no_folder(command, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_recipe_for_more_images_than_there_are_is_refused_with_all_other_mistakes(command, tmp_path):
+    done = command("train.py", "experiment=workshop_svm", "data=mnist_5k", "model.components=1.5")
+    assert done.returncode == 2
+    sizes, components = done.stderr.splitlines()
+    assert sizes.startswith("error: data.train_size: got 10000, wanted 10 to 3490, or null for all 3500 images")
+    assert components.startswith("model.components: got 1.5, wanted ")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_traceback_is_for_those_who_ask(command):
     done = command("train.py", "data.batch_size=[", HYDRA_FULL_ERROR="1")
     assert done.returncode == 2
@@ -170,6 +179,7 @@ def test_data_that_are_not_there_end_with_3(command, tmp_path):
     done = command("train.py", "data.folder=nowhere", **{"https_proxy": "http://127.0.0.1:9"})
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
+    assert "Connection refused" in done.stderr
     assert "MNIST_DIR=" in done.stderr and "data=mnist_5k" in done.stderr
 
 

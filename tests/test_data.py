@@ -1,20 +1,29 @@
 """Data sets: splits, batches, files and the download."""
 
 import gzip
+import hashlib
 import shutil
+import socket
 from concurrent.futures import ProcessPoolExecutor
+from http.client import BadStatusLine
 from pathlib import Path
+from threading import Thread
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
+from lightning import Callback
 from torchvision import datasets
 
 from digits.data import mnist
 from digits.data.batches import EpochBatches
+from digits.data.datamodule import DigitsData
 from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
 from digits.errors import ConfigError, DataError
+from digits.models.linear import Linear
+from digits.training.trainer import Trainer
 
 
 @pytest.mark.parametrize("samples, batch_size, ranks", [(100, 10, 1), (101, 10, 1), (101, 8, 2), (7, 1, 2), (9, 64, 4)])
@@ -90,6 +99,52 @@ def test_train_size_is_stratified_and_can_be_all_that_is_left():
     assert len(data.train_labels) == 3500
 
 
+@pytest.mark.parametrize(
+    "settings, lines",
+    [
+        ({"val_size": 500, "train_size": 10_000}, ["data.train_size: got 10000, wanted 10 to 3490, or null for all"]),
+        ({"val_size": 3995, "train_size": 10}, ["data.val_size: got 3995, wanted 10 to 3990 of the 4000 images"]),
+        ({"val_size": 500, "train_size": 3500}, []),
+        ({"val_size": 500, "train_size": None}, []),
+        ({"val_size": 500, "train_size": 10_000, "classes": [3, 7]}, []),
+    ],
+)
+def test_sizes_are_compared_with_the_known_number_of_images_before_any_file_is_read(settings, lines):
+    found = Mnist5k.mistakes_in(settings)
+    assert [got[: len(line)] for got, line in zip(found, lines, strict=True)] == lines
+    assert Mnist.mistakes_in(settings) == DigitsData.mistakes_in(settings) == []
+
+
+def test_the_known_number_of_images_is_that_of_the_files():
+    assert len(Mnist5k().read().train_labels) == Mnist5k.train_total
+
+
+class Seen(Callback):
+    """The labels of each batch, by epoch."""
+
+    def __init__(self):
+        self.epochs = []
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        self.epochs.append([])
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        self.epochs[-1].append(batch[1].tolist())
+
+
+@pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
+@pytest.mark.parametrize("options, equal", [({"overfit_batches": 3}, True), ({"limit_train_batches": 3}, False)])
+def test_overfit_batches_are_the_same_in_each_epoch_and_not_shuffled(options, equal):
+    data, seen = Mnist5k(val_size=500, batch_size=20), Seen()
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    trainer = Trainer(accelerator="cpu", max_epochs=2, callbacks=[seen], enable_model_summary=False, **quiet, **options)
+    trainer.fit(Linear(classes=list(range(10))), data)
+    first, second = seen.epochs
+    assert len(first) == len(second) == 3 and (first == second) == equal
+    batches = EpochBatches(3500, 20)
+    assert (first == [data.train_labels[indices].tolist() for indices in list(batches)[:3]]) == equal
+
+
 # The full set of MNIST_DIR, and damaged copies of it
 
 
@@ -157,8 +212,6 @@ def test_a_processed_file_beside_the_raw_files_is_not_read(copied):
 
 def make_mirror(folder: Path) -> dict[str, str]:
     """Four small IDX files, gzipped; return their SHA-256 by name."""
-    import hashlib
-
     found = {}
     for name in mnist.SHA256:
         if "images" in name:
@@ -199,11 +252,94 @@ def test_of_several_processes_on_an_empty_folder_one_downloads(tmp_path, monkeyp
     assert [path.name for path in folder.glob("MNIST/*")] == ["raw"], "no temporary folder is left"
 
 
-def test_the_error_without_files_and_network_names_both_things_to_do(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("error", [URLError("[Errno -2] Name or service not known"), BadStatusLine("no web server")])
+def test_the_error_without_files_and_network_says_why_and_both_things_to_do(tmp_path, monkeypatch, error):
     def unreachable(url, download_root, filename, md5=None):
-        raise OSError("Name or service not known")
+        raise error
 
     monkeypatch.setattr(datasets.mnist, "download_and_extract_archive", unreachable)
-    with pytest.raises(DataError, match=r"could not be downloaded.*MNIST_DIR=.*data=mnist_5k") as caught:
+    with pytest.raises(
+        DataError, match=r"could not be downloaded \(.* (known|server)\): .*MNIST_DIR=.*data=mnist_5k"
+    ) as caught:
         Mnist(folder=str(tmp_path)).prepare_data()
     assert "\n" not in str(caught.value)
+
+
+def answering(listener: socket.socket, reply: bytes) -> None:
+    """Give each request the same reply; without one, never answer."""
+    waiting = []
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # closed
+            return
+        waiting.append(connection)
+        if reply:
+            connection.recv(4096)
+            connection.sendall(reply)
+            connection.close()
+
+
+@pytest.mark.parametrize(
+    "reply, reason",
+    [
+        (b"HTTP/1.1 403 Forbidden\r\n\r\n", r"HTTP Error 403: Forbidden"),
+        (b"", r"timed out"),
+        (None, r"\[Errno \d+\] Connection refused"),
+    ],
+)
+def test_a_download_that_fails_says_why_and_soon(tmp_path, monkeypatch, reply, reason):
+    monkeypatch.setattr(mnist, "PATIENCE", 0.2)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        monkeypatch.setattr(datasets.MNIST, "mirrors", [f"http://127.0.0.1:{port}/"])
+        if reply is None:
+            listener.close()
+        else:
+            Thread(target=answering, args=(listener, reply), daemon=True).start()
+        with pytest.raises(DataError, match=rf"could not be downloaded \({reason}\): set MNIST_DIR") as caught:
+            Mnist(folder=str(tmp_path)).prepare_data()
+        listener.close()
+    assert "\n" not in str(caught.value)
+    assert socket.getdefaulttimeout() is None
+
+
+# Folders that people made themselves
+
+
+@pytest.fixture
+def packed(tmp_path, monkeypatch):
+    """A folder with four small files as .gz, whose SHA-256 are those wanted; there is no network."""
+    (tmp_path / "packed").mkdir()
+    monkeypatch.setattr(mnist, "SHA256", make_mirror(tmp_path / "packed"))
+    monkeypatch.setattr(Mnist, "_download", lambda self: pytest.fail("the files are there"))
+    return tmp_path / "packed"
+
+
+@pytest.mark.parametrize("packing", ["gz", "unpacked"])
+@pytest.mark.parametrize("place", ["MNIST/raw", "raw", "."])
+@pytest.mark.parametrize("spelling", ["-idx", ".idx"])
+def test_files_are_found_as_people_keep_them(packed, tmp_path, monkeypatch, packing, place, spelling):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    folder = tmp_path / "mine" / place
+    folder.mkdir(parents=True)
+    for path in packed.iterdir():
+        name = path.name.replace("-idx", spelling)
+        if packing == "gz":
+            shutil.copy(path, folder / name)
+        else:
+            (folder / name.removesuffix(".gz")).write_bytes(gzip.decompress(path.read_bytes()))
+    before = sorted(tmp_path.rglob("*"))
+    data = Mnist(folder="~/mine", val_size=10)
+    data.prepare_data()
+    data.setup()
+    assert len(data.train_labels) == 10
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+def test_a_damaged_gz_file_is_refused(packed):
+    path = packed / "t10k-labels-idx1-ubyte.gz"
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"t10k-labels-idx1-ubyte.gz: is damaged .*delete it"):
+        Mnist(folder=str(packed), val_size=10).setup()

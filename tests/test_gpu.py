@@ -58,7 +58,9 @@ def data():
 def fake_cuda(monkeypatch, data):
     """A fake cuda:0, and a data module that puts its images there."""
     device = torch.device("cuda", 0)
-    trainer = SimpleNamespace(global_rank=0, world_size=1, strategy=SimpleNamespace(root_device=device))
+    trainer = SimpleNamespace(
+        global_rank=0, world_size=1, overfit_batches=0, strategy=SimpleNamespace(root_device=device)
+    )
     monkeypatch.setattr(data, "trainer", trainer)
     monkeypatch.setattr(torch.Tensor, "isfinite", lambda loss: True)  # there is no value to look at
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
@@ -112,7 +114,8 @@ def test_training_and_validation_step_of_a_network_run_on_cuda(network, precisio
     autocast = torch.autocast("cuda", dtype, enabled=dtype is not None)
 
     def step(name, loader):
-        batch = loader.dataset[next(iter(loader.sampler))]  # a loader would also draw a seed, which is a value
+        # a loader would also draw a seed, which is a value
+        batch = loader.dataset.__getitems__(next(iter(loader.batch_sampler)))
         batch = data.on_after_batch_transfer(batch, 0)
         assert {each.device for each in batch} == {fake_cuda}
         with autocast:

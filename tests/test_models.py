@@ -1,6 +1,7 @@
 """Classifiers: their outputs, augmentation, optimizer and errors."""
 
 from inspect import signature
+from types import SimpleNamespace
 
 import lightning
 import pytest
@@ -212,6 +213,21 @@ def test_bend_is_smooth_along_both_axes(along, across):
     steps = came_from.diff(dim=along)
     assert steps.min() > 0.2 and steps.max() < 1.8 and steps.std() > 0.05, "columns keep their order"
     assert 0.05 < came_from.diff(dim=across).abs().max() < 0.7
+
+
+@pytest.mark.parametrize("steps, warmup", [(4, 0.25), (10, 0.1), (2, 0.5), (2, 0.25), (4, 0), (100, 0.25)])
+def test_one_cycle_takes_any_number_of_steps(steps, warmup):
+    model = Linear(classes=[0, 1], schedule="one_cycle", learning_rate=0.1, warmup=warmup)
+    model.trainer = SimpleNamespace(precision="32-true", estimated_stepping_batches=steps)
+    configured = model.configure_optimizers()
+    schedule, rates = configured["lr_scheduler"]["scheduler"], []
+    for _ in range(steps):
+        rates += schedule.get_last_lr()
+        configured["optimizer"].step()
+        schedule.step()
+    assert 0.05 <= max(rates) <= 0.1 and min(rates) > 0
+    if warmup * steps <= 1:
+        assert rates == sorted(rates, reverse=True), "there is no step before the peak"
 
 
 def fit(model, data):

@@ -114,7 +114,7 @@ def test_a_thousand_small_pictures_take_seconds(command: Command, quickstart: Pa
 def saved(tmp_path: Path) -> Path:
     """A file of thirty drawings: real digits, ten of them 3s."""
     source, path = Mnist5k().read(), tmp_path / "drawings.sqlite"
-    with closing(Drawings(path, create=True)) as drawings:
+    with closing(Drawings(path, mode="rwc")) as drawings:
         for at in range(30):
             image, label = source.train_images[at * 130], int(source.train_labels[at * 130])
             id, day = str(uuid.UUID(int=at)), f"2026-01-{at + 1:02}"
@@ -159,6 +159,25 @@ def test_drawings_are_listed_exported_and_deleted(command: Command, saved: Path,
     listed = command(*script, "list").stdout
     assert gone not in listed and len(listed.splitlines()) == 29
     assert images[7].numpy().tobytes() not in saved.read_bytes()
+
+
+def test_reading_drawings_needs_no_right_to_write(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    before = saved.read_bytes(), saved.stat().st_mtime_ns, saved.parent.stat().st_mtime_ns
+    with closing(Drawings(Path("~/drawings.sqlite"))) as file:
+        assert len(file.all()) == 30
+        with pytest.raises(
+            DataError, match="attempt to write a readonly database; wanted a file of drawings"
+        ) as caught:
+            file.delete(str(uuid.UUID(int=7)))
+    assert "\n" not in str(caught.value)
+    assert (saved.read_bytes(), saved.stat().st_mtime_ns, saved.parent.stat().st_mtime_ns) == before
+
+
+def test_drawings_are_read_while_the_server_saves_more(saved: Path):
+    with closing(Drawings(saved, mode="rw")) as writer:
+        writer.add(Drawing("new", bytes(784), 3, "cnn", 0, "2027-01-01"))
+        assert len(read_drawings(saved)[1]) == 31, "the new one is in the log beside the file"
 
 
 def test_drawings_are_added_to_the_training_set_only(saved: Path):

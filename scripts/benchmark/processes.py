@@ -14,7 +14,7 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 CONFIGS = str(ROOT / "configs")
 # Copied on import, before plain_errors changes it. Rich draws its progress bar into a pipe, as in a terminal.
 ENVIRONMENT = os.environ | {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
-ENVIRONMENT["MNIST_DIR"] = str(Path(os.environ.get("MNIST_DIR", "data")).absolute())
+ENVIRONMENT["MNIST_DIR"] = str(Path(os.environ.get("MNIST_DIR", "data")).expanduser().absolute())
 
 
 def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:

@@ -41,7 +41,8 @@ def mistakes_in(config: DictConfig) -> list[str]:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
     mistakes = [*mistakes_in_value("seed", plain["seed"], Seed)]
     mistakes += mistakes_in_value("ckpt_path", plain["ckpt_path"], str | None)
-    mistakes += mistakes_in_node("data", plain["data"])
+    of_data = [*mistakes_in_node("data", plain["data"])]
+    mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
     mistakes += mistakes_in_node("model", plain["model"], given={"classes"})
     mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):

@@ -1,13 +1,14 @@
 """Which samples form which batch, and how a batch is read."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 
-class EpochBatches(Sampler[Tensor]):
+class EpochBatches(Sampler[Any]):  # of tensors, but DataLoader is annotated for lists
     """Yields the indices of each batch of an epoch, each sample once, for one of several ranks.
 
     The order depends on seed and epoch only, so a resumed run gets the same batches as an uninterrupted one. All ranks
@@ -34,6 +35,7 @@ class EpochBatches(Sampler[Tensor]):
         self.samples, self.seed, self.rank, self.ranks, self.device = samples, seed, rank, ranks, device
         self.batches = min(-(-samples // (batch_size * ranks)), samples // ranks)
         self.epoch = 0
+        self.sampler = self  # of a batch sampler, Lightning calls set_epoch of this attribute only
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -70,6 +72,6 @@ class InMemory(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+    def __getitems__(self, indices: Tensor) -> tuple[Tensor, Tensor]:
         """Images and labels of a batch; indices are int64 [batch] on the same device."""
         return self.images.index_select(0, indices), self.labels.index_select(0, indices)

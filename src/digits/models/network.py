@@ -107,8 +107,10 @@ class Network(Classifier):
             optimizer = torch.optim.AdamW(self.parameters(), betas=(0.9, 0.99), **options)
         if hparams["schedule"] == "constant":
             return optimizer
-        steps = int(self.trainer.estimated_stepping_batches)
-        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=hparams["warmup"])
+        steps, warmup = int(self.trainer.estimated_stepping_batches), float(hparams["warmup"])
+        if warmup * steps == 1:
+            warmup -= 1e-9  # OneCycleLR divides by warmup * steps - 1
+        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _check_losses(self) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Literal
 
 from digits.errors import DataError
 
@@ -19,6 +20,11 @@ CREATE TABLE IF NOT EXISTS drawings (
     time TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """
+# SQLite opens a file that is not writable without a word; BEGIN IMMEDIATE fails then.
+TO_WRITE = [
+    *("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"),
+    *("BEGIN IMMEDIATE", SCHEMA, "COMMIT"),
+]
 
 
 @dataclass(frozen=True)
@@ -38,22 +44,26 @@ class Drawings:
 
     Args:
         path: of the file.
-        create: whether to create a missing file.
+        mode: as in SQLite's URIs: `ro` to read, `rw` to write too, `rwc` to create a missing file too.
 
     Raises:
-        DataError: here and in each method: the file is missing, damaged or locked, or the disk is full.
+        DataError: here and in each method: the file is missing, damaged, locked or not writable, or the disk is full.
     """
 
-    def __init__(self, path: Path, create: bool = False) -> None:
-        self.path, self._lock = path, Lock()
-        if not create and not path.is_file():
-            raise DataError(f"{path}: no such file; wanted the drawings that scripts/serve.py saves")
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def __init__(self, path: Path, mode: Literal["ro", "rw", "rwc"] = "ro") -> None:
+        self.path, self._mode, self._lock = path.expanduser(), mode, Lock()
+        if mode != "rwc" and not self.path.is_file():
+            raise DataError(f"{self.path}: no such file; wanted the drawings that scripts/serve.py saves")
+        options = f"mode={mode}"
+        if mode == "ro" and not self.path.with_name(f"{self.path.name}-wal").exists():
+            options += "&immutable=1"  # nobody writes now, and else SQLite would make files beside this one to read it
         with self._locked():
-            self._connection = sqlite3.connect(path, timeout=10, isolation_level=None, check_same_thread=False)
-            for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"):
+            if mode == "rwc":
+                self.path.parent.mkdir(parents=True, exist_ok=True)
+            uri = f"{self.path.absolute().as_uri()}?{options}"
+            self._connection = sqlite3.connect(uri, 10, isolation_level=None, check_same_thread=False, uri=True)
+            for statement in () if mode == "ro" else TO_WRITE:
                 self._connection.execute(statement)
-            self._connection.execute(SCHEMA)
 
     def add(self, drawing: Drawing) -> bool:
         """Save a drawing; False, and no change, if there is one with its id."""
@@ -78,9 +88,11 @@ class Drawings:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Let one thread at a time use the connection; turn SQLite's errors into DataError."""
+        """Let one thread at a time use the connection; turn the errors of SQLite and of the disk into DataError."""
         with self._lock:
             try:
                 yield
-            except sqlite3.Error as error:
-                raise DataError(f"{self.path}: {error}; wanted a file of drawings to read and write") from error
+            except (sqlite3.Error, OSError) as error:
+                reason = getattr(error, "strerror", None) or error
+                wanted = "to read" if self._mode == "ro" else "that can be written, in a folder that can"
+                raise DataError(f"{self.path}: {reason}; wanted a file of drawings {wanted}") from error
