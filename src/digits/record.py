@@ -207,11 +207,7 @@ def newest_run(folder: Path = Path("outputs")) -> Path | None:
 
 
 def the_newest_run() -> Path:
-    """The newest finished run in outputs; its name is printed, as nobody gave it.
-
-    Raises:
-        ConfigError: there is none.
-    """
+    """The newest finished run in outputs, whose name is printed; a ConfigError where there is none."""
     folder = newest_run()
     if folder is None:
         raise ConfigError("outputs: no finished run in it; name a run's folder, or train one: python train.py")
