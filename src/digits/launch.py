@@ -27,17 +27,17 @@ class Launch(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a wrong config, or make a folder for the run that no other run has."""
-        if not is_first(config.trainer):
-            return  # rank 0 has done both
         try:
             if config.get("resume"):
-                resume(config)
-                return _refuse(mistakes_in(config))
+                resume(config)  # each rank needs the run's own config
+            if not is_first(config.trainer):
+                return  # rank 0 does the rest
             mistakes = mistakes_in(config)
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
             _refuse(mistakes)
-            _set_folder(config, "run", _claim_run(config))
+            if not config.get("resume"):
+                _set_folder(config, "run", _claim_run(config))
         except Exception as error:
             stop(error)
 
