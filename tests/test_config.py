@@ -84,6 +84,7 @@ def test_every_experiment_says_what_to_expect(experiment):
             ["+trainer.enable_checkpointing=false"],
             ["trainer.enable_checkpointing: got false, but a run keeps its best"],
         ),
+        (["trainer.limit_train_batches=0"], ["trainer.limit_train_batches: got 0, wanted something to train on"]),
         (["~model.stages"], ["model.stages: missing, and digits.models.cnn.CNN needs it"]),
         (
             ["modle=1", "model.learning_rate=nan", "data.batch_size=0", "trainer.max_epochs=-5", "trainer.devces=2"],

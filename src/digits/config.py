@@ -132,6 +132,9 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
         mistakes.append("callbacks: a run needs best and history; take callbacks=default, and ~callbacks.… for others")
     if plain["trainer"].get("enable_checkpointing") is False:
         mistakes.append("trainer.enable_checkpointing: got false, but a run keeps its best checkpoint; leave this out")
+    for key in ("limit_train_batches", "max_steps"):
+        if plain["trainer"].get(key) == 0:
+            mistakes.append(f"trainer.{key}: got 0, wanted something to train on; leave this out")
     for name, node in callbacks.items():
         if str(node.get("_target_")).endswith(".StochasticWeightAveraging"):
             mistakes.append(
