@@ -221,7 +221,7 @@ def test_checks_of_the_proof_are_run_and_a_failed_one_stops_no_other(tmp_path, m
     monkeypatch.chdir(tmp_path)
     found = checks(CPU)
     half = "trainer.precision=16-mixed trainer.max_epochs=1"
-    chosen = {half: found[half], "killed and resumed": partial(resuming, f"model=linear {CPU}")}
+    chosen = {half: found[half], "killed and resumed": partial(resuming, f"model=linear data.train_size=1000 {CPU}")}
     with pytest.raises(DigitsError, match=f"^failed: {half}$"):
         prove(chosen)
     figures, table = results(tmp_path, "gpu")

@@ -280,6 +280,7 @@ def answering(listener: socket.socket, reply: bytes) -> None:
             connection.close()
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sockets that the thread still holds
 @pytest.mark.parametrize(
     "reply, reason",
     [

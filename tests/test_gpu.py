@@ -64,7 +64,7 @@ def fake_cuda(monkeypatch, data):
     monkeypatch.setattr(data, "trainer", trainer)
     monkeypatch.setattr(torch.Tensor, "isfinite", lambda loss: True)  # there is no value to look at
     monkeypatch.setattr("torch.cuda.amp.common.amp_definitely_not_available", lambda: False)
-    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda: True)
+    monkeypatch.setattr("torch.cuda.is_bf16_supported", lambda **_: True)
     augmentation.basis_fields.cache_clear()
     with FakeTensorMode(allow_non_fake_inputs=True):
         yield device

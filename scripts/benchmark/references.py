@@ -96,7 +96,7 @@ def bare_loop(cfg: DictConfig) -> Epochs:
     optimizer = Muon(net.parameters(), lr=rate, weight_decay=decay, betas=(0.9, 0.95), fused=True)
     schedule = OneCycleLR(optimizer, rate, total_steps=epochs * steps, pct_start=cfg.model.warmup)
     for epoch in range(epochs):
-        train.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        train.batch_sampler.set_epoch(epoch)  # type: ignore[attr-defined]
         batches = scaled(data, islice(train, steps))
         fit(net, batches, optimizer, schedule, cfg.model.label_smoothing, bf16)
         validation = accuracy(net, scaled(data, val), bf16)
