@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -91,12 +92,13 @@ def bare_loop(cfg: DictConfig) -> Epochs:
     assert (cfg.model.optimizer, cfg.model.schedule, model.augment) == ("muon", "one_cycle", None)
     test, started = data.test_dataloader(), time.perf_counter()
     train, val = data.train_dataloader(), data.val_dataloader()
+    order: Any = train.batch_sampler
     steps = int(len(train) * (cfg.trainer.limit_train_batches or 1))  # experiment=speedrun takes a share of an epoch
     epochs, rate, decay = cfg.trainer.max_epochs, cfg.model.learning_rate, cfg.model.weight_decay
     optimizer = Muon(net.parameters(), lr=rate, weight_decay=decay, betas=(0.9, 0.95), fused=True)
     schedule = OneCycleLR(optimizer, rate, total_steps=epochs * steps, pct_start=cfg.model.warmup)
     for epoch in range(epochs):
-        train.batch_sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        order.set_epoch(epoch)
         batches = scaled(data, islice(train, steps))
         fit(net, batches, optimizer, schedule, cfg.model.label_smoothing, bf16)
         validation = accuracy(net, scaled(data, val), bf16)
