@@ -88,7 +88,7 @@ def test_all_exercises_run_in_one_sweep(command, tmp_path):
     assert found["workshop_svm"]["test/accuracy"] > 0.85
     (three,) = tmp_path.glob("outputs/sweeps/*/0")
     page = (three / "report" / "index.html").read_text()
-    assert "What it looks for" in page and 'title="ideal 7"' in page
+    assert "What the model looks for" in page and 'title="what the model looks for in a 7"' in page
     with (three / "report" / "predictions.csv").open() as file:
         assert {line.split(",")[1] for line in file.readlines()[1:]} == {"3", "7"}
     model = load_model(three / "checkpoints" / "best.ckpt")
