@@ -292,6 +292,12 @@ def test_a_secret_in_a_command_is_refused_and_not_printed(hydra):
     assert line.startswith("logger.tensorboard.name: holds a secret") and "hush" not in line
 
 
+@pytest.mark.parametrize("text", ["search.storage=a://me:hush@host'", "+logger.api_key='hush"])
+def test_a_secret_in_an_override_that_cannot_be_read_is_not_printed(hydra, text):
+    (line,) = mistakes_in_overrides([text])
+    assert "hush" not in line
+
+
 def test_a_secret_from_the_environment_is_used_and_not_kept(command, tmp_path):
     words = ["data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET]
     done = command("train.py", *words, "+logger.tensorboard.prefix=${oc.env:URL}", URL="http://me:hush@host")

@@ -20,7 +20,7 @@ from digits.errors import ConfigError
 from digits.ranges import Seed
 from digits.record import flat
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
-from digits.secrets import secret_mistake
+from digits.secrets import masked, secret_mistake
 from digits.sweeping.grid import jobs_of, renamed
 from digits.training.ranks import is_distributed
 
@@ -171,7 +171,11 @@ def _command_line() -> tuple[list[str], bool]:
 
 def _override_mistake(override: str, error: Exception) -> str:
     """One line for an override that Hydra cannot apply, with the nearest names that exist."""
-    key, _, value = override.partition("=")
+    key, equals, secret = override.partition("=")
+    value = masked(secret, key)
+    override, reason = f"{key}{equals}{value}", in_one_line(error)
+    if value != secret:
+        reason = reason.replace(secret, value)  # a parser repeats what it cannot read
     if new := renamed(override):
         return new
     if str(error).startswith(NULL_GROUP):
@@ -179,7 +183,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     if isinstance(error, OverrideParseException):
         needs_quotes = value and set(value) & set("=~'\" @") and value[0] not in "[{"
         how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
-        return f"{override}: cannot be read ({in_one_line(error)}){how}"
+        return f"{override}: cannot be read ({reason}){how}"
     if override == "hydra/launcher=joblib":
         return f"{override}: not installed; pip install -e .[joblib] installs it"
     if isinstance(error, MissingConfigException) and error.options:
@@ -188,4 +192,4 @@ def _override_mistake(override: str, error: Exception) -> str:
     if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, DictConfig):
         parent = str(cause.full_key or "").rpartition(".")[0]
         return f"{key}: no such key{nearest(str(cause.key), cause.parent_node, parent)}"
-    return f"{override}: {in_one_line(error)}"
+    return f"{override}: {reason}"

@@ -18,7 +18,7 @@ from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, StudyError
 from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, search_name, sweep_name
 from digits.sweeping.jobs import begin_job
-from digits.training.ranks import is_distributed, is_first
+from digits.training.ranks import forget_rank, is_distributed, rank
 from digits.training.resume import resume
 
 
@@ -30,7 +30,9 @@ class Launch(Callback):
         try:
             if config.get("resume"):
                 resume(config)  # each rank needs the run's own config
-            if not is_first(config.trainer):
+            if not is_distributed(config.trainer):
+                forget_rank()
+            elif rank() > 0:
                 return  # rank 0 does the rest
             mistakes = mistakes_in(config)
             if config.get("search"):
@@ -43,7 +45,7 @@ class Launch(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep or search if any of its jobs is wrong or its folder holds another one."""
-        is_first({})  # a sweep is no rank
+        forget_rank()  # each job trains alone
         try:
             _set_folder(config, "sweep", _begin_multirun(config))
         except Exception as error:

@@ -121,10 +121,8 @@ def _disagreements(groups: list[Group]) -> dict[str, Any]:
     runs = [group.runs[0] for group in groups]
     paths = [run.folder / "report" / "predictions.csv" for run in runs]
     tables = [np.loadtxt(path, np.int64, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2) for path in paths]
-    labels, correct = (
-        tables[0][:, 0],
-        np.stack([table[:, 0] == table[:, 1] for table in tables]),
-    )  # correct: [groups, N]
+    labels = tables[0][:, 0]
+    correct = np.stack([table[:, 0] == table[:, 1] for table in tables])  # [groups, N]
     images = _test_images(runs[0])
 
     def gallery(title: str, chosen: np.ndarray, names: list[str]) -> tuple[str, int, list[tuple[Any, ...]]]:

@@ -180,7 +180,8 @@ class Search:
         if node.get("seed") is not None and not node["_target_"].endswith("QMCSampler"):
             node["seed"] = random.Random(f"{node['seed']} {number}").getrandbits(32)
         sampler = instantiate(node, _convert_="all")
-        pruner = instantiate(self.pruner, _convert_="all") if self.pruner else None  # some say what a sampler may see
+        # made anew for each trial: Hyperband also chooses what the sampler sees
+        pruner = instantiate(self.pruner, _convert_="all") if self.pruner else None
         return self.database.study(sampler, pruner)
 
 

@@ -14,14 +14,15 @@ def is_distributed(config: Mapping[str, Any]) -> bool:
     return several or str(config.get("strategy", "auto")).startswith("ddp") or (config.get("num_nodes") or 1) > 1
 
 
-def is_first(config: Mapping[str, Any]) -> bool:
-    """Whether this process is rank 0, which alone checks, claims a folder and reports.
+def rank() -> int:
+    """The number of this process among those of a distributed run, by the variables of what started it."""
+    return max(int(os.environ.get(name, 0)) for name in RANKS)
 
-    A process that trains alone is no rank. torchrun, srun or an earlier job may still have left it variables that
-    Lightning would take for one: they are removed, before Lightning is imported.
+
+def forget_rank() -> None:
+    """Remove the variables that torchrun, srun or an earlier job left to a process that trains alone.
+
+    Lightning reads them when it is imported, and would take the process for a rank that writes nothing.
     """
-    if is_distributed(config):
-        return not any(int(os.environ.get(name, 0)) for name in RANKS)
     for name in (*RANKS, "SLURM_NTASKS"):
         os.environ.pop(name, None)
-    return True

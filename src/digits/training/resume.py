@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from digits.errors import ConfigError
 from digits.record import read_record
 
-FIXED = ("model", "data", "seed", "experiment", "search", "trainer.precision", "ckpt_path", "run_folder")
+FIXED = ("model.", "data.", "search.", "trainer.precision")  # what the run's weights follow from
 
 
 def resume(config: DictConfig) -> None:
@@ -34,11 +34,11 @@ def resume(config: DictConfig) -> None:
         config.update(plain)
         for override in given:
             key = override.get_key_element()
-            if key != "resume" and (key.startswith(FIXED) or "." not in key or not key[0].isalpha()):
+            if key == "resume":
+                continue
+            if key.startswith((*FIXED, "+", "~")) or "." not in key:
                 raise ConfigError(f"{override.input_line}: would make another run of {folder}; leave it out")
-            if key != "resume":
-                OmegaConf.update(config, key, override.value(), force_add=False)
+            OmegaConf.update(config, key, override.value(), force_add=False)
         config.ckpt_path, config.resume = str(last), str(folder)
         config.hydra.run.dir = str(folder)
         config.hydra.runtime.choices = OmegaConf.load(hydra).hydra.runtime.choices
-        config.hydra.overrides.hydra.append(f"hydra.run.dir={folder}")
