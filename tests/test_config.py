@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from digits.config import CONFIGS, mistakes_in, mistakes_in_overrides
+from digits.record import read_record
 from digits.secrets import masked
 from digits.sweeping.grid import jobs_of
 from digits.training.hardware import automatic_precision, hardware_mistakes
@@ -56,6 +57,7 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
         (["modle=cnn"], ["modle: no such key; did you mean model?"]),
         (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
+        (["name=3", "tags=plain"], ["name: got 3, wanted a string", "tags: got 'plain', wanted a list"]),
         (["+model.foo=1"], ["model.foo: no such key; there are augmentation, classes, "]),
         (["data.batch_size=many"], ["data.batch_size: got 'many', wanted an integer"]),
         (["data.batch_size=0"], ["data.batch_size: got 0, wanted greater than or equal to 1"]),
@@ -230,6 +232,8 @@ def test_config_job_is_yaml_that_names_everything(command):
         "callbacks",
         "logger",
         "model",
+        "name",
+        "tags",
         "seed",
         "resume",
         "ckpt_path",
@@ -238,9 +242,12 @@ def test_config_job_is_yaml_that_names_everything(command):
 
 
 @pytest.mark.parametrize("choice", ["~logger", "logger=none", "logger=csv"])
-def test_a_run_takes_any_logger_or_none(command, tmp_path, choice):
-    done = command("train.py", "data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET, choice)
+def test_a_run_takes_any_logger_or_none_and_a_name_and_tags(command, tmp_path, choice):
+    named = ("name=first try", "tags=[plain,short]")
+    done = command("train.py", "data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET, choice, *named)
     assert (done.returncode, done.stderr) == (0, "")
+    record = read_record(*run_folders(tmp_path))
+    assert (record.name, record.tags) == ("first try", ["plain", "short"])
     assert bool(list(tmp_path.rglob("metrics.csv"))) == (choice == "logger=csv")
 
 

@@ -39,8 +39,8 @@ def mistakes_in(config: DictConfig) -> list[str]:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
-    mistakes = [*mistakes_in_value("seed", plain["seed"], Seed)]
-    mistakes += mistakes_in_value("ckpt_path", plain["ckpt_path"], str | None)
+    kinds = {"seed": Seed, "ckpt_path": str | None, "name": str | None, "tags": list[str]}
+    mistakes = [line for key, kind in kinds.items() for line in mistakes_in_value(key, plain[key], kind)]
     of_data = [*mistakes_in_node("data", plain["data"])]
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
     mistakes += mistakes_in_node("model", plain["model"], given={"classes"})

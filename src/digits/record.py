@@ -68,6 +68,7 @@ class RunRecord(Record):
 
     Attributes:
         status: how the run stands.
+        name, tags: the user's own; None and empty where not given.
         seconds: how long each phase took: setup, fit, test, export, report.
         config: the config as composed, all interpolations resolved.
         history: a row for each epoch.
@@ -81,6 +82,8 @@ class RunRecord(Record):
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
     seconds: dict[str, float] = {}
+    name: str | None = None
+    tags: list[str] = []
     model: str = ""
     experiment: str | None = None
     config: dict[str, Any] = {}

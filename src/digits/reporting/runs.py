@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.errors import ConfigError
-from digits.record import Metrics, OnnxFile, read_metrics, read_record, settings_of
+from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record, settings_of
 
 
 @dataclass(frozen=True)
@@ -16,8 +16,9 @@ class FinishedRun:
     """A finished run with its report."""
 
     folder: Path
-    name: str  # its experiment, or its model
+    name: str  # its own name, or that of its experiment or model
     metrics: Metrics
+    record: RunRecord
     onnx: OnnxFile  # facts of its model.onnx
     settings: dict[str, Any]  # all that its result follows from except the seed, with dotted keys
 
@@ -80,7 +81,8 @@ def _read(folder: Path) -> FinishedRun:
         settings = settings_of(record.config)
     except KeyError as error:
         raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted what a run writes") from error
-    return FinishedRun(folder, record.experiment or metrics.model, metrics, metrics.onnx, settings)
+    name = record.name or record.experiment or metrics.model
+    return FinishedRun(folder, name, metrics, record, metrics.onnx, settings)
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:

@@ -78,6 +78,7 @@ def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> N
     choices = HydraConfig.get().runtime.choices
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     run.record.model, run.record.experiment = choices["model"], choices["experiment"]
+    run.record.name, run.record.tags = config["name"], config["tags"]
     run.record.config, run.record.data = masked(config), Dataset.model_validate(data.facts())
     run.record.precision = str(trainer.precision)
 
