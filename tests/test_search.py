@@ -26,7 +26,7 @@ from digits.record import Epoch, read_record, settings_of
 from digits.sweeping import jobs
 from digits.sweeping.grid import jobs_of, search_name
 from digits.sweeping.search import Search, value_of
-from digits.sweeping.space import search_of
+from digits.sweeping.space import rehearse, search_of
 from digits.sweeping.study import Pruning, storage_at
 
 # `make test-kills` asks for more
@@ -36,7 +36,7 @@ FAST = ["-m", "search=custom", *SMALL, "trainer.max_epochs=2"]
 # With a rate of 1e-09 nothing is learned: it is pruned after the first epoch.
 PRUNER = [
     "search.pruner._target_=optuna.pruners.ThresholdPruner",
-    "search.pruner.n_warmup_steps=0",
+    "~search.pruner.n_warmup_steps",  # the command that trains the best again must do without it
     "+search.pruner.lower=0.4",
 ]
 SEARCH = [*FAST, *PRUNER, "model.learning_rate=choice(1e-09,1e-2,2e-2)", "data.batch_size=int(interval(32,64))"]
@@ -222,6 +222,17 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(command, tmp_p
         2,
         "error: hydra/launcher=joblib: not installed; pip install -e .[joblib] installs it\n",
     )
+
+
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+@pytest.mark.parametrize(
+    "sampler, reason",
+    [("CmaEsSampler", "No module named 'cmaes'"), ("BruteForceSampler", "FloatDistribution.step must")],
+)
+def test_a_sampler_that_cannot_search_is_refused_before_the_first_trial(hydra, sampler, reason):
+    overrides = ["search=mlp", f"search.sampler._target_=optuna.samplers.{sampler}"]
+    with pytest.raises(ConfigError, match=f"search: {sampler} with MedianPruner cannot search this .{reason}"):
+        rehearse(compose("train", overrides), search_of(overrides)[1])
 
 
 def test_mistakes_are_printed_before_the_first_trial(command, tmp_path):

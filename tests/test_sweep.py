@@ -21,7 +21,7 @@ from omegaconf import OmegaConf
 from digits.errors import ConfigError
 from digits.launch import Launch
 from digits.sweeping import grid
-from digits.sweeping.grid import claim_sweep, jobs_of, renamed, sweep_name
+from digits.sweeping.grid import claim_sweep, jobs_of, renamed, smaller_sweep, sweep_name
 
 # `make test-kills` asks for more
 JOBS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 3))
@@ -268,6 +268,15 @@ def test_a_job_keeps_its_number_when_a_sweep_grows(tmp_path):
     assert claim(4, 6, 5, 6) == [2, 1, 0, 1]
     with pytest.raises(ConfigError, match=r"another sweep \(its job 2 is seed=4\)"):
         claim(5, 6)
+
+
+def test_the_sweep_that_a_larger_one_could_be_added_to_is_found(tmp_path):
+    grids = {"one": [1], "two": [1, 2], "other": [1, 9]}
+    for name, seeds in grids.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "jobs.json").write_text(json.dumps([[f"seed={seed}"] for seed in seeds]))
+    assert smaller_sweep(tmp_path, [["seed=3"], ["seed=2"], ["seed=1"]]) == tmp_path / "two"
+    assert smaller_sweep(tmp_path, [["seed=2"]]) is None
 
 
 def test_a_folder_that_holds_something_else_is_refused_and_not_changed(tmp_path):

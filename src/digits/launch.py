@@ -16,7 +16,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, StudyError
-from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, search_name, sweep_name
+from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, search_name, smaller_sweep, sweep_name
 from digits.sweeping.jobs import begin_job
 from digits.training.ranks import forget_rank, is_distributed, rank
 from digits.training.resume import resume
@@ -117,7 +117,10 @@ def _begin_multirun(config: DictConfig) -> Path:
         if config.get("search"):
             return _begin_search(config, folder, overrides)
         if not _is_chosen(config, "sweep"):
+            smaller = smaller_sweep(folder, jobs)
             folder /= sweep_name(jobs)
+            if smaller and not folder.exists():
+                print(f"{smaller} has a part of these jobs; hydra.sweep.dir={smaller} adds the others to it")
         begin_sweep(folder, jobs, [resolved(job) for job in configs])
     except OSError as error:
         raise _unwritable("sweep", folder, error) from error
@@ -142,9 +145,10 @@ def _mistakes_in_multirun(config: DictConfig, configs: list[DictConfig]) -> list
 
 def _begin_search(config: DictConfig, folder: Path, overrides: list[str]) -> Path:
     from digits.sweeping.search import Search
-    from digits.sweeping.space import search_of  # import Optuna
+    from digits.sweeping.space import rehearse, search_of  # import Optuna
 
     plain, space = search_of(overrides)
+    rehearse(config, space)
     if not _is_chosen(config, "sweep"):
         folder /= search_name(config.hydra.runtime.choices["search"], plain, space)
     plain_config = resolved(compose("train", plain, return_hydra_config=True))

@@ -138,6 +138,14 @@ def read_jobs(folder: Path) -> list[list[str]]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
 
 
+def smaller_sweep(parent: Path, jobs: list[list[str]]) -> Path | None:
+    """Find the sweep in `parent` that has most of these jobs and no other; None where there is none."""
+    wanted = {meaning_of(job) for job in jobs}
+    known = {path.parent: {meaning_of(job) for job in read_jobs(path.parent)} for path in parent.glob(f"*/{JOBS}")}
+    smaller = [folder for folder, meanings in known.items() if meanings < wanted]
+    return max(smaller, key=lambda folder: len(known[folder]), default=None)
+
+
 # Is this the same sweep or search, and what is its folder's name?
 
 

@@ -93,7 +93,8 @@ def _write_experiment(trial: Path, best: TrialRow, trials: str, result: str) -> 
     own = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
     usual = compose("train", return_hydra_config=True).hydra.runtime.choices
     chosen = {group: own.runtime.choices[group] for group in GROUPS if own.runtime.choices[group] != usual[group]}
-    deleted = [text for text in own.overrides.task if text.startswith("~")]  # a file cannot delete
+    # a file cannot delete; what was deleted of the search is not in the experiment
+    deleted = [text for text in own.overrides.task if text.startswith("~") and not text.startswith("~search")]
     command = shlex.join(["python", "train.py", "--config-dir", str(trial.parent), "experiment=best", *deleted])
     found = f"# The best of {trials} of a search over {', '.join(best.params)}: trial {best.number}, {result}."
     lines = ["# @package _global_", *textwrap.wrap(found, 118, subsequent_indent="# "), f"# {command}"]

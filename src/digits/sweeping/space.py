@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import optuna
 from hydra import compose
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from hydra.utils import instantiate
+from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 from sqlalchemy import create_engine
@@ -98,6 +100,33 @@ def suggest(trial: Trial, space: Space) -> None:
                 trial.suggest_int(key, low, high, step=step, log=log)
             case FloatDistribution(low=low, high=high, step=step, log=log):
                 trial.suggest_float(key, low, high, step=step, log=log)
+
+
+def rehearse(config: DictConfig, space: Space) -> None:
+    """Have the sampler and the pruner of `search` work on a dozen invented trials in memory.
+
+    Optuna finds only during a search that a package is missing, or that a sampler cannot sample a space.
+
+    Raises:
+        ConfigError: they cannot be used.
+    """
+    sampler, pruner = (instantiate(config.search[part], _convert_="all") for part in ("sampler", "pruner"))
+
+    def objective(trial: Trial) -> float:
+        suggest(trial, space)
+        trial.report(0.5, step=0)
+        trial.should_prune()
+        return 0.5 + 0.01 * trial.number
+
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # it would print the traceback as a warning
+    try:
+        optuna.create_study(sampler=sampler, pruner=pruner).optimize(objective, n_trials=12)
+    except Exception as error:
+        names = " with ".join(type(part).__name__ for part in (sampler, pruner) if part)
+        raise ConfigError(f"search: {names} cannot search this ({in_one_line(error)})") from error
+    finally:
+        optuna.logging.set_verbosity(level)
 
 
 def mistakes_in_search(config: dict[str, Any]) -> Iterator[str]:
