@@ -74,7 +74,9 @@ def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
         assert process.stdout and process.stderr
         try:
             line = process.stdout.readline()
-            assert line.startswith("digits: http://127.0.0.1:"), process.stderr.read()
+            if not line.startswith("digits: http://127.0.0.1:"):
+                process.kill()  # or its stderr has no end
+                raise AssertionError(line + process.stderr.read())
             yield Server(process, int(line.split(":")[3].split()[0]), drawings)
         finally:
             process.kill()

@@ -123,15 +123,13 @@ def test_pixel_similarity_reaches_its_accuracies_on_the_official_test_split(mnis
     assert [round(100 * accuracy, 2) for accuracy in accuracies(tmp_path)] == [66.85, 82.03, 95.14, 96.61]
 
 
-def test_workshop_svm_reaches_its_accuracies_on_the_official_test_split(mnist_dir, command, tmp_path):
-    jobs = ("data.train_size=10000,null", "model.components=0.8,50")
-    done = command("train.py", "-m", "experiment=workshop_svm", *jobs, *QUIET)
+def test_workshop_svm_reaches_its_accuracy_on_the_official_test_split(mnist_dir, command, tmp_path):
+    done = command("train.py", "-m", "experiment=workshop_svm", *QUIET)
     assert done.returncode == 0, done.stderr
-    workshop, *_, everything = accuracies(tmp_path)
-    assert workshop >= 0.964 and everything >= 0.985
+    assert accuracies(tmp_path)[0] >= 0.964
 
 
-def test_book_mlp_comes_near_its_accuracy_in_eight_of_its_epochs(mnist_dir, command, tmp_path):
-    done = command("train.py", "-m", "experiment=book_mlp", "trainer.max_epochs=8", *QUIET)
+def test_book_mlp_comes_near_its_accuracy_in_four_of_its_epochs(mnist_dir, command, tmp_path):
+    done = command("train.py", "-m", "experiment=book_mlp", "trainer.max_epochs=4", *QUIET)
     assert done.returncode == 0, done.stderr
-    assert accuracies(tmp_path)[0] >= 0.965
+    assert accuracies(tmp_path)[0] >= 0.955

@@ -233,12 +233,13 @@ def test_the_newest_finished_run_is_the_default(quickstart: Path, tmp_path: Path
     for name, time_of_end, status in (("old", 1, "finished"), ("new", 2, "finished"), ("newer", 3, "failed")):
         folder = tmp_path / "outputs" / "2026-01-31" / name
         folder.mkdir(parents=True)
-        (folder / "run.json").write_text(json.dumps({"status": status}))
+        record = folder / "run.json"
+        record.write_text(json.dumps({"status": status, "seconds": {"report": 1}}))
+        os.utime(record, (time_of_end, time_of_end))
         model = onnx.load(quickstart / "model.onnx")
         for fact in model.metadata_props:
             fact.value = name if fact.key == "model" else fact.value
         onnx.save(model, folder / "model.onnx")
-        os.utime(folder / "model.onnx", (time_of_end, time_of_end))
     with serving(cwd=tmp_path) as server:
         assert [model["name"] for model in server.ask("GET", "/api/models").json["models"]] == ["new"]
 
