@@ -6,6 +6,7 @@ Hydra finds the keys that do not exist. digits.schema checks the values of each 
 import argparse
 import copy
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from digits.training.ranks import is_distributed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # what composing a config raises, but for:
+EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
 NULL_GROUP = "Config group override must be"  # a ValueError of Hydra's
 
 
@@ -48,6 +51,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
             mistakes += mistakes_in_node(f"{group}.{name}", node)
+            mistakes += _missing_package(f"{group}={name}", node)
     mistakes += _mistakes_in_needs(plain)
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
@@ -144,6 +148,14 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
     return mistakes
 
 
+def _missing_package(choice: str, node: dict[str, Any]) -> list[str]:
+    """One line on a logger whose package is an extra and not installed."""
+    package = EXTRAS.get(str(node.get("_target_")).rpartition(".")[2])
+    if package is None or find_spec(package):
+        return []
+    return [NOT_INSTALLED.format(choice=choice, extra=package)]
+
+
 def _is_interpolated(config: DictConfig, mistake: str) -> bool:
     """Whether a mistake lies in a ${…}. It is then reported at the key where the value comes from."""
     parent, _, key = mistake.partition(":")[0].rpartition(".")
@@ -185,7 +197,7 @@ def _override_mistake(override: str, error: Exception) -> str:
         how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
         return f"{override}: cannot be read ({reason}){how}"
     if override == "hydra/launcher=joblib":
-        return f"{override}: not installed; pip install -e .[joblib] installs it"
+        return NOT_INSTALLED.format(choice=override, extra="joblib")
     if isinstance(error, MissingConfigException) and error.options:
         return f"{override}: no such choice{nearest(value, error.options)}"
     cause = error.__cause__

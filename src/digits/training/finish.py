@@ -13,6 +13,7 @@ from digits.record import Metrics, RunRecord, read_metrics, read_record
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
 from digits.reporting.report import log_results, write_report
+from digits.reporting.tracking import track_results
 from digits.training.checkpoints import load_model
 from digits.training.export import export_onnx, onnx_metadata
 from digits.training.run import Run
@@ -25,7 +26,7 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
         run: under way; its record has the history of the fit.
         config: the run's.
         data: set up.
-        loggers: TensorBoard's get the results too.
+        loggers: those of TensorBoard, MLflow and W&B get the results too.
 
     Returns:
         What metrics.json holds.
@@ -43,6 +44,7 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
     with run.phase("report"):
         write_report(run.folder, metrics, evaluation, run.record)
         log_results(loggers, metrics, evaluation, run.record.history[-1].step)
+        track_results(loggers, run.folder, metrics, run.record)
     return metrics
 
 

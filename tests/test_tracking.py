@@ -1,0 +1,35 @@
+"""Runs in MLflow and Weights & Biases, both without a network."""
+
+import pytest
+from conftest import QUIET
+from hydra import compose, initialize_config_dir
+from mlflow.tracking import MlflowClient
+
+import digits.config
+from digits.config import CONFIGS, mistakes_in
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")
+def test_mlflow_and_wandb_get_settings_figures_model_and_report(command, tmp_path):
+    short = ("data=mnist_5k", "data.train_size=500", "model=linear", "trainer.max_epochs=1", "name=first")
+    loggers = ("logger=[tensorboard,mlflow,wandb]", "logger.wandb.offline=true", "trainer.log_every_n_steps=2")
+    done = command("train.py", *loggers, *short, *QUIET)
+    assert done.returncode == 0, done.stderr
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    (run,) = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    assert (run.info.run_name, run.info.status) == ("first", "FINISHED")
+    assert run.data.params.items() >= {"seed": "0", "learning_rate": "0.001", "data.train_size": "500"}.items()
+    assert run.data.metrics["test/accuracy"] > 0.5 and "train/loss" in run.data.metrics
+    kept = {path.name for path in tmp_path.glob(f"outputs/mlflow/{run.info.run_id}/artifacts/**/*")}
+    assert kept >= {"model.onnx", "index.html", "metrics.json"}
+    (log,) = tmp_path.glob("outputs/*/*/wandb/offline-run-*/run-*.wandb")
+    assert b"test/accuracy" in log.read_bytes() and b"data.train_size" in log.read_bytes()
+    assert list(tmp_path.glob("outputs/*/*/tensorboard/**/events*"))
+
+
+@pytest.mark.parametrize("logger", ["mlflow", "wandb"])
+def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch, logger):
+    monkeypatch.setattr(digits.config, "find_spec", lambda package: None)
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        mistakes = mistakes_in(compose("train", [f"logger={logger}"], return_hydra_config=True))
+    assert mistakes == [f"logger={logger}: not installed; pip install -e .[{logger}] installs it"]
