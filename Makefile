@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast fuzz test-kills results bench load gpu lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results bench load gpu lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,10 @@ test-fast: $(READY)  ## run the tests that need no whole run (under two minutes)
 
 fuzz: $(READY)  ## some minutes of new requests and broken pictures at the server
 	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
+
+test-accuracy: $(READY)  ## the tests that train for minutes on full MNIST (MNIST_DIR=…, half an hour)
+	@test -n "$(MNIST_DIR)" || { echo "error: MNIST_DIR is not set; wanted the folder that holds MNIST/raw" >&2; exit 2; }
+	$(BIN)/python -m pytest -m long --timeout 1800
 
 test-kills: $(READY)  ## a sweep of twelve jobs and a search of twelve trials, each killed five times (four minutes)
 	SWEEP_JOBS=12 SWEEP_KILLS=5 $(BIN)/python -m pytest tests/test_sweep.py tests/test_search.py -k killed
