@@ -57,6 +57,8 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
         (["modle=cnn"], ["modle: no such key; did you mean model?"]),
         (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
+        (["callbacks.best=null"], ["callbacks.best._target_: got None, wanted a class of digits.*, "]),
+        (["logger.tensorboard=3"], ["logger.tensorboard._target_: got 3, wanted a class of digits.*, "]),
         (["name=3", "tags=plain"], ["name: got 3, wanted a string", "tags: got 'plain', wanted a list"]),
         (["+model.foo=1"], ["model.foo: no such key; there are augmentation, classes, "]),
         (["data.batch_size=many"], ["data.batch_size: got 'many', wanted an integer"]),

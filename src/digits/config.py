@@ -50,8 +50,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
-            mistakes += mistakes_in_node(f"{group}.{name}", node)
-            mistakes += _missing_package(f"{group}={name}", node)
+            mistakes += [*mistakes_in_node(f"{group}.{name}", node)] or _missing_package(f"{group}={name}", node)
     mistakes += _mistakes_in_needs(plain)
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
@@ -140,7 +139,7 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
         if plain["trainer"].get(key) == 0:
             mistakes.append(f"trainer.{key}: got 0, wanted something to train on; leave this out")
     for name, node in callbacks.items():
-        if str(node.get("_target_")).endswith(".StochasticWeightAveraging"):
+        if isinstance(node, dict) and str(node.get("_target_")).endswith(".StochasticWeightAveraging"):
             mistakes.append(
                 f"callbacks.{name}: its average is made after the last validation, so it is never the best checkpoint; "
                 "take _target_=digits.training.callbacks.AveragedWeights"
@@ -150,7 +149,7 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
 
 def _missing_package(choice: str, node: dict[str, Any]) -> list[str]:
     """One line on a logger whose package is an extra and not installed."""
-    package = EXTRAS.get(str(node.get("_target_")).rpartition(".")[2])
+    package = EXTRAS.get(node["_target_"].rpartition(".")[2])
     if package is None or find_spec(package):
         return []
     return [NOT_INSTALLED.format(choice=choice, extra=package)]

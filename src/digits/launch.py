@@ -60,6 +60,8 @@ class Launch(Callback):
 
         How a trial of a search ended is printed by the search.
         """
+        if "wandb" in sys.modules:  # its run would go on in the next job
+            sys.modules["wandb"].finish()
         error = _error_of(job_return)
         if error is None:
             return

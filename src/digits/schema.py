@@ -18,7 +18,7 @@ LIBRARY_WORDS = (("Input should be ", ""), ("Value error, ", ""), ("a valid i", 
 
 def mistakes_in_node(
     path: str,
-    node: Mapping[str, Any] | None,
+    node: Any,
     given: Collection[str] = (),
     allowed: tuple[str, ...] = ALLOWED_TARGETS,
 ) -> Iterator[str]:
@@ -26,15 +26,15 @@ def mistakes_in_node(
 
     Args:
         path: of the node in the config, with dots.
-        node: its values.
+        node: its values; a mistake if it is no mapping.
         given: parameters that the code passes itself.
         allowed: what the name of a target may begin with.
 
     Yields:
         A line for each mistake: key, what it got, what was wanted.
     """
-    name = (node or {}).get("_target_")
-    if node is None or not isinstance(name, str) or not name.startswith(allowed):
+    name = node.get("_target_") if isinstance(node, Mapping) else node
+    if not isinstance(node, Mapping) or not isinstance(name, str) or not name.startswith(allowed):
         yield f"{path}._target_: got {name}, wanted a class of {', '.join(each + '*' for each in allowed)}"
         return
     try:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from digits.errors import ConfigError
-from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record, settings_of
+from digits.record import Metrics, OnnxFile, read_metrics, read_record, settings_of
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,6 @@ class FinishedRun:
     folder: Path
     name: str  # its own name, or that of its experiment or model
     metrics: Metrics
-    record: RunRecord
     onnx: OnnxFile  # facts of its model.onnx
     settings: dict[str, Any]  # all that its result follows from except the seed, with dotted keys
 
@@ -82,7 +81,7 @@ def _read(folder: Path) -> FinishedRun:
     except KeyError as error:
         raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted what a run writes") from error
     name = record.name or record.experiment or metrics.model
-    return FinishedRun(folder, name, metrics, record, metrics.onnx, settings)
+    return FinishedRun(folder, name, metrics, metrics.onnx, settings)
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:

@@ -28,4 +28,3 @@ def track_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, rec
             logger.experiment.summary.update(figures)
             logger.experiment.log_artifact(model, name=f"model-{logger.version}", type="model")
             logger.experiment.log_artifact(report, name=f"report-{logger.version}", type="report")
-            logger.experiment.finish()  # a sweep's next job begins a run of its own
