@@ -28,7 +28,7 @@ serve: $(READY)  ## draw digits on http://127.0.0.1:8000 and have them read
 test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 	$(BIN)/python -m pytest
 
-test-fast: $(READY)  ## run the tests that need no whole run (under two minutes)
+test-fast: $(READY)  ## run the tests that need no whole run (about two minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
 fuzz: $(READY)  ## some minutes of new requests and broken pictures at the server

@@ -207,6 +207,7 @@ def test_under_load_every_answer_is_compared_with_the_models_own(name, answer):
         ask(name, port, [(bodies, {3: 0.9})], clients=1, seconds=0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS cannot be hidden")
 def test_without_a_gpu_the_proof_says_so_and_writes_nothing(tmp_path):
     done = run_command("scripts/benchmark/gpu.py", cwd=tmp_path, CUDA_VISIBLE_DEVICES="")

@@ -93,6 +93,7 @@ def test_the_command_names_each_folder_it_leaves_out_and_why(quickstart, tmp_pat
     assert "no run predicts correctly" in page and "runs/half" in page and "data:image/png" in page
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_no_run_is_finished(tmp_path):
     done = run_command("scripts/compare.py", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 2

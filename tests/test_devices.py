@@ -25,6 +25,7 @@ print(min(faults() for _ in range(4)))  # small blocks may take a corner of the 
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_memory_that_a_step_frees_is_there_for_the_next_one():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)

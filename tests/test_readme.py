@@ -99,6 +99,7 @@ def test_every_test_file_is_in_the_table_of_rooms():
     assert shown == {path.name for path in (ROOT / "tests").glob("test_*.py")}
 
 
+@pytest.mark.slow
 def test_shown_mistakes_are_what_is_said(tmp_path):
     (console,) = [block for kind, block in BLOCKS if kind == "console"]
     command, *lines = console.strip().splitlines()

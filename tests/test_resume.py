@@ -12,6 +12,8 @@ import pytest
 import torch
 from conftest import QUIET, ROOT, heed_interrupts, run_command, run_folders
 
+pytestmark = pytest.mark.slow
+
 # Dropout, augmentation, one_cycle, two optimizers in one, a mean of the weights and a best epoch that is not the last:
 # all that a resume could get wrong.
 MEAN = "+callbacks.mean._target_=digits.training.callbacks.AveragedWeights"

@@ -160,6 +160,7 @@ def test_evaluate_and_export_again_from_the_folder(quickstart, metrics, tmp_path
     assert "100.00%" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, codes", [([], [0, 0]), (["hydra.run.dir=outputs/2026-01-01/mine"], [0, 2])])
 def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
     """A name of the user's own must be free; one of ours gives way."""
@@ -170,6 +171,7 @@ def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
     assert len(run_folders(tmp_path)) == codes.count(0)
 
 
+@pytest.mark.slow
 def test_half_an_epoch_counts_as_half_its_images(tmp_path):
     half = ["data=mnist_5k", "model=linear", "trainer.max_epochs=2", "trainer.limit_train_batches=0.5"]
     done = run_command("train.py", *half, *QUIET, cwd=tmp_path)

@@ -244,6 +244,7 @@ def test_the_newest_finished_run_is_the_default(quickstart: Path, tmp_path: Path
         assert [model["name"] for model in server.ask("GET", "/api/models").json["models"]] == ["new"]
 
 
+@pytest.mark.slow
 def test_the_quickstart_is_trained_if_there_is_no_run(tmp_path: Path):
     with start("scripts/serve.py", "--port", "0", cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         assert process.stdout

@@ -153,6 +153,7 @@ def test_a_finished_job_whose_config_has_changed_is_refused_by_name(swept):
     assert "has changed (1): in job 1 model.weight_decay was 0.125 and is now 0.0;" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "number, code, word", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
