@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results bench load gpu lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results bench load gpu schemas lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,9 @@ load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server answer
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
 	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
 	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/canvas_*.png
+
+schemas: $(READY)  ## write .schemas/, by which an editor completes the keys of the configs and checks their values
+	$(BIN)/python scripts/schemas.py .schemas
 
 gpu: $(READY)  ## prove on this machine's GPU that everything works there (ten minutes)
 	$(BIN)/python scripts/benchmark/gpu.py

@@ -1,8 +1,13 @@
 """Every config is good; every wrong one is refused, with all its mistakes, before anything happens."""
 
+import json
+import os
+import re
 import shutil
 import time
+from pathlib import Path
 
+import jsonschema_rs
 import pytest
 import yaml
 from conftest import QUIET, run_command, run_folders
@@ -315,3 +320,29 @@ def test_a_secret_from_the_environment_is_used_and_not_kept(command, tmp_path):
     texts = [path for path in run.rglob("*") if path.suffix in (".json", ".yaml", ".html", ".log", ".csv")]
     assert len(texts) >= 7 and not any("hush" in path.read_text() for path in texts)
     assert "http://me:***@host" in (run / "run.json").read_text()
+
+
+def test_editor_schemas_allow_each_config_and_mark_mistakes(command, tmp_path):
+    done = command("scripts/schemas.py", str(tmp_path / ".schemas"))
+    assert (done.returncode, done.stderr) == (0, "")
+    for path in sorted(CONFIGS.rglob("*.yaml")):
+        if "hydra" in path.relative_to(CONFIGS).parts:
+            continue
+        (name,) = re.findall(r"^# yaml-language-server: \$schema=(.+)$", path.read_text(), re.MULTILINE)
+        schema = (tmp_path / "configs" / path.relative_to(CONFIGS)).parent / name
+        check = jsonschema_rs.validator_for(json.loads(Path(os.path.normpath(schema)).read_text()))
+        assert [f"{path}: {error}" for error in check.iter_errors(OmegaConf.to_container(OmegaConf.load(path)))] == []
+    for name, config in {
+        "config": {"model": {"_target_": "digits.models.mlp.MLP", "learning_rate": -1}},
+        "model": {"widht": 3},
+        "trainer": {"precision": "33-true"},
+        "callbacks": {"best": {"_target_": "digits.training.checkpoints.BestCheckpoint", "moniter": "val/loss"}},
+        "data": {"batch_size": 0},
+    }.items():
+        schema = json.loads((tmp_path / ".schemas" / f"{name}.json").read_text())
+        assert not jsonschema_rs.is_valid(schema, config), f"{name}: {config}"
+    models = json.loads((tmp_path / ".schemas" / "model.json").read_text())["$defs"].values()
+    said = json.dumps(
+        [model["properties"].get("warmup") for model in models if "warmup" in model.get("properties", {})]
+    )
+    assert "fraction of the steps in which one_cycle raises the learning rate" in said

@@ -29,6 +29,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # what composing a config raises, but for:
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
+TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str], "run_folder": str}
+TOP_LEVEL |= dict.fromkeys(("name", "resume", "ckpt_path"), str | None)
 NULL_GROUP = "Config group override must be"  # a ValueError of Hydra's
 
 
@@ -42,8 +44,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
-    kinds = {"seed": Seed, "ckpt_path": str | None, "name": str | None, "tags": list[str]}
-    mistakes = [line for key, kind in kinds.items() for line in mistakes_in_value(key, plain[key], kind)]
+    mistakes = [line for key, kind in TOP_LEVEL.items() for line in mistakes_in_value(key, plain[key], kind)]
     of_data = [*mistakes_in_node("data", plain["data"])]
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
     mistakes += mistakes_in_node("model", plain["model"], given={"classes"})

@@ -1,0 +1,79 @@
+"""Write JSON Schemas of the files in configs/, so that an editor completes keys, explains them and marks wrong values.
+
+They are read off the constructors that check the command line. Each config names its schema in a comment.
+"""
+
+import inspect
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union
+
+import lightning
+from lightning import Callback
+from lightning.pytorch import callbacks, loggers
+from lightning.pytorch.loggers import Logger
+from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+from pydantic_core.core_schema import CoreSchema
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+
+from digits.config import CONFIGS, TOP_LEVEL
+from digits.data.datamodule import DigitsData
+from digits.models.classifier import Classifier
+from digits.schema import located, parameters_of
+from digits.sweeping.search import Search
+
+Interpolation = Annotated[str, Field(pattern=r"^\$\{")]
+ARGUMENT = re.compile(r"^ {4}(\w+)(?: \(.*?\))?: (.+(?:\n {5,}\S.*)*)", re.MULTILINE)  # in a docstring's Args
+
+
+class ConfigSchema(GenerateJsonSchema):
+    """Allows any value where JSON has no form for a type."""
+
+    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> JsonSchemaValue:
+        return {}
+
+
+def main(folder: Path) -> None:
+    """Write config.json, for files with keys of several groups, and a file for each group with a node of its own."""
+    one = {"data": DigitsData, "model": Classifier, "trainer": lightning.Trainer, "search": Search}
+    named = {"callbacks": Callback, "logger": Logger}
+    groups: dict[str, Any] = {group: Union[*mappings(base)] for group, base in one.items()}
+    groups |= {group: dict[str, Union[*mappings(base), list[Any]]] for group, base in named.items()}  # type: ignore[misc]
+    whole = mapping("config", {**groups, **TOP_LEVEL, "hydra": dict[str, Any]})
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, kind in {"config": whole, **groups}.items():
+        schema = TypeAdapter(kind).json_schema(schema_generator=ConfigSchema)
+        (folder / f"{name}.json").write_text(json.dumps(schema, indent=1))
+
+
+def mappings(base: type) -> list[Any]:
+    """A mapping for each class of this kind that a config names, and for each callback and logger of Lightning's."""
+    text = "".join(path.read_text() for path in sorted(CONFIGS.rglob("*.yaml")))
+    named = re.findall(r"_target_: ((?:digits|lightning)\S+)", text)
+    names = [*named, *(f"{module.__name__}.{name}" for module in (callbacks, loggers) for name in module.__all__)]
+    return [mapping(name, arguments(name)) for name in dict.fromkeys(names) if issubclass(located(name), base)]
+
+
+def arguments(name: str) -> dict[str, Any]:
+    """The type of each argument of the class of this dotted name, with what its docstring says."""
+    target = located(name)
+    docs = [inspect.cleandoc(each.__doc__ or "") for base in target.__mro__ for each in (base.__init__, base)]
+    found = [ARGUMENT.findall(doc.partition("Args:\n")[2]) for doc in reversed(docs)]
+    texts = {key: " ".join(text.split()) for matches in found for key, text in matches}
+    types = {key: parameter.annotation for key, parameter in parameters_of(target).items()}
+    described = {key: Annotated[kind, Field(description=texts.get(key))] for key, kind in types.items()}
+    return described | {"_target_": Literal[name]}
+
+
+def mapping(name: str, keys: dict[str, Any]) -> Any:
+    """A mapping with keys of these types and no others. None is required, as a file may change some of another one."""
+    types = {key: kind | Interpolation for key, kind in {"defaults": list[Any], **keys}.items()}
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    return with_config(config)(TypedDict(name, types, total=False))  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
