@@ -57,7 +57,7 @@ def test_missing_cut_off_foreign_or_of_another_model(best, tmp_path):
     with pytest.raises(ModelFileError, match="not a checkpoint of this project"):
         read_checkpoint(foreign)
     with pytest.raises(ModelFileError, match=r"of another model \(digits.models.cnn.CNN: .*wanted one of Linear"):
-        check_resumable(best, Linear(classes=list(range(10))))
+        check_resumable(best, Linear(classes=list(range(10))), [])
     outside = torch.load(best, weights_only=True) | {"model_class": "os.system"}
     torch.save(outside, foreign)
     with pytest.raises(ModelFileError, match=r"wanted one of digits\.models"):

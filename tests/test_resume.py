@@ -12,6 +12,8 @@ import pytest
 import torch
 from conftest import QUIET, ROOT, heed_interrupts, run_command, run_folders
 
+from digits.record import read_record
+
 pytestmark = pytest.mark.slow
 
 # Dropout, augmentation, one_cycle, two optimizers in one, a mean of the weights and a best epoch that is not the last:
@@ -128,3 +130,29 @@ def test_signals_leave_no_process_of_several_behind(tmp_path, number, code):
     several = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2")
     left, found, printed = signalled(tmp_path, *several, *ENDLESS, after="epoch 2:", number=number)
     assert (left, found) == (False, code), printed
+
+
+def test_a_finished_run_is_trained_longer_or_says_how(command, tmp_path):
+    small = ["model=linear", "data=mnist_5k", "data.train_size=500", *QUIET]
+
+    def train(folder, *arguments):
+        return command("train.py", *small, f"hydra.run.dir={folder}", *arguments)
+
+    stopping = ["callbacks.early_stopping.patience=1", "+callbacks.early_stopping.min_delta=1"]
+    assert train("constant", "model.schedule=constant", "trainer.max_epochs=5", *stopping).returncode == 0
+    assert len(read_record(tmp_path / "constant").history) == 2
+    longer = ["model.schedule=constant", "trainer.max_epochs=4", "ckpt_path=constant/checkpoints/last.ckpt"]
+    done = train("a", *longer)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert "early stopping ended this run" in done.stderr and "~callbacks.early_stopping" in done.stderr
+    done = train("b", *longer, "~callbacks.early_stopping")
+    assert done.returncode == 0, done.stderr
+    assert len(read_record(tmp_path / "b").history) == 4
+
+    cycle = "model.schedule=one_cycle"
+    assert train("one_cycle", cycle, "trainer.max_epochs=1").returncode == 0
+    done = train("c", cycle, "trainer.max_epochs=2", "ckpt_path=one_cycle/checkpoints/last.ckpt")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "leave ckpt_path out to train longer from the start" in done.stderr
+    done = command("train.py", "resume=one_cycle")
+    assert done.returncode == 2 and "has finished; to train longer, start anew" in done.stderr

@@ -78,7 +78,8 @@ class Network(Classifier):
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
             raise ConfigError(
                 f"trainer.max_epochs: got a run of {steps} steps, but the one_cycle schedule in the checkpoint is for "
-                f"{schedule.total_steps}; resume with the settings that its run was started with"
+                f"{schedule.total_steps}; resume with the settings of its run, or leave ckpt_path out "
+                "to train longer from the start"
             )
 
     def on_train_epoch_end(self) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from digits.errors import ModelFileError
@@ -134,15 +135,16 @@ def load_model(path: Path) -> Classifier:
     return model.eval()
 
 
-def check_resumable(path: Path, model: Classifier) -> None:
-    """Make sure that training of `model` can continue from the checkpoint at `path`.
+def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]) -> None:
+    """Make sure that training of `model` with these callbacks can continue from the checkpoint at `path`.
 
     Raises:
-        ModelFileError: as read_checkpoint, or the checkpoint is of another model.
+        ModelFileError: as read_checkpoint, the checkpoint is of another model, or early stopping would end it again.
     """
     checkpoint = read_checkpoint(path)
+    stopping = [each.state_key for each in callbacks if isinstance(each, EarlyStopping)]
     for key, state in checkpoint.get("callbacks", {}).items():
-        if key.startswith("EarlyStopping") and state["stopped_epoch"]:
+        if key in stopping and state["stopped_epoch"]:
             raise ModelFileError(
                 f"{path}: early stopping ended this run after epoch {state['stopped_epoch']}; to train longer, "
                 "resume without it: ~callbacks.early_stopping"

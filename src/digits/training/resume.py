@@ -27,7 +27,10 @@ def resume(config: DictConfig) -> None:
     if missing:
         raise ConfigError(f"resume: {folder} has no {', '.join(missing)}; wanted the folder of a run that was stopped")
     if read_record(folder).status == "finished":
-        raise ConfigError(f"resume: the run in {folder} has finished; train a longer one anew, by trainer.max_epochs")
+        raise ConfigError(
+            f"resume: the run in {folder} has finished; to train longer, start anew with a larger trainer.max_epochs, "
+            f"or, if its schedule is constant, with ckpt_path={last} as well"
+        )
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     with read_write(config), open_dict(config):
         plain: Any = OmegaConf.to_container(OmegaConf.load(saved))  # interpolations stay as they are written

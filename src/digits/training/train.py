@@ -47,7 +47,7 @@ def train(cfg: DictConfig) -> float | None:
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
             trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), KeepSigterm()], [*loggers.values()])
             if cfg.ckpt_path is not None:
-                check_resumable(Path(cfg.ckpt_path), model)
+                check_resumable(Path(cfg.ckpt_path), model, callbacks.values())
             describe(run, cfg, data, trainer)
 
         with run.phase("fit"):
