@@ -34,12 +34,16 @@ class Launch(Callback):
                 forget_rank()
             elif rank() > 0:
                 return  # rank 0 does the rest
+            choices = config.hydra.runtime.choices
+            words = [f"{group} {choices[group]}" for group in ("experiment", "model", "data") if choices[group]]
+            print("   ".join(words), flush=True)  # at once: checking the config imports torch and lightning
             mistakes = mistakes_in(config)
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
             _refuse(mistakes)
             if not config.get("resume"):
                 _set_folder(config, "run", _claim_run(config))
+            print(f"folder {config.hydra.run.dir}", flush=True)
         except Exception as error:
             stop(error)
 

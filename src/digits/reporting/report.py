@@ -123,8 +123,9 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     if metrics.epochs:
         speed = f"{metrics.train_images_per_second:,.0f} images/s"
         table.add_row("fit", f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epochs, {speed}")
-    table.add_row("report", str(folder / "report" / "index.html"))
     difference = f"largest difference from the checkpoint {onnx.max_abs_diff:.0e}"
-    table.add_row("ONNX", f"{folder / 'model.onnx'}  ({onnx.bytes / 1e3:,.0f} kB, {difference})")
+    table.add_row("ONNX", f"{onnx.bytes / 1e3:,.0f} kB, {difference}")
     print()
     Console().print(table)
+    for file in ("report/index.html", "model.onnx"):  # not in the table, which breaks long lines
+        print(folder / file)
