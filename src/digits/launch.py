@@ -18,7 +18,7 @@ from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, Pruned, StudyError
 from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
-from digits.sweeping.jobs import begin_job, print_job
+from digits.sweeping.jobs import begin_job, plain_name, print_job
 from digits.training.ranks import forget_rank, is_distributed, rank
 from digits.training.resume import resume
 
@@ -37,6 +37,9 @@ class Launch(Callback):
                 return  # rank 0 does the rest
             choices = config.hydra.runtime.choices
             words = [f"{group} {choices[group]}" for group in ("experiment", "model", "data") if choices[group]]
+            if not config.get("resume"):
+                with read_write(config.hydra):
+                    config.hydra.job.name = plain_name(str(config.name or choices.experiment or choices.model))
             print("   ".join(words), flush=True)  # at once: checking the config imports torch and lightning
             mistakes = mistakes_in(config)
             if config.get("search"):

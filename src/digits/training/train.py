@@ -17,6 +17,7 @@ from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 from digits.record import Dataset
 from digits.reporting.report import print_summary
+from digits.reporting.tracking import log_settings
 from digits.secrets import masked
 from digits.training.callbacks import KeepSigterm
 from digits.training.checkpoints import check_resumable
@@ -63,6 +64,7 @@ def train(cfg: DictConfig) -> float | None:
             log.info("dry run: one batch of training and one of validation passed; nothing is kept")
             return None
         run.record.history = callbacks["history"].rows
+        log_settings(loggers.values(), run.record)
         if cfg.get("search"):
             return None
         log.info("testing the best epoch, then writing model.onnx and the report")
