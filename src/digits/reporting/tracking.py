@@ -10,14 +10,16 @@ from torch.utils.tensorboard.summary import hparams
 from digits.record import Metrics, RunRecord, settings_of
 
 FIGURES = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "val_loss", "parameters", "fit_seconds"}
+CHARTS = {"val/accuracy": "accuracy/val", "train/loss": "loss/train", "val/loss": "loss/val"}
 
 
 class TensorBoard(TensorBoardLogger):
-    """Names charts by what they show: `loss/train` and `loss/val` lie together, after accuracy and before the rest."""
+    """Shows accuracy and loss first, training beside validation; TensorBoard sorts by name."""
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Add a point to each chart. The chart of the epoch's number would be a straight line."""
-        named = {"/".join(reversed(name.split("/"))): value for name, value in metrics.items() if name != "epoch"}
+        """Add a point to each chart. There is none of the epoch's number, which says nothing."""
+        named = {CHARTS.get(name, name if "/" in name else f"train/{name}"): value for name, value in metrics.items()}
+        named.pop("train/epoch", None)
         super().log_metrics(named, step)
 
 
