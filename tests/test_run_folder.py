@@ -3,16 +3,22 @@
 import csv
 import hashlib
 import json
+import os
+import pty
 import re
 import shutil
+import subprocess
+import sys
+import termios
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import QUIET, run_command, run_folders
+from conftest import QUIET, ROOT, run_command, run_folders
 
 from digits.data.mnist_5k import Mnist5k
 
@@ -124,17 +130,17 @@ def test_page_opens_from_disk_alone(quickstart):
 def test_tensorboard_has_everything(quickstart):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    events = EventAccumulator(str(quickstart / "tensorboard"))
+    events = EventAccumulator(str(quickstart / "tensorboard" / "quickstart"))
     events.Reload()
     tags = events.Tags()
-    assert {"train/loss", "val/loss", "val/accuracy"} <= set(tags["scalars"])
-    assert any(tag.startswith("lr-") for tag in tags["scalars"])
+    fit = {"loss/train", "loss/val", "accuracy/val", "train/lr-Muon"}
+    assert set(tags["scalars"]) == fit | {"test/accuracy", "test/loss"}
     assert {"test/confusion_matrix", "test/mistakes"} <= set(tags["images"])
     assert {f"precision_recall/{digit}" for digit in range(10)} <= set(tags["tensors"])
     assert tags["graph"]
-    assert "hparams/test/accuracy" in tags["scalars"]
     plugins = events.summary_metadata["_hparams_/session_start_info"].plugin_data.content
-    assert b"learning_rate" in plugins
+    assert b"learning_rate" in plugins and b"data.batch_size" in plugins
+    assert "_hparams_/experiment" not in events.summary_metadata, "TensorBoard would take it for all runs"
 
 
 def test_terminal_ends_with_a_short_table_and_no_warning(quickstart):
@@ -142,6 +148,53 @@ def test_terminal_ends_with_a_short_table_and_no_warning(quickstart):
     for words in ("test accuracy", "test loss", "fit", "report/index.html", "model.onnx"):
         assert words in printed
     assert (quickstart / "stderr.txt").read_text() == ""
+
+
+def test_terminal_begins_with_what_is_done_and_has_a_line_for_each_epoch(quickstart):
+    lines = (quickstart / "stdout.txt").read_text().splitlines()
+    assert lines[0] == "experiment quickstart   model cnn   data mnist_5k"
+    assert lines[1] == f"folder {quickstart.relative_to(quickstart.parents[2])}"
+    assert lines[2].startswith("94,186 parameters   3,500 training, 500 validation, 1,000 test images   ")
+    figures = r"loss \d\.\d{3}   val (\d\d\.\d\d %)   best (\d\d\.\d\d %) \((\d)\)   \d+\.\d s"
+    first, second = (re.fullmatch(f"epoch {epoch} of 2   {figures}", lines[2 + epoch]).groups() for epoch in (1, 2))
+    assert first == (first[0], first[0], "1") and second[1:] in ((second[0], "2"), (first[0], "1"))
+    assert {f"{quickstart.relative_to(quickstart.parents[2])}/report/index.html"} < set(lines)
+    assert "epoch 0:" in (quickstart / "train.log").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [80, 120])
+def test_a_terminal_has_one_bar_which_is_gone_at_the_end(tmp_path, columns):
+    """What a run draws on a terminal of so many columns; no validation, so none is shown."""
+    driver, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, columns))
+    words = ["data=mnist_5k", "model=linear", "data.val_size=0", "trainer.max_epochs=3"]
+    environment = os.environ | {"TERM": "xterm-256color"}
+    with subprocess.Popen(
+        [sys.executable, str(ROOT / "train.py"), *words],
+        cwd=tmp_path,
+        stdout=terminal,
+        stderr=terminal,
+        env=environment,
+    ) as process:
+        os.close(terminal)
+        drawn = b"".join(iter(partial(read, driver), b"")).decode()
+    os.close(driver)
+    assert process.returncode == 0 and "left" in drawn and "\x1b[?25l" in drawn
+    assert drawn.rindex("\x1b[?25h") < drawn.index("testing the best epoch"), "the cursor is back, the bar is gone"
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn).replace("\r", "\n").splitlines()
+    assert len([line for line in shown if re.fullmatch(r"epoch \d of 3   loss \d\.\d{3}   \d\.\d s", line)]) == 3
+    assert max(map(len, (line for line in shown if "left" in line))) <= columns
+    (folder,) = run_folders(tmp_path)
+    assert {f"{folder.relative_to(tmp_path)}/{name}" for name in ("model.onnx", "report/index.html")} <= set(shown)
+
+
+def read(descriptor):
+    """What a terminal has to read; nothing when its program has ended."""
+    try:
+        return os.read(descriptor, 65536)
+    except OSError:
+        return b""
 
 
 def test_evaluate_and_export_again_from_the_folder(quickstart, metrics, tmp_path):

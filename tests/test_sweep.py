@@ -17,6 +17,7 @@ from conftest import QUIET, ROOT, run_command
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf
+from playwright.sync_api import expect
 
 from digits.errors import ConfigError
 from digits.launch import Launch
@@ -124,8 +125,42 @@ def test_the_same_command_continues_a_killed_sweep(swept):
     table = done.stdout[done.stdout.rindex(f"{JOBS} jobs in") :]
     assert len(re.findall(rf"│\s+{JOBS // 2} │ \d\d\.\d\d ± \d+\.\d\d % │", table)) == 2, table
     assert "linear learning_rate=0.03" in (sweep / "index.html").read_text()
-    events = {len(list((sweep / f"{number}/tensorboard").glob("events*"))) for number in range(JOBS)}
-    assert len(events) == 1, "none from the time before the kill"
+    events = {len(list((sweep / f"{number}/tensorboard").glob("*/events*"))) for number in range(JOBS)}
+    assert len(events) == 1 and min(events) > 0, "none from the time before the kill"
+
+
+def test_a_sweep_prints_a_line_for_each_job_and_nothing_of_the_jobs(swept):
+    sweep, _, before, _, done = swept
+    jobs = r"^ *(\d) of \d   #(\d) linear learning_rate=0\.0[13] seed=\d   val \d\d\.\d\d %   \d+\.\d s(.*)$"
+    lines = re.findall(jobs, done.stdout, flags=re.M)
+    new = sorted(set(range(JOBS)) - before.keys())
+    counts = range(len(before) + 1, JOBS + 1)
+    assert [(int(count), int(number)) for count, number, _ in lines] == list(zip(counts, new, strict=True))
+    assert all(re.fullmatch(r"(   best so far)?   about \d+ (s|min) left", rest) for _, _, rest in lines[:-1])
+    assert "left" not in lines[-1][2] and done.stdout.index(f"{JOBS} of {JOBS}") < done.stdout.rindex(f"{JOBS} jobs in")
+    assert "epoch" not in done.stdout and "folder" not in done.stdout
+    assert "epoch 1:" in (sweep / f"{new[0]}" / "train.log").read_text()
+
+
+def test_tensorboard_shows_the_learning_rates_of_a_sweep(swept, browser):
+    """In the hparams tab, and in the runs' names."""
+    words = ["--logdir", str(swept[0]), "--port", "0", "--host", "127.0.0.1"]
+    board = [sys.executable, "-m", "tensorboard.main", *words, "--load_fast=false"]
+    with subprocess.Popen(board, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr
+            (url,) = next(filter(None, (re.findall(r"http://[^ ]+", line) for line in process.stderr)))
+            page = browser.new_page(viewport={"width": 1800, "height": 900})
+            page.goto(f"{url}#hparams")
+            cells = page.locator("vaadin-grid-cell-content, th, td")
+            expect(cells.get_by_text("learning_rate", exact=True).first).to_be_visible(timeout=60_000)
+            for text in ("0.010000", "0.030000", "test/accuracy", "accuracy/val"):
+                expect(cells.get_by_text(text).first).to_be_visible()
+            page.goto(f"{url}#timeseries")
+            expect(page.get_by_text(re.compile("linear learning_rate=0.03 seed=0")).first).to_be_visible(timeout=60_000)
+            page.close()
+        finally:
+            process.kill()
 
 
 def test_a_finished_sweep_prints_its_table_and_trains_nothing(swept):
@@ -160,7 +195,8 @@ def test_a_finished_job_whose_config_has_changed_is_refused_by_name(swept):
 def test_signals_end_a_sweep_and_a_second_driver_is_refused(tmp_path, number, code, word):
     endless = [*FAST, "trainer.max_epochs=100000", "callbacks.early_stopping.patience=100000", "seed=1,2"]
     with driver(tmp_path, *endless) as process:
-        wait_for(process, lambda: "epoch 2:" in (tmp_path / "printed.txt").read_text(), tmp_path)
+        logs = tmp_path.glob
+        wait_for(process, lambda: any("epoch 2:" in log.read_text() for log in logs("**/train.log")), tmp_path)
         if number == signal.SIGINT:
             second = run_command("train.py", *endless, cwd=tmp_path)
             assert second.returncode == 2

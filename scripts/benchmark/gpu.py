@@ -47,7 +47,7 @@ def resuming(overrides: str, folder: Path) -> str:
     """Kill a run and resume it. The weights must be those of a run that was not killed."""
     killed, resumed, whole = (folder / name for name in ("killed", "resumed", "whole"))
     overrides += " trainer.deterministic=true trainer.max_epochs=4"
-    run(f"train.py {overrides} hydra.run.dir={killed}", folder, until="Epoch 2/")
+    run(f"train.py {overrides} hydra.run.dir={killed}", folder, until="epoch 3 of")
     if (status := read_record(killed).status) != "running":
         raise DigitsError(f"the run was {status} before it could be killed")
     training(f"{overrides} ckpt_path={killed}/checkpoints/last.ckpt", resumed)

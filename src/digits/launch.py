@@ -1,6 +1,7 @@
 """What Hydra calls before and after jobs: check the config, claim a folder, print errors, sum up a sweep or search."""
 
 import io
+import logging
 import sys
 from contextlib import redirect_stderr
 from pathlib import Path
@@ -15,9 +16,9 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
-from digits.errors import ConfigError, DigitsError, StudyError
-from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, search_name, smaller_sweep, sweep_name
-from digits.sweeping.jobs import begin_job
+from digits.errors import ConfigError, DigitsError, Pruned, StudyError
+from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
+from digits.sweeping.jobs import begin_job, plain_name, print_job
 from digits.training.ranks import forget_rank, is_distributed, rank
 from digits.training.resume import resume
 
@@ -34,12 +35,19 @@ class Launch(Callback):
                 forget_rank()
             elif rank() > 0:
                 return  # rank 0 does the rest
+            choices = config.hydra.runtime.choices
+            words = [f"{group} {choices[group]}" for group in ("experiment", "model", "data") if choices[group]]
+            if not config.get("resume"):
+                with read_write(config.hydra):
+                    config.hydra.job.name = plain_name(str(config.name or choices.experiment or choices.model))
+            print("   ".join(words), flush=True)  # at once: checking the config imports torch and lightning
             mistakes = mistakes_in(config)
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
             _refuse(mistakes)
             if not config.get("resume"):
                 _set_folder(config, "run", _claim_run(config))
+            print(f"folder {config.hydra.run.dir}", flush=True)
         except Exception as error:
             stop(error)
 
@@ -53,20 +61,25 @@ class Launch(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.hydra.mode == RunMode.MULTIRUN:
+            logging.captureWarnings(True)  # to train.log
             begin_job(Path(config.hydra.sweep.dir), config.hydra.job.num)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Print what went wrong. The other jobs of a sweep still run, unless none could write its results.
-
-        How a trial of a search ended is printed by the search.
-        """
+        """Print how it ended. The other jobs of a sweep still run, unless none could write its results."""
+        logging.captureWarnings(False)
         if "wandb" in sys.modules:  # its run would go on in the next job
             sys.modules["wandb"].finish()
         error = _error_of(job_return)
+        fatal = config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError)
+        if error and fatal:
+            stop(error)
+        if not fatal:
+            folder, job, search = Path(config.hydra.sweep.dir), config.hydra.job, config.get("search")
+            total, metric = (search.trials, search.metric) if search else (len(read_jobs(folder)), "val/accuracy")
+            end = str(error) if isinstance(error, Pruned) else f"failed: {error}" if search else "failed"
+            print_job(folder, job.num, total, job.name, metric, end if error else "")
         if error is None:
             return
-        if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
-            stop(error)
         if not config.get("search"):
             print_error(error)
         job_return.status, job_return.return_value = JobStatus.COMPLETED, None

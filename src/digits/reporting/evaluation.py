@@ -50,13 +50,14 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     A GPU computes convolutions in TF32 unless told otherwise: logits would differ from the file's by about 0.01.
     The limits on validation and test batches in the run's `trainer` settings hold here too; `data` are set up.
     """
-    settings = ("limit_val_batches", "limit_test_batches", "enable_progress_bar")
+    settings = ("limit_val_batches", "limit_test_batches")
     tester = lightning.Trainer(
         **{key: trainer_config[key] for key in settings if key in trainer_config},
         accelerator="cpu",
         devices=1,
         precision="32-true",
         logger=False,
+        enable_progress_bar=False,
         enable_checkpointing=False,
         enable_model_summary=False,
     )

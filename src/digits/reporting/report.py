@@ -18,8 +18,6 @@ from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
 
-IN_TENSORBOARD = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "fit_seconds"}  # in the hparams tab
-
 
 def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
     """Write report/ in a run's folder: its page, two figures, its metrics, which have `onnx`, and every prediction."""
@@ -88,7 +86,7 @@ def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -
 
 
 def log_results(loggers: Iterable[Logger], metrics: Metrics, evaluation: Evaluation, step: int) -> None:
-    """Add graph, images, precision-recall curves and the hparams tab's row to each TensorBoard logger of `loggers`."""
+    """Add graph, images, curves and the test's figures to each TensorBoard logger of `loggers`."""
     for logger in loggers:
         if not isinstance(logger, TensorBoardLogger):
             continue
@@ -99,9 +97,7 @@ def log_results(loggers: Iterable[Logger], metrics: Metrics, evaluation: Evaluat
         for position, digit in enumerate(metrics.per_class):
             is_digit, probabilities = evaluation.labels == position, evaluation.probabilities[:, position]
             writer.add_pr_curve(f"precision_recall/{digit}", is_digit, probabilities, step)
-        settings = {"model": metrics.model, "seed": metrics.seed, **evaluation.model.hparams}
-        results = metrics.model_dump(include=IN_TENSORBOARD, by_alias=True, exclude_none=True)
-        logger.log_hyperparams(settings, {f"hparams/{name}": value for name, value in results.items()})
+        logger.log_metrics({"test/accuracy": metrics.test_accuracy, "test/loss": metrics.test_loss}, step)
         logger.finalize("success")
 
 
@@ -123,8 +119,9 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     if metrics.epochs:
         speed = f"{metrics.train_images_per_second:,.0f} images/s"
         table.add_row("fit", f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epochs, {speed}")
-    table.add_row("report", str(folder / "report" / "index.html"))
     difference = f"largest difference from the checkpoint {onnx.max_abs_diff:.0e}"
-    table.add_row("ONNX", f"{folder / 'model.onnx'}  ({onnx.bytes / 1e3:,.0f} kB, {difference})")
+    table.add_row("ONNX", f"{onnx.bytes / 1e3:,.0f} kB, {difference}")
     print()
     Console().print(table)
+    for file in ("report/index.html", "model.onnx"):  # not in the table, which breaks long lines
+        print(folder / file)

@@ -1,13 +1,45 @@
-"""What MLflow and Weights & Biases keep of a finished run: settings, test figures, model.onnx and the report."""
+"""What TensorBoard shows of a run, and what MLflow and Weights & Biases keep of a finished one."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
-from lightning.pytorch.loggers import Logger, MLFlowLogger, WandbLogger
+from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from torch.utils.tensorboard.summary import hparams
 
 from digits.record import Metrics, RunRecord, settings_of
 
 FIGURES = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "val_loss", "parameters", "fit_seconds"}
+CHARTS = {"val/accuracy": "accuracy/val", "train/loss": "loss/train", "val/loss": "loss/val"}
+
+
+class TensorBoard(TensorBoardLogger):
+    """Shows accuracy and loss first, training beside validation; TensorBoard sorts by name."""
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add a point to each chart. There is none of the epoch's number, which says nothing."""
+        named = {CHARTS.get(name, name if "/" in name else f"train/{name}"): value for name, value in metrics.items()}
+        named.pop("train/epoch", None)
+        super().log_metrics(named, step)
+
+
+def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:
+    """Add a fitted run's row to the hparams tab of each TensorBoard logger of `loggers`; its figures are the charts'.
+
+    The record of an experiment, which the logger itself would add, is left out: TensorBoard takes one run's for all
+    runs, and then does not show the settings that only others have.
+    """
+    settings = {"model": record.model, "seed": record.config["seed"], **settings_of(record.config)}
+    plain = {
+        key.removeprefix("model."): value if isinstance(value, int | float | None) else str(value)
+        for key, value in settings.items()
+        if not key.endswith("_target_")
+    }
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):
+            for summary in hparams(plain, {})[1:]:
+                logger.experiment._get_file_writer().add_summary(summary)
+            logger.finalize("success")
 
 
 def track_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, record: RunRecord) -> None:

@@ -126,10 +126,11 @@ def run_sweep(launch: Launch, folder: Path) -> None:
     """
     jobs = read_jobs(folder)
     left = [number for number in range(len(jobs)) if read_record(folder / str(number)).status != "finished"]
-    print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before")
+    done = len(jobs) - len(left)
+    print(f"{len(jobs)} jobs in {folder}, {done} of them finished before; best by val/accuracy", flush=True)
     for number in left:
         delete_job(folder, number)
-    launch_jobs(launch, folder, {number: jobs[number] for number in left})
+    launch_jobs(launch, folder, {number: jobs[number] for number in left}, varied_in(jobs))
 
 
 def read_jobs(folder: Path) -> list[list[str]]:
@@ -176,13 +177,17 @@ def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 
 def sweep_name(jobs: list[list[str]]) -> str:
     """Name a sweep's folder after the values that its jobs differ in."""
-    meanings = sorted({meaning_of(job) for job in jobs})
-    values: dict[str, set[str]] = {}
-    for key, value in (pair for meaning in meanings for pair in meaning):
-        values.setdefault(key, set()).add(value)
-    swept = {key: found for key, found in values.items() if len(found) > 1} or values
+    swept = varied_in(jobs)
     words = ["-".join([key.split(".")[-1], *sorted(swept[key], key=lambda text: (len(text), text))]) for key in swept]
-    return _folder_name("_".join(words), meanings)
+    return _folder_name("_".join(words), sorted({meaning_of(job) for job in jobs}))
+
+
+def varied_in(jobs: list[list[str]]) -> dict[str, set[str]]:
+    """The values of each key in which jobs differ; of all keys where they differ in none."""
+    values: dict[str, set[str]] = {}
+    for key, value in (pair for meaning in sorted({meaning_of(job) for job in jobs}) for pair in meaning):
+        values.setdefault(key, set()).add(value)
+    return {key: found for key, found in values.items() if len(found) > 1} or values
 
 
 def search_name(choice: str, plain: list[str], space: Mapping[str, Any]) -> str:

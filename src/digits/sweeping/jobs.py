@@ -2,33 +2,35 @@
 
 import multiprocessing
 import os
+import re
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import cache
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from digits.cli import print_error
 from digits.errors import DigitsError
-from digits.record import read_record
+from digits.record import Epoch, read_record
 
 Launch = Callable[..., Any]  # of Hydra's launcher: a list of jobs, and the number of the first one
 
 _locks: dict[str, FileLock] = {}  # held by this process: a GPU until it ends, a job until it begins the next
 
 
-def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]]) -> None:
-    """Run the jobs of a sweep, given as overrides by number."""
+def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied: Collection[str]) -> None:
+    """Run the jobs of a sweep, given as overrides by number, which differ in the keys `varied`."""
     # a launcher numbers the jobs it is given upwards, so each call takes only consecutive ones
     for _, numbered in groupby(enumerate(sorted(jobs)), key=lambda pair: pair[1] - pair[0]):
         numbers = [number for _, number in numbered]
         try:
-            launch([jobs[number] for number in numbers], initial_job_idx=numbers[0])
+            launch([[*jobs[number], *_told(jobs[number], varied)] for number in numbers], initial_job_idx=numbers[0])
         except Exception as error:  # a process of the launcher died, perhaps for lack of memory
             if len(numbers) == 1:
                 print_error(DigitsError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
@@ -36,7 +38,73 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]]) -> Non
             for number in numbers:  # one by one they take less
                 if read_record(folder / str(number)).status in ("not begun", "running"):
                     delete_job(folder, number)
-                    launch_jobs(launch, folder, {number: jobs[number]})
+                    launch_jobs(launch, folder, {number: jobs[number]}, varied)
+
+
+def _told(overrides: list[str], varied: Collection[str]) -> list[str]:
+    """What a job is told besides: the name by which it is printed and shown, and to write its words to train.log."""
+    return [f"hydra.job.name='{job_name(overrides, varied)}'", "hydra.job_logging.handlers.console.level=ERROR"]
+
+
+def job_name(overrides: list[str], varied: Collection[str]) -> str:
+    """A job's own name, experiment and model, and its values of the keys `varied`."""
+    words = []
+    for each in OverridesParser.create().parse_overrides(overrides):
+        key, value = each.get_key_element().lstrip("+"), each.value()
+        if key in ("name", "experiment", "model"):
+            words.append(str(value))
+        elif key in varied:
+            words.append(f"{key.split('.')[-1]}={short(value)}")
+    return plain_name(" ".join(words))
+
+
+def plain_name(text: str) -> str:
+    """A text without what a folder's name or Hydra would not take."""
+    return re.sub(r"[^\w.,=+ -]+", "", text)[:100].strip() or "run"
+
+
+def print_job(folder: Path, number: int, total: int, name: str, metric: str, end: str) -> None:
+    """Print how a job of a sweep or search ended, how many have, and about how long the others will take.
+
+    Args:
+        end: why it has no value; empty where it has one.
+    """
+    records = [read_record(folder / str(each)) for each in range(max(total, number + 1))]
+    ended = [record for record in records if record.status in ("finished", "pruned", "failed")]
+    found = [value_of(each.history, metric) for each in ended if each.status == "finished"]
+    best = (min if metric == "val/loss" else max)((each for each in found if each is not None), default=None)
+    record = records[number]
+    value = None if end else value_of(record.history, metric)
+    words = [f"{len(ended):{len(str(total))}} of {total}", f"#{number} {name}"]
+    if value is None:
+        words.append(end or ("no validation" if record.history else "dry run"))
+    else:
+        words.append(f"val {100 * value:.2f} %" if metric == "val/accuracy" else f"{metric} {value:.4f}")
+    words.append(f"{sum(record.seconds.values()):.1f} s")
+    words += ["best so far"] if value is not None and value == best else []
+    if ended and total > len(ended):
+        at_once = 1 + sum(each.status == "running" for each in records)
+        seconds = sum(sum(each.seconds.values()) for each in ended)
+        left = seconds / len(ended) * (total - len(ended)) / at_once
+        words.append(f"about {left:.0f} s left" if left < 100 else f"about {left / 60:.0f} min left")
+    print("   ".join(words), flush=True)
+
+
+def value_of(history: list[Epoch], metric: str) -> float | None:
+    """A trial's value: the metric of the epoch that best.ckpt is of, the first with the best validation accuracy.
+
+    None where no epoch was validated.
+    """
+    validated = [epoch for epoch in history if epoch.val_accuracy is not None]
+    best = max(validated, key=lambda epoch: epoch.val_accuracy or 0, default=None)
+    if best is None:
+        return None
+    return best.val_accuracy if metric == "val/accuracy" else best.val_loss
+
+
+def short(value: Any) -> str:
+    """A value of a key, a number to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def delete_job(folder: Path, number: int) -> None:

@@ -39,7 +39,8 @@ def report_sweep(folder: Path) -> bool:
     """
     records = [read_record(folder / str(number)) for number in range(len(read_jobs(folder)))]
     runs, left_out = find_runs([folder])
-    table = Table(title=f"{len(records)} jobs in {folder}", title_justify="left")
+    print(f"{len(records)} jobs in {folder}")  # not the table's title, which breaks long lines
+    table = Table()
     table.add_column("run", overflow="fold")
     for column in ("seeds", "test accuracy", "validation accuracy", "fit"):
         table.add_column(column, justify="right")

@@ -15,9 +15,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from digits.errors import ConfigError, StudyError
 from digits.ranges import Count
-from digits.record import Epoch, read_record
+from digits.record import read_record
 from digits.sweeping.grid import changes
-from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs
+from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs, short, value_of
 from digits.sweeping.space import Space, search_of, suggest, trial_overrides
 from digits.sweeping.study import EXHAUSTED, Database, Metric, Study
 
@@ -190,28 +190,10 @@ def run_search(launch: Launch, folder: Path, config: DictConfig, overrides: list
     plain, space = search_of(overrides)
     search = Search.of(config, folder)
     processes = effective_n_jobs(config.hydra.launcher.get("n_jobs", 1))
+    ended = sum(search.has_ended(number) for number in range(search.trials))
+    print(f"{search.trials} trials in {folder}, {ended} of them ended before; best by {search.metric}", flush=True)
     while trials := search.next_trials(processes, space):
         waiting = [trial for trial in trials if not search.has_ended(trial.number)]
-        launch_jobs(launch, folder, {trial.number: trial_overrides(plain, trial.params) for trial in waiting})
+        launch_jobs(launch, folder, {trial.number: trial_overrides(plain, trial.params) for trial in waiting}, space)
         for trial in trials:
-            row = search.row_of(search.tell(trial.number))
-            ends = {"complete": f"{search.metric} {row.value}", "pruned": f"pruned after {row.epochs} epochs"}
-            end = ends.get(row.state, row.state)
-            print(f"#{row.number} {end} ({row.seconds:.1f} s) {row.error or row.settings}", flush=True)
-
-
-def value_of(history: list[Epoch], metric: Metric) -> float | None:
-    """A trial's value: the metric of the epoch that best.ckpt is of, the first with the best validation accuracy.
-
-    None where no epoch was validated.
-    """
-    validated = [epoch for epoch in history if epoch.val_accuracy is not None]
-    best = max(validated, key=lambda epoch: epoch.val_accuracy or 0, default=None)
-    if best is None:
-        return None
-    return best.val_accuracy if metric == "val/accuracy" else best.val_loss
-
-
-def short(value: Any) -> str:
-    """A value of a key, a number to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+            search.tell(trial.number)

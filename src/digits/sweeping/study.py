@@ -96,7 +96,7 @@ class Pruning(Callback):
         epoch, value = trainer.current_epoch, trainer.callback_metrics[self.metric].item()
         hopeless = self.report(epoch, value)
         if hopeless and epoch + 1 < (trainer.max_epochs or 0):
-            raise Pruned(f"pruned after epoch {epoch}: {self.metric} {value:.4f}")
+            raise Pruned(f"pruned after epoch {epoch + 1}: {self.metric} {value:.4f}")
 
     def report(self, epoch: int, value: float) -> bool:
         """Write a value into the study, and return whether the pruner gives the trial up.

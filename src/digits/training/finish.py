@@ -50,8 +50,9 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
 
 def finish_trial(folder: Path) -> Metrics:
     """Test, export and report a search's best trial, which until then was only fitted."""
-    config = config_of(folder)
-    with Run(folder, read_record(folder)) as run:
+    config, record = config_of(folder), read_record(folder)
+    config.run_label = record.config.get("run_label")
+    with Run(folder, record) as run:
         loggers = instantiate(config.get("logger"), _convert_="all") or {}
         return finish(run, config, data_of(config), loggers.values())
 

@@ -44,4 +44,5 @@ def resume(config: DictConfig) -> None:
             OmegaConf.update(config, key, override.value(), force_add=False)
         config.ckpt_path, config.resume = str(last), str(folder)
         config.hydra.run.dir = str(folder)
-        config.hydra.runtime.choices = OmegaConf.load(hydra).hydra.runtime.choices
+        own = OmegaConf.load(hydra).hydra
+        config.hydra.runtime.choices, config.hydra.job.name = own.runtime.choices, own.job.name

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor
@@ -16,10 +17,12 @@ from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 from digits.record import Dataset
 from digits.reporting.report import print_summary
+from digits.reporting.tracking import log_settings
 from digits.secrets import masked
-from digits.training.callbacks import History, KeepSigterm
+from digits.training.callbacks import KeepSigterm
 from digits.training.checkpoints import check_resumable
 from digits.training.finish import data_of, finish
+from digits.training.progress import Progress
 from digits.training.run import Run
 from digits.training.trainer import Trainer
 
@@ -37,15 +40,18 @@ def train(cfg: DictConfig) -> float | None:
     Returns:
         val/accuracy of the best checkpoint; None for a trial, in a dry run, and on ranks above 0.
     """
-    folder = Path(cfg.run_folder)
+    folder, alone = Path(cfg.run_folder), HydraConfig.get().mode == RunMode.RUN
     with Run(folder) as run:
         with run.phase("setup"):
             seed_everything(cfg.seed, workers=True, verbose=False)
             data = data_of(cfg)
             model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
-            callbacks: dict[str, Callback] = instantiate(cfg.callbacks, _convert_="all") or {}
+            callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
-            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), KeepSigterm()], [*loggers.values()])
+            others: list[Callback] = [KeepSigterm()]
+            if alone:  # a sweep has a line for each job instead
+                others.append(Progress(callbacks["history"], cfg.trainer.enable_progress_bar))
+            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *others], [*loggers.values()])
             if cfg.ckpt_path is not None:
                 check_resumable(Path(cfg.ckpt_path), model, callbacks.values())
             describe(run, cfg, data, trainer)
@@ -57,12 +63,15 @@ def train(cfg: DictConfig) -> float | None:
         if trainer.fast_dev_run:
             log.info("dry run: one batch of training and one of validation passed; nothing is kept")
             return None
-        run.record.history = [row for each in trainer.callbacks if isinstance(each, History) for row in each.rows]
+        run.record.history = callbacks["history"].rows
+        log_settings(loggers.values(), run.record)
         if cfg.get("search"):
             return None
+        log.info("testing the best epoch, then writing model.onnx and the report")
         metrics = finish(run, cfg, data, loggers.values())
 
-    print_summary(folder, metrics)
+    if alone:
+        print_summary(folder, metrics)
     return metrics.val_accuracy
 
 
