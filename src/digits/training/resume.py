@@ -28,6 +28,7 @@ def resume(config: DictConfig) -> None:
         raise ConfigError(f"resume: {folder} has no {', '.join(missing)}; wanted the folder of a run that was stopped")
     if read_record(folder).status == "finished":
         raise ConfigError(f"resume: the run in {folder} has finished; train a longer one anew, by trainer.max_epochs")
+    first = OmegaConf.load(hydra).hydra
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     with read_write(config), open_dict(config):
         plain: Any = OmegaConf.to_container(OmegaConf.load(saved))  # interpolations stay as they are written
@@ -41,4 +42,6 @@ def resume(config: DictConfig) -> None:
             OmegaConf.update(config, key, override.value(), force_add=False)
         config.ckpt_path, config.resume = str(last), str(folder)
         config.hydra.run.dir = str(folder)
-        config.hydra.runtime.choices = OmegaConf.load(hydra).hydra.runtime.choices
+        config.hydra.runtime.choices = first.runtime.choices
+        settings = [override.input_line for override in given if override.get_key_element() != "resume"]
+        config.hydra.overrides.task = [*first.overrides.task, *settings]  # they and not `resume` would repeat the run
