@@ -141,6 +141,7 @@ class Metrics(Record):
     Attributes:
         per_class: by digit, as text.
         confusion_matrix: counts; rows are true digits, columns predicted ones.
+        kept_epoch: the epoch of best.ckpt, counted from 0 as in the history; None in older files.
         onnx: None until the export.
     """
 
@@ -158,6 +159,7 @@ class Metrics(Record):
     robustness: list[ChangedAccuracy] = []
     parameters: int
     epochs: int = 0
+    kept_epoch: int | None = None
     fit_seconds: float
     train_images_per_second: float | None = None
     history: list[Epoch] = []

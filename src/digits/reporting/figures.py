@@ -6,15 +6,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from digits.files import atomic_path
-from digits.record import Epoch, Metrics
+from digits.record import Metrics
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 
@@ -62,60 +62,73 @@ def confusion_matrix(metrics: Metrics) -> Figure:
                     axes.text(predicted, true, str(count), ha="center", va="center", color=colour, fontsize=9)
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
-        axes.set(xlabel="predicted", ylabel="true", title=f"{metrics.model}: {metrics.test_accuracy:.2%} correct")
+        axes.set(
+            xlabel="predicted digit", ylabel="true digit", title=f"{metrics.model}: {metrics.test_accuracy:.2%} correct"
+        )
     return figure
 
 
 def mistakes(metrics: Metrics, evaluation: Evaluation) -> Figure:
     """The images of the worst mistakes."""
-    classes = list(metrics.per_class)
+    classes, predictions, confidence = list(metrics.per_class), evaluation.predictions, evaluation.confidence
     worst = worst_mistakes(evaluation)
     columns = 8
     rows = max(1, -(-len(worst) // columns))
     with rc_context(STYLE):
         figure = Figure(figsize=(columns * 1.2, rows * 1.5 + 0.4), layout="constrained")
-        title = f"{metrics.model}: worst mistakes (true → predicted, confidence)"
+        title = f"{metrics.model}: worst mistakes, at most three of a pair (true → predicted, confidence)"
         figure.suptitle(title if len(worst) else "no mistakes")
         for axes in figure.subplots(rows, columns, squeeze=False).flat:
             axes.axis("off")
         for axes, index in zip(figure.axes, worst.tolist(), strict=False):
-            true, predicted = classes[evaluation.labels[index]], classes[evaluation.predictions[index]]
+            true, predicted = classes[evaluation.labels[index]], classes[predictions[index]]
             axes.imshow(evaluation.images[index, 0], cmap="gray_r", vmin=0, vmax=255)
-            axes.set_title(f"{true} → {predicted}  {evaluation.confidence[index]:.1%}", fontsize=9)
+            axes.set_title(f"{true} → {predicted}  {confidence[index]:.1%}", fontsize=9)
     return figure
 
 
-def curves(history: list[Epoch]) -> list[Figure]:
-    """Losses and validation accuracy over epochs; nothing without epochs. An epoch may have no value."""
-    if not history:
-        return []
+def curves(metrics: Metrics) -> list[Figure]:
+    """Losses and validation accuracy over epochs, with a line at the epoch that was kept.
+
+    An epoch may have no value. A chart with less than two, as of a model that is fitted in one pass, is left out.
+    """
     drawn = []
-    for title, scale, colours in (
-        ("loss (nats)", "log", {"train_loss": SECOND, "val_loss": ACCENT}),
-        ("validation accuracy", "linear", {"val_accuracy": ACCENT}),
+    for title, scale, unit, series in (
+        ("loss (nats)", "log", 1, {"training": ("train_loss", SECOND), "validation": ("val_loss", ACCENT)}),
+        ("validation accuracy (%)", "linear", 100, {"each epoch": ("val_accuracy", ACCENT)}),
     ):
+        values = {label: [getattr(row, key) for row in metrics.history] for label, (key, _) in series.items()}
+        if max(len(each) - each.count(None) for each in values.values()) < 2:
+            continue
         with drawing(4.4, 3) as (figure, axes):
-            for key, colour in colours.items():
-                values = {epoch: getattr(row, key) for epoch, row in enumerate(history, start=1)}
-                points = {epoch: value for epoch, value in values.items() if value is not None}
-                axes.plot(list(points), list(points.values()), "o-", color=colour, label=key.replace("_", "/"))
+            for label, each in values.items():
+                points = [(epoch, unit * value) for epoch, value in enumerate(each, start=1) if value is not None]
+                axes.plot(*zip(*points, strict=True), "o-", color=series[label][1], label=label)
+            if metrics.kept_epoch is not None:
+                axes.axvline(metrics.kept_epoch + 1, linestyle="--", color=INK, linewidth=1, label="kept")
             axes.set(xlabel="epoch", title=title, yscale=scale)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+            if scale == "log":
+                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+                axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.legend()
         drawn.append(figure)
     return drawn
 
 
 def reliability(metrics: Metrics) -> Figure:
-    """Accuracy against confidence. On the diagonal, they are equal."""
+    """Accuracy against confidence, both in percent. On the diagonal, they are equal. A bar's number is its images."""
     rows = metrics.reliability
-    accuracies = [row.accuracy for row in rows]
-    with drawing(4, 3.4) as (figure, axes):
-        axes.plot([0, 1], [0, 1], "--", color=FAINT)
-        width = rows[0].high - rows[0].low
-        axes.bar([row.low for row in rows], accuracies, width, align="edge", color=ACCENT, alpha=0.3)
-        axes.plot([row.confidence for row in rows], accuracies, "o", color=ACCENT, markersize=4)
-        axes.set(xlabel="confidence", ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
+    with drawing(4.6, 3.6) as (figure, axes):
+        axes.plot([0, 100], [0, 100], "--", color=INK, linewidth=0.8)
+        for row in rows:
+            left, right, height = 100 * row.low, 100 * row.high, 100 * row.accuracy
+            axes.bar(left, height, right - left, align="edge", color=ACCENT, alpha=0.3)
+            axes.plot(100 * row.confidence, height, "o", color=ACCENT, markersize=4)
+            foot = 2 if height > 25 else height + 4  # the number stands in the bar, or on a low one
+            axes.text((left + right) / 2, foot, f"{row.count:,}", rotation=90, ha="center", va="bottom", fontsize=8)
+        axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 102))
     return figure
 
 
@@ -140,8 +153,8 @@ def save_png(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=130)
 
 
-def svg(figure: Figure) -> Markup:
-    """A figure as an <svg> element that takes its colours from the page around it."""
+def svg(figure: Figure, words: str = "") -> Markup:
+    """A figure as an <svg> element that takes its colours from the page around it; `words` say what it shows."""
     text = io.StringIO()
     with rc_context(STYLE):
         no_metadata = dict.fromkeys(("Date", "Creator", "Format", "Type"))  # equal figures give equal files
@@ -150,4 +163,6 @@ def svg(figure: Figure) -> Markup:
     element = element[element.index("<svg") :]
     for colour, variable in PAGE_COLOURS.items():
         element = element.replace(colour, variable)
+    if words:
+        element = element.replace("<svg", f'<svg role="img" aria-label="{escape(words)}"', 1)
     return Markup(element)

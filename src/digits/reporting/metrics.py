@@ -1,6 +1,7 @@
 """The metrics of one run, measured on the test split, and on changed copies of it."""
 
 import math
+from collections import Counter
 from pathlib import Path
 
 import torch
@@ -53,10 +54,22 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: i
     )
 
 
-def worst_mistakes(evaluation: Evaluation, most: int = 40) -> Tensor:
-    """Int64 indices into the test split of at most `most` wrong predictions, the most confident first."""
+def worst_mistakes(evaluation: Evaluation, most: int = 40, of_a_pair: int = 3) -> Tensor:
+    """Int64 indices into the test split of at most `most` wrong predictions, the most confident first.
+
+    Of each pair of a true and a predicted digit, only the first `of_a_pair` are among them.
+    """
     wrong = evaluation.correct.logical_not().nonzero().flatten()
-    return wrong[evaluation.confidence[wrong].argsort(descending=True)][:most]
+    wrong = wrong[evaluation.confidence[wrong].argsort(descending=True)]
+    seen: Counter[tuple[int, int]] = Counter()
+    chosen = []
+    for at, pair in enumerate(
+        zip(evaluation.labels[wrong].tolist(), evaluation.predictions[wrong].tolist(), strict=True)
+    ):
+        seen[pair] += 1
+        if seen[pair] <= of_a_pair:
+            chosen.append(at)
+    return wrong[chosen[:most]]
 
 
 def _per_class(evaluation: Evaluation, classes: list[int]) -> dict[str, ClassScores]:

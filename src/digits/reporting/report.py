@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,13 +11,17 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib import colormaps
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from digits.files import atomic_path, write_text
 from digits.record import Metrics, RunRecord, write_metrics
 from digits.reporting import figures
+from digits.reporting.commands import commands
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
+
+OF_A_PAIR = 20  # mistakes of each pair of digits that the page can show
 
 
 def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
@@ -26,23 +31,12 @@ def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record:
     figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
     figures.save_png(figures.mistakes(metrics, evaluation), report / "mistakes.png")
     write_metrics(folder, metrics)
-    write_text(report / "index.html", _page(metrics, evaluation, record))
+    write_text(report / "index.html", _page(folder, metrics, evaluation, record))
 
 
-def _page(metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
+def _page(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
     classes = list(metrics.per_class)
-    class_images = _class_images(evaluation, classes)
-    mistakes = [
-        {
-            "image": data_uri(evaluation.images[index, 0]),
-            "index": index,
-            "true": classes[evaluation.labels[index]],
-            "predicted": classes[evaluation.predictions[index]],
-            "confidence": evaluation.confidence[index].item(),
-            "likeliest": [classes[at] for at in evaluation.logits[index].topk(2).indices] if class_images else [],
-        }
-        for index in worst_mistakes(evaluation).tolist()
-    ]
+    class_images = evaluation.model.class_images()
     return render(
         "report.html.j2",
         metrics=metrics,
@@ -50,28 +44,46 @@ def _page(metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
         classes=classes,
         wrong=int(evaluation.correct.logical_not().sum()),
         tested=len(evaluation.labels),
-        mistakes=mistakes,
-        class_images=class_images,
+        mistakes=_mistakes(evaluation, classes),
+        of_a_pair=OF_A_PAIR,
+        class_images={} if class_images is None else dict(zip(classes, _pictures(class_images), strict=True)),
+        coloured=class_images is not None and bool(class_images.min() < 0),
         config=yaml.safe_dump(record.config, sort_keys=False),
-        curves=[figures.svg(curve) for curve in figures.curves(metrics.history)],
-        reliability=figures.svg(figures.reliability(metrics)),
+        curves=[figures.svg(curve, f"{curve.axes[0].get_title()} of each epoch") for curve in figures.curves(metrics)],
+        reliability=figures.svg(figures.reliability(metrics), "accuracy at each level of confidence"),
+        commands=commands(folder, record, resumable=not evaluation.model.fitted_once),
     )
 
 
-def _class_images(evaluation: Evaluation, classes: list[str]) -> dict[str, str]:
-    """What the model looks for in each class, as data URIs; empty where that is no image.
+def _mistakes(evaluation: Evaluation, classes: list[str]) -> list[dict[str, Any]]:
+    """The worst mistakes of each pair, the most confident first; `shown` are those before a pair is chosen."""
+    shown = set(worst_mistakes(evaluation).tolist())
+    predictions, confidence = evaluation.predictions, evaluation.confidence
+    return [
+        {
+            "image": data_uri(evaluation.images[index, 0]),
+            "index": index,
+            "shown": index in shown,
+            "true": classes[evaluation.labels[index]],
+            "predicted": classes[predictions[index]],
+            "confidence": confidence[index].item(),
+            "likeliest": [classes[at] for at in evaluation.logits[index].topk(2).indices],
+        }
+        for index in worst_mistakes(evaluation, len(predictions), OF_A_PAIR).tolist()
+    ]
+
+
+def _pictures(class_images: Tensor) -> list[str]:
+    """What the model looks for in each class, as data URIs.
 
     Where ink can also count against a class, purple counts for it and orange against it.
     """
-    images = evaluation.model.class_images()
-    if images is None:
-        return {}
-    if images.min() >= 0:
-        pixels = (images * 255).byte()
+    shares = class_images / class_images.abs().max().clamp(min=1e-9)
+    if shares.min() >= 0:
+        pixels = (shares * 255).byte()
     else:
-        colours = colormaps["PuOr"](0.5 + 0.5 * (images / images.abs().max()).numpy(), bytes=True)
-        pixels = torch.from_numpy(255 - colours[..., :3])
-    return {digit: data_uri(image) for digit, image in zip(classes, pixels, strict=True)}
+        pixels = torch.from_numpy(255 - colormaps["PuOr"](0.5 + 0.5 * shares.numpy(), bytes=True)[..., :3])
+    return [data_uri(image) for image in pixels]
 
 
 def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -> None:

@@ -14,7 +14,7 @@ from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
 from digits.reporting.report import log_results, write_report
 from digits.reporting.tracking import track_results
-from digits.training.checkpoints import load_model
+from digits.training.checkpoints import load_model, read_checkpoint
 from digits.training.export import export_onnx, onnx_metadata
 from digits.training.run import Run
 
@@ -96,4 +96,6 @@ def data_of(config: DictConfig) -> DigitsData:
 def _test(folder: Path, config: DictConfig, data: DigitsData, record: RunRecord) -> tuple[Metrics, Evaluation]:
     best = folder / "checkpoints" / "best.ckpt"
     evaluation = evaluate(load_model(best), data, config.trainer)
-    return measure(evaluation, best, record, config.seed), evaluation
+    metrics = measure(evaluation, best, record, config.seed)
+    metrics.kept_epoch = read_checkpoint(best).get("epoch")
+    return metrics, evaluation

@@ -31,6 +31,7 @@ def resume(config: DictConfig) -> None:
             f"resume: the run in {folder} has finished; to train longer, start anew with a larger trainer.max_epochs, "
             f"or, if its schedule is constant, with ckpt_path={last} as well"
         )
+    first = OmegaConf.load(hydra).hydra
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     with read_write(config), open_dict(config):
         plain: Any = OmegaConf.to_container(OmegaConf.load(saved))  # interpolations stay as they are written
@@ -44,5 +45,6 @@ def resume(config: DictConfig) -> None:
             OmegaConf.update(config, key, override.value(), force_add=False)
         config.ckpt_path, config.resume = str(last), str(folder)
         config.hydra.run.dir = str(folder)
-        own = OmegaConf.load(hydra).hydra
-        config.hydra.runtime.choices, config.hydra.job.name = own.runtime.choices, own.job.name
+        config.hydra.runtime.choices, config.hydra.job.name = first.runtime.choices, first.job.name
+        settings = [override.input_line for override in given if override.get_key_element() != "resume"]
+        config.hydra.overrides.task = [*first.overrides.task, *settings]  # they and not `resume` would repeat the run

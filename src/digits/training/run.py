@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import subprocess
 import sys
 import time
@@ -36,7 +37,7 @@ class Run:
         self.record = record or RunRecord(
             status="running",
             started=datetime.now().astimezone().isoformat(timespec="seconds"),
-            command=" ".join(["python", *sys.argv]),
+            command=shlex.join(["python", *sys.argv]),
             git=git_state(),
             versions=versions(),
             hardware=hardware(),

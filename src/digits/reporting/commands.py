@@ -1,0 +1,42 @@
+"""What to do with a finished run: the commands on its report, to be given from the project's folder."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from digits.record import RunRecord
+
+
+def commands(folder: Path, record: RunRecord, resumable: bool) -> dict[str, str]:
+    """The commands by what they do. A model that is fitted in one pass is not `resumable`."""
+    run = shlex.quote(str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder))
+    found = {"Train it again": _repeat(folder, record)}
+    if resumable:
+        found["Resume it, if it was stopped"] = f"python train.py resume={run}"
+    found |= {
+        "Test it again, write this page anew": f"python scripts/evaluate.py {run}",
+        "Read pictures with it": f"python scripts/predict.py {run} photo.jpg",
+        "Serve a page to draw on": f"python scripts/serve.py {run}",
+    }
+    if "tensorboard" in (record.config.get("logger") or {}):
+        found["See it in TensorBoard"] = f"tensorboard --logdir {run}"
+    return found
+
+
+def _repeat(folder: Path, record: RunRecord) -> str:
+    """Train again with the same overrides: of a sweep its job alone, of a search its best trial."""
+    saved = folder / ".hydra" / "hydra.yaml"
+    if not saved.exists():  # hydra.output_subdir=null
+        return record.command
+    hydra: dict[str, Any] = yaml.safe_load(saved.read_text())["hydra"]
+    sources = hydra["runtime"]["config_sources"]
+    options = [
+        word for each in sources if each["provider"] == "command-line" for word in ("--config-dir", each["path"])
+    ]
+    overrides: list[str] = hydra["overrides"]["task"]
+    if record.config.get("search"):
+        options = ["--config-dir", str(folder.parent)]
+        overrides = ["experiment=best", *(each for each in overrides if each[0] == "~" and "search" not in each)]
+    return shlex.join(["python", "train.py", *options, *overrides])
