@@ -29,7 +29,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # what composing a config raises, but for:
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
-TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str], "run_folder": str}
+TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str], "run_folder": str, "run_label": str}
 TOP_LEVEL |= dict.fromkeys(("name", "resume", "ckpt_path"), str | None)
 NULL_GROUP = "Config group override must be"  # a ValueError of Hydra's
 
