@@ -243,6 +243,7 @@ def test_config_job_is_yaml_that_names_everything(command):
         "tags",
         "seed",
         "resume",
+        "run_label",
         "ckpt_path",
         "run_folder",
     }
