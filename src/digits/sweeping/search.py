@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from digits.errors import ConfigError, StudyError
 from digits.ranges import Count
 from digits.record import Epoch, read_record
+from digits.reporting.runs import short
 from digits.sweeping.grid import changes
 from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs
 from digits.sweeping.space import Space, search_of, suggest, trial_overrides
@@ -210,8 +211,3 @@ def value_of(history: list[Epoch], metric: Metric) -> float | None:
     if best is None:
         return None
     return best.val_accuracy if metric == "val/accuracy" else best.val_loss
-
-
-def short(value: Any) -> str:
-    """A value of a key, a number to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
