@@ -6,13 +6,15 @@ from pathlib import Path
 
 from digits.cli import plain_errors
 from digits.errors import ConfigError, DataError
+from digits.record import the_newest_run
 
 
 def main() -> None:
     """Parse the command line, then read the pictures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("model", type=Path, help="a run's folder, or its model.onnx")
-    parser.add_argument("pictures", nargs="+", help="files, folders, patterns like 'scans/*.png', - for standard input")
+    parser = argparse.ArgumentParser(usage="%(prog)s [options] [model] picture ...", description=__doc__)
+    picture_help = "files, folders, patterns like 'scans/*.png', - for standard input; before them a run's folder or "
+    picture_help += "its model.onnx (default: the newest run in outputs)"
+    parser.add_argument("pictures", nargs="+", metavar="picture", help=picture_help)
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print a list of objects")
     formats.add_argument("--csv", action="store_true", help="print comma-separated values")
@@ -26,7 +28,12 @@ def main() -> None:
     from digits.serving.reader import Reader
     from digits.serving.terminal import read_pictures, write_csv, write_json, write_sheet, write_table
 
-    readings = read_pictures(Reader(arguments.model), arguments.pictures)
+    model, pictures = Path(arguments.pictures[0]), arguments.pictures[1:]
+    if model.suffix != ".onnx" and not any((model / name).exists() for name in ("run.json", "model.onnx")):
+        model, pictures = the_newest_run(), arguments.pictures
+    elif not pictures:
+        raise ConfigError(f"{model}: a model and no picture; name pictures after it")
+    readings = read_pictures(Reader(model), pictures)
     (write_json if arguments.json else write_csv if arguments.csv else write_table)(readings)
     if arguments.show and any(reading.answer for reading in readings):
         write_sheet(readings, arguments.show)

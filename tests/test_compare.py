@@ -1,15 +1,17 @@
 """The comparison of many runs."""
 
 import json
+import re
 import shutil
 import time
 
 import numpy as np
+import pandas as pd
 import pytest
-from conftest import QUIET, run_command
+from conftest import QUIET, audit, run_command
 
-from digits.reporting.compare import mcnemar
-from digits.reporting.runs import find_runs, group_runs
+from digits.reporting.compare import holm, mcnemar
+from digits.reporting.runs import find_runs, group_runs, results
 
 
 def copy_of(run, folder, **changes):
@@ -22,6 +24,49 @@ def copy_of(run, folder, **changes):
     metrics = json.loads((folder / "report" / "metrics.json").read_text())
     (folder / "report" / "metrics.json").write_text(json.dumps(metrics | changes))
     return folder
+
+
+def changed(folder, config, **changes):
+    """Change run.json of a copy: settings of its config by dotted key, and other keys."""
+    record = json.loads((folder / "run.json").read_text())
+    for key, value in config.items():
+        *parts, last = key.split(".")
+        node = record["config"]
+        for part in parts:
+            node = node[part]
+        node[last] = value
+    (folder / "run.json").write_text(json.dumps(record | changes))
+    return folder
+
+
+def views(browser, path):
+    """A page as people look at it: on a phone and a screen, light and dark."""
+    for width in (390, 1400):
+        for scheme in ("light", "dark"):
+            view = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+            view.goto(path.as_uri())
+            yield view  # it stays open until the browser ends
+
+
+def is_cut(page):
+    """Whether a part of the page is wider than the window, or a table than its box."""
+    return page.evaluate(
+        "[document.documentElement, ...document.querySelectorAll('.scroll')].some(e => e.scrollWidth > e.clientWidth)"
+    )
+
+
+@pytest.fixture(scope="module")
+def twenty(quickstart, tmp_path_factory):
+    """A comparison of twenty runs, some of them close together: its folder, and the finished command."""
+    cwd = tmp_path_factory.mktemp("twenty")
+    for number in range(20):
+        accuracy = 0.9 + 0.002 * (number % 7)
+        figures = {"val/accuracy": accuracy, "test/accuracy": 1.8 - accuracy, "fit_seconds": 1 + number % 3}
+        folder = copy_of(quickstart, cwd / "runs" / f"{number}", **figures)
+        config = {"model.learning_rate": (number + 1) / 1000, "seed": 5, "run_folder": str(folder)}
+        changed(folder, config, name=f"run{number}", tags=["tried", "odd" if number % 2 else "even"])
+    changed(copy_of(quickstart, cwd / "runs" / "failed"), {}, status="failed", error="train/loss is nan")
+    return cwd, run_command("scripts/compare.py", "runs", "--csv", "a.csv", "--json", "a.json", cwd=cwd, COLUMNS="80")
 
 
 def test_seeds_form_one_group_and_other_data_another_section(quickstart, tmp_path):
@@ -54,6 +99,82 @@ def test_mcnemar_gives_the_p_value_calculated_by_hand():
     second = np.array([1] * 10 + [0] * 9 + [1] * 1 + [0] * 5, dtype=bool)
     assert mcnemar(first, second) == (9, 1, pytest.approx(2 * (10 + 1) / 2**10))
     assert mcnemar(first, first) == (0, 0, 1)
+
+
+def test_holm_gives_the_p_values_calculated_by_hand():
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1, 1] and holm([0.02]) == [0.02] and holm([]) == []
+
+
+def test_results_are_data_with_a_column_for_each_setting_that_differs(twenty):
+    cwd, done = twenty
+    assert done.returncode == 0, done.stderr
+    frame = results(cwd / "runs")
+    assert len(frame) == 20 and results(cwd / "none").empty
+    assert sorted(frame["model.learning_rate"]) == [number / 1000 for number in range(1, 21)]
+    settings = [column for column in frame if column.startswith(("model.", "data.", "trainer.", "callbacks."))]
+    assert settings == ["model.learning_rate"], "the others are equal, or name the run"
+    assert {"run", "name", "tags", "seed", "test/accuracy", "val/accuracy", "val/loss", "parameters"} < set(frame)
+    assert frame.set_index("name").loc["run8", ["tags", "val/accuracy"]].tolist() == ["tried, even", 0.902]
+    for kept in (pd.read_csv(cwd / "a.csv"), pd.read_json(cwd / "a.json")):
+        assert kept.columns.tolist() == frame.columns.tolist()
+        assert sorted(kept["test/accuracy"]) == sorted(frame["test/accuracy"])
+
+
+def test_the_table_fits_the_terminal_by_leaving_out_columns(twenty):
+    cwd, done = twenty
+    lines = done.stdout.splitlines()
+    assert max(map(len, lines)) <= 80 and "val accuracy" in done.stdout and "ONNX kB" not in done.stdout
+    names = [line.split()[1] for line in lines if line.startswith("│ run") and "run " not in line]
+    assert names[:3] == ["run13", "run6", "run12"], "by validation accuracy, which is the reverse of the test's"
+    wide = run_command("scripts/compare.py", "runs", cwd=cwd, COLUMNS="200")
+    assert "ONNX kB" in wide.stdout and "tried, even" in wide.stdout
+
+
+def test_a_tag_chooses_runs(twenty):
+    cwd, _ = twenty
+    done = run_command("scripts/compare.py", "runs", "--tag", "odd", "--page", "odd.html", cwd=cwd)
+    assert done.returncode == 0 and "run1 " in done.stdout and "run2 " not in done.stdout
+    done = run_command("scripts/compare.py", "runs", "--tag", "none", cwd=cwd)
+    assert done.returncode == 2 and "no finished run with the tag none to compare" in done.stderr
+
+
+def test_the_page_of_twenty_runs_is_whole(twenty, browser):
+    """Every dot has a number that covers nothing; every link leads somewhere; nothing is cut on a screen."""
+    cwd, _ = twenty
+    for page in views(browser, cwd / "comparison.html"):
+        audit(page)
+        assert page.viewport_size["width"] < 1400 or not is_cut(page)
+        for plot in page.locator(".plot svg").all():
+            boxes = {text.text_content(): text.bounding_box() for text in plot.locator("g[id^=text] text").all()}
+            numbers = [boxes[str(number)] for number in range(1, 21) if str(number) in boxes]
+            assert len(numbers) == 20
+            dots = [dot.bounding_box() for dot in plot.locator("use").all()]
+            overlaps = [
+                (a, b)
+                for at, a in enumerate(numbers)
+                for b in numbers[at + 1 :] + dots
+                if a["x"] < b["x"] + b["width"] - 1
+                and b["x"] < a["x"] + a["width"] - 1
+                and a["y"] + 3 < b["y"] + b["height"] - 3
+                and b["y"] + 3 < a["y"] + a["height"] - 3
+            ]
+            assert overlaps == []
+    links = [link.get_attribute("href") for link in page.locator("a").all()]
+    assert {f"runs/{number}/report/index.html" for number in range(20)} < set(links)
+    assert "runs/failed/" in links and all((cwd / link).exists() for link in links)
+    text = page.inner_text("main")
+    assert "python" in text and "compare.py runs --csv" in text and "train/loss is nan" in text
+    assert "corrected for the number of pairs, 66, by Holm's method" in text
+    assert re.search(r"\d by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12", text), "what each model read"
+
+
+def test_a_single_run_gets_no_plot(quickstart, browser, tmp_path):
+    assert run_command("scripts/compare.py", str(quickstart), cwd=tmp_path).returncode == 0
+    for page in views(browser, tmp_path / "comparison.html"):
+        audit(page)
+        assert page.locator("svg").count() == 0
+        assert page.locator("h2, h3").all_inner_texts()[1:] == ["Images that no run predicts correctly", "All runs"]
 
 
 def test_the_command_names_each_folder_it_leaves_out_and_why(quickstart, tmp_path):

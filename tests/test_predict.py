@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -97,8 +98,25 @@ def test_a_missing_picture_is_an_error(command: Command, quickstart: Path, name:
 
 
 def test_a_picture_given_as_model_is_an_error(command: Command, pictures: Path):
-    done = command("scripts/predict.py", "pictures/1.png", "pictures/2.png")
-    assert done.returncode == 4 and done.stderr.startswith("error: pictures/1.png: not a model.onnx that a run wrote")
+    (pictures / "1.png").rename(pictures / "1.onnx")
+    done = command("scripts/predict.py", "pictures/1.onnx", "pictures/2.png")
+    assert done.returncode == 4 and done.stderr.startswith("error: pictures/1.onnx: not a model.onnx that a run wrote")
+
+
+def test_without_a_run_the_newest_one_reads_all_pictures(
+    command: Command, quickstart: Path, pictures: Path, tmp_path: Path
+):
+    two = ("scripts/predict.py", "pictures/1.png", "pictures/2.png")
+    done = command(*two)
+    assert done.returncode == 2 and done.stderr.startswith("error: outputs: no finished run in it; name a run's folder")
+    shutil.copytree(quickstart, tmp_path / "outputs" / "run")
+    done = command(*two)
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["1", "2"]
+    assert done.stderr == "the newest finished run: outputs/run\n"
+    done = command("scripts/predict.py", "outputs/run")
+    assert done.returncode == 2 and done.stderr.startswith("error: outputs/run: a model and no picture")
+    done = command("scripts/export_site.py", "site", "--runtime", "none")
+    assert done.returncode == 2 and "the newest finished run: outputs/run\n" in done.stderr
 
 
 def test_a_thousand_small_pictures_take_seconds(command: Command, quickstart: Path, tmp_path: Path):

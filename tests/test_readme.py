@@ -113,6 +113,12 @@ def test_onnx_example_runs(quickstart, monkeypatch):
     assert module.probabilities.shape == (1, 10)
 
 
+def test_results_example_runs(quickstart, monkeypatch, capsys):
+    monkeypatch.chdir(quickstart.parents[2])
+    module_of("example", python_block("import results"), monkeypatch)
+    assert "quickstart" in capsys.readouterr().out
+
+
 def test_reading_example_runs(quickstart, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(quickstart / "model.onnx", tmp_path)

@@ -11,18 +11,20 @@ import sys
 import optuna
 import pytest
 import yaml
-from conftest import QUIET, run_command, run_folders
+from conftest import QUIET, audit, run_command, run_folders
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import ThresholdPruner
 from sqlalchemy import event
+from test_compare import is_cut, views
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
 from digits.config import CONFIGS, explained, mistakes_in
 from digits.errors import ConfigError, StudyError
 from digits.launch import Launch
-from digits.record import Epoch, read_record, settings_of
+from digits.record import Epoch, read_record
+from digits.settings import settings_of
 from digits.sweeping import jobs
 from digits.sweeping.grid import jobs_of, search_name
 from digits.sweeping.search import Search, value_of
@@ -128,6 +130,17 @@ def test_only_the_best_trial_is_tested(searched):
     page = (sweep / "index.html").read_text()
     assert page.count("<svg") == 2 and f'href="{best.number}/report/index.html"' in page
     assert page.count("/train.log") == TRIALS
+
+
+def test_the_page_of_a_search_is_whole(searched, browser):
+    sweep, _, _ = searched
+    for page in views(browser, sweep / "index.html"):
+        audit(page)
+        assert page.viewport_size["width"] < 1400 or not is_cut(page)
+    assert "train.py -m search=custom" in page.inner_text(".facts >> nth=0")
+    links = [link.get_attribute("href") for link in page.locator("a").all()]
+    assert {f"{number}/" for number in range(TRIALS)} < set(links)
+    assert all((sweep / link).exists() for link in links)
 
 
 def test_the_experiment_file_trains_the_best_trial_again(searched, monkeypatch):

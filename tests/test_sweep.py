@@ -13,11 +13,12 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
-from conftest import QUIET, ROOT, run_command
+from conftest import QUIET, ROOT, audit, run_command
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 from playwright.sync_api import expect
+from test_compare import is_cut, views
 
 from digits.errors import ConfigError
 from digits.launch import Launch
@@ -172,6 +173,20 @@ def test_a_finished_sweep_prints_its_table_and_trains_nothing(swept):
     assert the_sweep(sweep.parents[2]) == sweep and finished(sweep) == before
     assert "epoch" not in done.stdout and "Launching" not in done.stdout
     assert done.stdout[done.stdout.index("\n") + 1 :] == first.stdout[first.stdout.rindex(f"{JOBS} jobs in") :]
+
+
+def test_the_page_of_a_sweep_says_what_it_was_and_links_to_each_job(swept, browser):
+    sweep = swept[0]
+    for page in views(browser, sweep / "index.html"):
+        audit(page)
+        assert page.viewport_size["width"] < 1400 or not is_cut(page)
+    assert page.inner_text("h1") == "Sweep over model.learning_rate, seed"
+    assert "train.py -m data=mnist_5k" in page.inner_text(".facts") and "0.01, 0.03" in page.inner_text(".facts")
+    header = page.locator("thead").first.locator("th").all_inner_texts()
+    assert header[:5] == ["#", "run", "seeds", "val accuracy", "test accuracy"]
+    links = {link.get_attribute("href") for link in page.locator("a").all()}
+    assert links == {f"{number}/{name}" for number in range(JOBS) for name in ("", "report/index.html")}
+    assert all((sweep / link).exists() for link in links)
 
 
 def test_a_finished_job_whose_config_has_changed_is_refused_by_name(swept):

@@ -19,9 +19,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from digits.errors import ConfigError
 from digits.ranges import Seed
-from digits.record import flat
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
 from digits.secrets import masked, secret_mistake
+from digits.settings import flat
 from digits.sweeping.grid import jobs_of, renamed
 from digits.training.ranks import is_distributed
 

@@ -4,7 +4,6 @@ Both are typed here, written here and read here. No other module knows a key of 
 """
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,8 +13,6 @@ from digits.errors import ConfigError
 from digits.files import write_text
 
 FORMAT = 1  # of metrics.json; it changes when a key changes its meaning
-# Settings of the Trainer that say where and how it runs, not what comes out.
-WITHOUT_EFFECT = {"accelerator", "devices", "strategy", "num_nodes", "default_root_dir", "profiler"}
 
 Status = Literal["not begun", "running", "finished", "pruned", "failed"]
 Typed = TypeVar("Typed", bound=BaseModel)
@@ -218,29 +215,6 @@ def the_newest_run() -> Path:
         raise ConfigError("outputs: no finished run in it; name a run's folder, or train one: python train.py")
     print(f"the newest finished run: {folder}", file=sys.stderr)
     return folder
-
-
-def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a run's result follows from, but for seed and callbacks, with dotted keys.
-
-    Args:
-        config: as composed, resolved.
-    """
-    trainer = {
-        key: value
-        for key, value in config["trainer"].items()
-        if key not in WITHOUT_EFFECT and not key.startswith(("enable_", "log_"))
-    }
-    data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
-    return flat({"model": config["model"], "trainer": trainer, "data": data})
-
-
-def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested keys joined by dots."""
-    found: dict[str, Any] = {}
-    for key, value in nested.items():
-        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return found
 
 
 def _read(kind: type[Typed], path: Path) -> Typed:

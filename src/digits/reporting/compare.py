@@ -1,5 +1,6 @@
 """Many runs compared: one table in the terminal, and a page with figures, disagreements and significance."""
 
+import os
 import time
 from itertools import combinations
 from pathlib import Path
@@ -10,7 +11,6 @@ import numpy as np
 import onnxruntime
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
@@ -18,74 +18,97 @@ from torch import Tensor
 
 from digits.errors import ConfigError, DataError
 from digits.files import write_text
-from digits.reporting import figures
+from digits.reporting import compare_figures
+from digits.reporting.figures import svg
 from digits.reporting.pages import data_uri, render
-from digits.reporting.runs import FinishedRun, Group, find_runs, group_runs
+from digits.reporting.runs import FinishedRun, Group, find_runs, frame, group_runs
 
-COLUMNS = ("run", "seeds", "accuracy %", "ECE", "parameters", "ONNX kB", "fit s", "ms/image", "images/s")
-MOST = 12  # groups that are compared image by image, the most accurate ones
+MOST = 12  # groups that are compared image by image, the first ones
 SHOWN = 24  # images in each gallery
 
 
-def compare(folders: list[Path], page: Path) -> None:
-    """Print a table of all finished runs in and below `folders`, and write a page with more about them.
+def compare(
+    folders: list[Path], page: Path, command: str, tag: str | None, csv: Path | None, json: Path | None
+) -> None:
+    """Print a table of all finished runs in and below `folders`, or those with a tag; write a page with more, and data.
 
     Raises:
-        ConfigError: there is no finished run.
+        ConfigError: there is no such run.
     """
     runs, left_out = find_runs(folders)
+    runs = [run for run in runs if tag is None or tag in run.record.tags]
+    lines = [line for _, line in left_out]
     if not runs:
-        raise ConfigError("\n".join([*left_out, "no finished run to compare; train some, or name other folders"]))
-    for section in write_page(runs, left_out, page):
-        data = section["dataset"]
-        title = f"{data.name}, {data.test:,} test images: {data.test_split}"
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, title=title)
-        table.add_column(COLUMNS[0], overflow="fold", min_width=16)
-        for column in COLUMNS[1:]:
-            table.add_column(column, justify="right")
-        for row in section["rows"]:
-            table.add_row(*row)
-        Console(width=max(100, Console().width)).print(table)  # narrower, it would lose columns
-    for line in left_out:
+        which = f"run with the tag {tag}" if tag else "run"
+        raise ConfigError("\n".join([*lines, f"no finished {which} to compare; train some, or name other folders"]))
+    for section in write_page(runs, left_out, page, "Comparison of runs", command):
+        print_table(section)
+    for line in lines:
         Console(stderr=True, soft_wrap=True).print(f"left out: {line}", markup=False, highlight=False)
     print(f"page: {page}")
+    for path, text in (csv, frame(runs).to_csv(index=False)), (json, frame(runs).to_json(orient="records", indent=2)):
+        if path:
+            write_text(path, text)
+            print(f"data: {path}")
 
 
-def write_page(runs: list[FinishedRun], left_out: list[str], page: Path) -> list[dict[str, Any]]:
+def print_table(section: dict[str, Any], without: tuple[str, ...] = ()) -> None:
+    """Print the columns of a section but those in `without`; a narrow terminal leaves out more of the last ones."""
+    data, rows, console, table = section["dataset"], section["rows"], Console(), Table()
+    console.print(f"{data.name}, {data.test:,} test images: {data.test_split}", markup=False, highlight=False)
+    columns = [column for column in rows[0] if column not in without and any(row[column] for row in rows)]
+    widths = [3 + max(len(text) for text in (column, *(row[column] for row in rows))) for column in columns]
+    widths[0] = min(widths[0], 33)  # a longer name takes several lines
+    columns = [column for at, column in enumerate(columns) if sum(widths[: at + 1]) < console.width]
+    for column in columns:
+        table.add_column(column, **({"overflow": "fold"} if column == "run" else {"justify": "right", "no_wrap": True}))
+    for row in rows:
+        table.add_row(*(row[column] for column in columns))
+    console.print(table, markup=False)
+
+
+def write_page(
+    runs: list[FinishedRun], left_out: list[tuple[Path, str]], page: Path, title: str, command: str, **more: Any
+) -> list[dict[str, Any]]:
     """Write the page and return what it shows: a section for each set of data."""
-    sections = [_section(groups) for groups in group_runs(runs)]
-    write_text(page, render("compare.html.j2", columns=COLUMNS, sections=sections, left_out=left_out))
-    return sections
+    facts = {"sections": [_section(groups) for groups in group_runs(runs)], "runs": runs, "left_out": left_out, **more}
+    facts |= {"title": title, "command": command, "relative": lambda path: os.path.relpath(path, page.parent)}
+    write_text(page, render("compare.html.j2", **facts))
+    return facts["sections"]
 
 
 def _section(groups: list[Group]) -> dict[str, Any]:
-    """The comparison on one set of data, by the names in the template; `rows` has a text for each of COLUMNS."""
+    """The comparison on one set of data, by the names in the template.
+
+    `rows` has texts by the names of the columns, the most important first.
+    """
     speeds: dict[tuple[str, int], tuple[float, float]] = {}
-    rows, fit_costs, inference_costs = [], [], []
+    rows, costs = [], []
     for group in groups:
         metrics, onnx = group.runs[0].metrics, group.runs[0].onnx
         network = (metrics.model, onnx.bytes)
         if network not in speeds:  # the same network takes the same time
             speeds[network] = speed(group.runs[0].folder / "model.onnx")
         milliseconds, per_second = speeds[network]
-        fit_seconds, accuracy = group.mean("fit_seconds"), group.mean("test_accuracy")
-        fit_costs.append((group.name, fit_seconds, accuracy))
-        inference_costs.append((group.name, milliseconds, accuracy))
-        row = [
-            group.name,
-            str(len(group.runs)),
-            group.percent("test_accuracy"),
-            f"{group.mean('test_ece'):.4f}",
-            f"{metrics.parameters:,}",
-            f"{onnx.bytes / 1000:,.0f}",
-            f"{fit_seconds:.1f}",
-            f"{milliseconds:.3f}",
-            f"{per_second:,.0f}",
-        ]
+        costs.append((group.mean("fit_seconds"), milliseconds, 100 * (1 - group.mean("val_accuracy"))))
+        val, test = (text and f"{text} %" for text in map(group.percent, ("val_accuracy", "test_accuracy")))
+        row = {
+            "run": group.name,
+            "seeds": str(len(group.runs)),
+            "val accuracy": val,
+            "test accuracy": test,
+            "fit s": f"{group.mean('fit_seconds'):.1f}",
+            "tags": ", ".join(dict.fromkeys(tag for run in group.runs for tag in run.record.tags)),
+            "parameters": f"{metrics.parameters:,}",
+            "ms/image": f"{milliseconds:.3f}",
+            "images/s": f"{per_second:,.0f}",
+            "ECE": f"{group.mean('test_ece'):.4f}",
+            "ONNX kB": f"{onnx.bytes / 1000:,.0f}",
+        }
         rows.append(row)
-    costs = {"seconds to fit": fit_costs, "milliseconds for one image": inference_costs}
-    plots = [figures.svg(figures.cost(points, label)) for label, points in costs.items()]
-    return {"dataset": groups[0].runs[0].metrics.dataset, "rows": rows, "plots": plots} | _disagreements(groups[:MOST])
+    plots = [svg(figure) for figure in compare_figures.costs(costs)]
+    dataset = groups[0].runs[0].metrics.dataset
+    return {"dataset": dataset, "groups": groups, "rows": rows, "plots": plots} | _disagreements(groups[:MOST])
 
 
 def speed(path: Path) -> tuple[float, float]:
@@ -114,29 +137,29 @@ def _disagreements(groups: list[Group]) -> dict[str, Any]:
     """Compare the lowest seeds of groups that were tested on the same data, image by image.
 
     Returns:
-        `pairs`: for each two groups their names and what mcnemar() returns.
+        `pairs`: for each two groups their numbers, what mcnemar() returns, and the corrected p-value instead of its.
         `galleries`: test images that have something in common: title, count, and the first of them. These are given
-        by index, digit, data URI and the only group that is correct; there are none where the data are gone.
+        by index, digit, data URI and the digits that the groups read; there are none where the data are gone.
     """
     runs = [group.runs[0] for group in groups]
     paths = [run.folder / "report" / "predictions.csv" for run in runs]
     tables = [np.loadtxt(path, np.int64, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2) for path in paths]
-    labels = tables[0][:, 0]
-    correct = np.stack([table[:, 0] == table[:, 1] for table in tables])  # [groups, N]
+    labels, read = tables[0][:, 0], np.stack([table[:, 1] for table in tables])  # [N], [groups, N]
+    correct = read == labels
     images = _test_images(runs[0])
 
-    def gallery(title: str, chosen: np.ndarray, names: list[str]) -> tuple[str, int, list[tuple[Any, ...]]]:
+    def gallery(title: str, chosen: np.ndarray) -> tuple[str, int, list[tuple[Any, ...]]]:
         indices = chosen.nonzero()[0].tolist()
         shown = [] if images is None else [(at, data_uri(images[at, 0])) for at in indices[:SHOWN]]
-        return title, len(indices), [(at, labels[at], image, names[at]) for at, image in shown]
+        return title, len(indices), [(at, labels[at], image, enumerate(read[:, at], 1)) for at, image in shown]
 
     count = correct.sum(axis=0)
-    galleries = [gallery("Images that no run predicts correctly", count == 0, [""] * len(labels))]
+    galleries = [gallery("Images that no run predicts correctly", count == 0)]
     if len(groups) > 1:
-        first_correct = [groups[position].name for position in correct.argmax(axis=0)]
-        galleries.insert(0, gallery("Images that only one run predicts correctly", count == 1, first_correct))
-    by_name = zip([group.name for group in groups], correct, strict=True)
-    pairs = [(first, second, *mcnemar(a, b)) for (first, a), (second, b) in combinations(by_name, 2)]
+        galleries.insert(0, gallery("Images that only one run predicts correctly", count == 1))
+    tests = {(i + 1, j + 1): mcnemar(correct[i], correct[j]) for i, j in combinations(range(len(groups)), 2)}
+    corrected = holm([p for _, _, p in tests.values()])
+    pairs = [(*pair, *test[:2], p) for (pair, test), p in zip(tests.items(), corrected, strict=True)]
     return {"pairs": pairs, "galleries": galleries}
 
 
@@ -155,6 +178,13 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> tuple[int, int, float]:
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     differing = only_first + only_second
     return only_first, only_second, binomtest(only_first, differing).pvalue if differing else 1.0
+
+
+def holm(p_values: list[float]) -> list[float]:
+    """Correct p-values for their number (S. Holm, "A simple sequentially rejective multiple test procedure", 1979)."""
+    order = np.argsort(p_values)
+    raised = np.array(p_values)[order] * np.arange(len(order), 0, -1)
+    return np.minimum(np.maximum.accumulate(raised), 1)[np.argsort(order)].tolist()
 
 
 def _test_images(run: FinishedRun) -> Tensor | None:

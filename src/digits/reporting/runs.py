@@ -1,14 +1,21 @@
-"""Finished runs, found in folders and grouped by data and by settings."""
+"""Finished runs, found in folders, grouped by data and by settings, and as a table of data."""
 
 import json
+import math
 import statistics
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from digits.errors import ConfigError
-from digits.record import Metrics, OnnxFile, read_metrics, read_record, settings_of
+from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record
+from digits.settings import settings_of, short
+
+NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
+NO_FIGURE = {"format", "dataset", "per_class"}
 
 
 @dataclass(frozen=True)
@@ -17,6 +24,7 @@ class FinishedRun:
 
     folder: Path
     name: str  # its own name, or that of its experiment or model
+    record: RunRecord
     metrics: Metrics
     onnx: OnnxFile  # facts of its model.onnx
     settings: dict[str, Any]  # all that its result follows from except the seed, with dotted keys
@@ -30,8 +38,9 @@ class Group:
     runs: list[FinishedRun]
 
     def mean(self, key: str) -> float:
-        """Over the seeds; `key` is an attribute of Metrics."""
-        return statistics.mean(getattr(run.metrics, key) for run in self.runs)
+        """Over the seeds; `key` is an attribute of Metrics. Below all others where a run has no value."""
+        values = [getattr(run.metrics, key) for run in self.runs]
+        return -math.inf if None in values else statistics.mean(values)
 
     def percent(self, key: str) -> str:
         """Mean and sample standard deviation over the seeds, as a percentage.
@@ -45,30 +54,50 @@ class Group:
         return f"{100 * statistics.mean(values):.2f}{deviation}"
 
 
-def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[str]]:
+def results(folder: Path | str = "outputs") -> pd.DataFrame:
+    """All finished runs in and below a folder: a row a run, a column a setting that differs and a figure.
+
+    Settings have their dotted keys, figures their names in metrics.json: accuracies in 0..1, losses in nats.
+    """
+    return frame(find_runs([Path(folder)])[0])
+
+
+def frame(runs: list[FinishedRun]) -> pd.DataFrame:
+    """As results() gives them, of these runs."""
+    rows = [(str(run.folder), run.name, ", ".join(run.record.tags), run.metrics.dataset.name) for run in runs]
+    settings = pd.json_normalize([run.record.config for run in runs])
+    settings = settings.map(lambda value: str(value) if isinstance(value, list) else value)  # so that it can be grouped
+    differing = [key for key in settings if settings[key].nunique(dropna=False) > 1 and not key.endswith(NO_SETTING)]
+    figures = pd.json_normalize([run.metrics.model_dump(by_alias=True, exclude=NO_FIGURE) for run in runs])
+    facts = pd.DataFrame(rows, columns=["run", "name", "tags", "data"])
+    return pd.concat([facts, settings[differing], figures.select_dtypes("number")], axis="columns")
+
+
+def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[tuple[Path, str]]]:
     """Read the finished runs in and below `folders`.
 
     Returns:
-        The runs, and a line for each folder that was left out, with the reason.
+        The runs, and each folder that was left out, with a line that names it and the reason.
     """
     runs: dict[Path, FinishedRun] = {}
     left_out = []
     for folder in folders:
         found = sorted(path.parent for path in folder.rglob("run.json"))
         if not found:
-            left_out.append(f"{folder}: no run in it")
+            left_out.append((folder, f"{folder}: no run in it"))
         for each in found:
             try:
                 runs[each.resolve()] = _read(each)
             except (ConfigError, OSError) as error:
-                left_out.append(str(error))
+                left_out.append((each, str(error)))
     return list(runs.values()), left_out
 
 
 def _read(folder: Path) -> FinishedRun:
     record = read_record(folder)
     if record.status != "finished":
-        raise ConfigError(f"{folder}: {record.status}, wanted a finished run")
+        why = f" ({record.error})" if record.error else ""
+        raise ConfigError(f"{folder}: {record.status}, wanted a finished run{why}")
     if not record.reported:
         raise ConfigError(f"{folder}: no report; of a search, only the best trial is tested and reported")
     metrics = read_metrics(folder)
@@ -81,11 +110,14 @@ def _read(folder: Path) -> FinishedRun:
     except KeyError as error:
         raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted what a run writes") from error
     name = record.name or record.experiment or metrics.model
-    return FinishedRun(folder, name, metrics, metrics.onnx, settings)
+    return FinishedRun(folder, name, record, metrics, metrics.onnx, settings)
 
 
 def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:
-    """Group runs: a list for each set of data, in it a group for each setting, the most accurate first."""
+    """Group runs: a list for each set of data, in it a group for each setting.
+
+    The groups with the best validation accuracy come first, those without a validation set last.
+    """
     by_data: dict[str, dict[str, list[FinishedRun]]] = {}
     for run in runs:
         data = run.metrics.dataset.model_dump(include={"name", "sha256", "test_split", "test", "classes"})
@@ -93,8 +125,8 @@ def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:
         by_settings = by_data.setdefault(json.dumps([data, tested]), {})
         by_settings.setdefault(json.dumps([run.name, run.settings], sort_keys=True), []).append(run)
     return [
-        sorted(_named(list(by_settings.values())), key=lambda group: -group.mean("test_accuracy"))
-        for by_settings in by_data.values()
+        sorted(_named(list(found.values())), key=lambda group: (-group.mean("val_accuracy"), group.name))
+        for found in by_data.values()
     ]
 
 
@@ -104,5 +136,5 @@ def _named(groups: list[list[FinishedRun]]) -> Iterator[Group]:
         name, own = runs[0].name, runs[0].settings
         others = [other[0].settings for other in groups if other[0].name == name]
         different = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = [f"{key.removeprefix('model.')}={own[key]}" for key in different]
+        words = [f"{key.removeprefix('model.')}={short(own[key])}" for key in different]
         yield Group(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))

@@ -7,7 +7,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch.utils.tensorboard.summary import hparams
 
-from digits.record import Metrics, RunRecord, settings_of
+from digits.record import Metrics, RunRecord
+from digits.settings import settings_of
 
 FIGURES = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "val_loss", "parameters", "fit_seconds"}
 CHARTS = {"val/accuracy": "accuracy/val", "train/loss": "loss/train", "val/loss": "loss/val"}

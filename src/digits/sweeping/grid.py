@@ -16,7 +16,8 @@ from hydra.errors import MissingConfigException
 
 from digits.errors import ConfigError
 from digits.files import write_text
-from digits.record import flat, read_record, settings_of
+from digits.record import read_record
+from digits.settings import flat, settings_of
 from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs
 
 JOBS = "jobs.json"  # the overrides of each job; its place in the list is its number

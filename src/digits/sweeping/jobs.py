@@ -18,6 +18,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from digits.cli import print_error
 from digits.errors import DigitsError
 from digits.record import Epoch, read_record
+from digits.settings import short
 
 Launch = Callable[..., Any]  # of Hydra's launcher: a list of jobs, and the number of the first one
 
@@ -100,11 +101,6 @@ def value_of(history: list[Epoch], metric: str) -> float | None:
     if best is None:
         return None
     return best.val_accuracy if metric == "val/accuracy" else best.val_loss
-
-
-def short(value: Any) -> str:
-    """A value of a key, a number to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def delete_job(folder: Path, number: int) -> None:

@@ -10,18 +10,17 @@ from filelock import FileLock
 from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from optuna.importance import get_param_importances
-from rich.console import Console
-from rich.table import Table
 
 from digits.errors import DigitsError
 from digits.files import write_text
-from digits.record import Metrics, flat, read_metrics, read_record
-from digits.reporting.compare import write_page
+from digits.record import Metrics, read_metrics, read_record
+from digits.reporting.compare import print_table, write_page
 from digits.reporting.figures import svg
 from digits.reporting.pages import render
-from digits.reporting.runs import find_runs, group_runs
+from digits.reporting.runs import find_runs
+from digits.settings import flat, short
 from digits.sweeping.grid import read_jobs
-from digits.sweeping.search import Search, TrialRow, short
+from digits.sweeping.search import Search, TrialRow
 from digits.sweeping.search_figures import history, parallel
 from digits.training.finish import config_of, finish_trial
 
@@ -37,25 +36,27 @@ def report_sweep(folder: Path) -> bool:
     Returns:
         Whether all jobs finished.
     """
-    records = [read_record(folder / str(number)) for number in range(len(read_jobs(folder)))]
+    jobs, page = read_jobs(folder), folder / "index.html"
+    records = [read_record(folder / str(number)) for number in range(len(jobs))]
     runs, left_out = find_runs([folder])
-    print(f"{len(records)} jobs in {folder}")  # not the table's title, which breaks long lines
-    table = Table()
-    table.add_column("run", overflow="fold")
-    for column in ("seeds", "test accuracy", "validation accuracy", "fit"):
-        table.add_column(column, justify="right")
-    for group in (group for groups in group_runs(runs) for group in groups):
-        accuracies = (group.percent("test_accuracy"), group.percent("val_accuracy"))
-        cells = [f"{accuracy} %" if accuracy else "" for accuracy in accuracies]
-        table.add_row(group.name, str(len(group.runs)), *cells, f"{group.mean('fit_seconds'):.1f} s")
-    Console().print(table)
+    print(f"{len(jobs)} jobs in {folder}")
     if runs:
-        write_page(runs, left_out, folder / "index.html")
-        print(f"page: {folder / 'index.html'}")
+        swept = _swept(jobs)
+        title = f"Sweep over {', '.join(swept) or folder.name}"
+        for section in write_page(runs, left_out, page, title, records[0].command, swept=swept):
+            print_table(section, without=("ms/image", "images/s"))  # which are never the same
+        print(f"page: {page}")
     for number, record in enumerate(records):
         if record.status != "finished":
             print(f"#{number} {record.status}: {record.error or 'killed'}")
     return all(record.status == "finished" for record in records)
+
+
+def _swept(jobs: list[list[str]]) -> dict[str, list[str]]:
+    """The keys in which jobs differ, with their values."""
+    pairs = [text.partition("=")[::2] for job in jobs for text in job]
+    values = {key: list(dict.fromkeys(value for other, value in pairs if other == key)) for key, _ in pairs}
+    return {key: found for key, found in values.items() if len(found) > 1}
 
 
 def report_search(folder: Path, config: DictConfig) -> None:
@@ -132,6 +133,8 @@ def _write_search_page(search: Search, rows: list[TrialRow], best: TrialRow, met
         "search.html.j2",
         package="digits.sweeping",
         name=search.folder.name,
+        first=read_record(search.folder / "0"),
+        space=space,
         rows=sorted(rows, key=lambda row: (order.index(row.state), row.cost, row.number)),
         counts={state: sum(row.state == state for row in rows) for state in order},
         best=best,

@@ -16,8 +16,9 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from digits.errors import ConfigError, StudyError
 from digits.ranges import Count
 from digits.record import read_record
+from digits.settings import short
 from digits.sweeping.grid import changes
-from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs, short, value_of
+from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs, value_of
 from digits.sweeping.space import Space, search_of, suggest, trial_overrides
 from digits.sweeping.study import EXHAUSTED, Database, Metric, Study
 

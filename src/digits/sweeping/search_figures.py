@@ -8,9 +8,10 @@ import math
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
+from digits.reporting.compare_figures import plain_log
 from digits.reporting.figures import ACCENT, FAINT, SECOND, drawing
 from digits.sweeping.search import TrialRow
 
@@ -30,9 +31,7 @@ def history(rows: list[TrialRow], unit: str) -> Figure:
                 axes.plot([row.number for row in some], costs, marker, color=colour, markersize=4, label=label)
         axes.set(yscale="log", xlabel="trial", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.yaxis.set_major_locator(MaxNLocator(6))
-        axes.yaxis.set_major_formatter(ScalarFormatter())
-        axes.yaxis.set_minor_locator(NullLocator())
+        plain_log(axes.yaxis, *axes.get_ylim())
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)
     return figure
 
@@ -50,11 +49,13 @@ def parallel(complete: list[TrialRow], best: TrialRow, space: dict[str, BaseDist
             axes.plot([*places, cost], color=colour, linewidth=2.5 if row is best else 1)
         ticks = [*map(_ticks, space.values()), {f"{math.exp(low):.3g}": 0.0, f"{math.exp(high):.3g}": 1.0}]
         for at, texts in enumerate(ticks):
-            for text, place in texts.items():
-                axes.text(at, place, f" {text}", va="center", fontsize=8)
+            for text, place in texts.items():  # the ends stand where no line passes
+                side = {0.0: "top", 1.0: "bottom"}.get(place, "center")
+                axes.text(at, 1.06 * place - 0.03, text, va=side, ha="center", fontsize=8)
         names = [key.rpartition(".")[2] for key in space]
         axes.set_xticks(range(len(space) + 1), [*names, unit.replace("validation ", "")])
-        axes.set(yticks=[], xlim=(-0.1, len(space) + 0.5))
+        axes.tick_params(length=0, pad=12)
+        axes.set(yticks=[], xlim=(-0.4, len(space) + 0.4), ylim=(-0.1, 1.1))
         axes.spines[:].set_visible(False)
     return figure
 

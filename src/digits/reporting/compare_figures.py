@@ -1,0 +1,65 @@
+"""The plots of a comparison: errors against costs, a numbered dot for each row of its table."""
+
+import math
+from typing import Any
+
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
+
+from digits.reporting.figures import ACCENT, FAINT, drawing
+
+LINE: dict[str, Any] = {"arrowstyle": "-", "color": FAINT, "shrinkA": 0, "shrinkB": 3}  # from a dot to its number
+
+
+def costs(rows: list[tuple[float, float, float]]) -> list[Figure]:
+    """The errors of the rows of a table against seconds to fit, and against milliseconds for one image.
+
+    `rows` have these costs and the validation errors in percent, infinite where there are none. No figure of one dot.
+    """
+    known = {number: row for number, row in enumerate(rows, start=1) if math.isfinite(row[2])}
+    labels = ("seconds to fit", "milliseconds for one image") if len(known) > 1 else ()
+    return [_cost({n: (row[at], row[2]) for n, row in known.items()}, label) for at, label in enumerate(labels)]
+
+
+def _cost(points: dict[int, tuple[float, float]], label: str) -> Figure:
+    places = {number: (max(spent, 1e-3), max(errors, 1e-2)) for number, (spent, errors) in points.items()}
+    with drawing(6, 4.2) as (figure, axes):
+        axes.plot(*zip(*places.values(), strict=True), "o", color=ACCENT, markersize=5)
+        axes.set(xscale="log", yscale="log", xlabel=label, ylabel="validation errors (%)")
+        axes.margins(0.12)
+        plain_log(axes.xaxis, *axes.get_xlim())
+        plain_log(axes.yaxis, *axes.get_ylim())
+        figure.draw_without_rendering()  # sets the layout, so that it is known what is near to what
+        dots = {number: axes.transData.transform(place) for number, place in places.items()}
+        taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots.values()]
+        for number, (x, y) in dots.items():
+            offset = _free_place(x, y, taken, axes.bbox)
+            if offset:  # else the dot is in a crowd where no number can be read
+                away = 72 / figure.dpi * offset[0], 72 / figure.dpi * offset[1]
+                line = LINE if math.hypot(*offset) > 20 else None
+                text = axes.annotate(str(number), places[number], away, textcoords="offset points", arrowprops=line)
+                text.set(ha="center", va="center", fontsize=9, in_layout=False)
+    return figure
+
+
+def plain_log(axis: Axis, low: float, high: float) -> None:
+    """Plain numbers on a logarithmic axis: 1, 2, 5, 10; every tenth over a wide range, even steps over a short one."""
+    ratio = high / low
+    steps = LogLocator(subs=(1, 2, 5) if ratio < 300 else (1,)) if ratio > 6 else MaxNLocator(5, steps=[1, 2, 5, 10])
+    axis.set_major_locator(steps)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+def _free_place(x: float, y: float, taken: list[Bbox], inside: Bbox) -> tuple[float, float] | None:
+    """Where a number covers nothing, as near to a dot as possible: its offset in pixels. The place is then taken."""
+    for radius in range(12, 60, 6):
+        for angle in range(0, 360, 30):
+            right, up = radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
+            box = Bbox.from_bounds(x + right - 9, y + up - 8, 18, 16)
+            if inside.contains(x + right, y + up) and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                return right, up
+    return None

@@ -1,0 +1,35 @@
+"""The settings of a run: which of them a result follows from, by dotted keys, and how people read them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+# Settings of the Trainer that say where and how it runs, not what comes out.
+WITHOUT_EFFECT = {"accelerator", "devices", "strategy", "num_nodes", "default_root_dir", "profiler"}
+
+
+def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run's result follows from, but for seed and callbacks, with dotted keys.
+
+    Args:
+        config: as composed, resolved.
+    """
+    trainer = {
+        key: value
+        for key, value in config["trainer"].items()
+        if key not in WITHOUT_EFFECT and not key.startswith(("enable_", "log_"))
+    }
+    data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
+    return flat({"model": config["model"], "trainer": trainer, "data": data})
+
+
+def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    found: dict[str, Any] = {}
+    for key, value in nested.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def short(value: Any) -> str:
+    """A value of a key: a number to four digits, a list without spaces."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value).replace(", ", ",")
