@@ -156,7 +156,7 @@ def test_terminal_begins_with_what_is_done_and_has_a_line_for_each_epoch(quickst
     lines = (quickstart / "stdout.txt").read_text().splitlines()
     assert lines[0] == "experiment quickstart   model cnn   data mnist_5k"
     assert lines[1] == f"folder {quickstart.relative_to(quickstart.parents[2])}"
-    assert lines[2].startswith("94,186 parameters   3,500 training, 500 validation, 1,000 test images   ")
+    assert re.fullmatch(r"94,186 parameters   1 x (cpu|cuda:0|mps:0), (32-true|bf16-mixed)", lines[2])
     figures = r"loss \d\.\d{3}   val (\d\d\.\d\d %)   best (\d\d\.\d\d %) \((\d)\)   \d+\.\d s"
     first, second = (re.fullmatch(f"epoch {epoch} of 2   {figures}", lines[2 + epoch]).groups() for epoch in (1, 2))
     assert first == (first[0], first[0], "1") and second[1:] in ((second[0], "2"), (first[0], "1"))

@@ -137,7 +137,7 @@ def test_a_sweep_prints_a_line_for_each_job_and_nothing_of_the_jobs(swept):
     new = sorted(set(range(JOBS)) - before.keys())
     counts = range(len(before) + 1, JOBS + 1)
     assert [(int(count), int(number)) for count, number, _ in lines] == list(zip(counts, new, strict=True))
-    assert all(re.fullmatch(r"(   best so far)?   about \d+ (s|min) left", rest) for _, _, rest in lines[:-1])
+    assert all(re.fullmatch(r"(   best so far)?   about \d+ s left", rest) for _, _, rest in lines[:-1])
     assert "left" not in lines[-1][2] and done.stdout.index(f"{JOBS} of {JOBS}") < done.stdout.rindex(f"{JOBS} jobs in")
     assert "epoch" not in done.stdout and "folder" not in done.stdout
     assert "epoch 1:" in (sweep / f"{new[0]}" / "train.log").read_text()

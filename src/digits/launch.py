@@ -18,7 +18,7 @@ from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, Pruned, StudyError
 from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
-from digits.sweeping.jobs import begin_job, plain_name, print_job
+from digits.sweeping.jobs import begin_job, print_job
 from digits.training.ranks import forget_rank, is_distributed, rank
 from digits.training.resume import resume
 
@@ -35,12 +35,10 @@ class Launch(Callback):
                 forget_rank()
             elif rank() > 0:
                 return  # rank 0 does the rest
-            choices = config.hydra.runtime.choices
-            words = [f"{group} {choices[group]}" for group in ("experiment", "model", "data") if choices[group]]
-            if not config.get("resume"):
-                with read_write(config.hydra):
-                    config.hydra.job.name = plain_name(str(config.name or choices.experiment or choices.model))
-            print("   ".join(words), flush=True)  # at once: checking the config imports torch and lightning
+            chosen = {group: config.hydra.runtime.choices[group] for group in ("experiment", "model", "data")}
+            print(
+                "   ".join(f"{group} {name}" for group, name in chosen.items() if name), flush=True
+            )  # at once: checking the config imports torch and lightning
             mistakes = mistakes_in(config)
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
@@ -66,21 +64,16 @@ class Launch(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Print how it ended. The other jobs of a sweep still run, unless none could write its results."""
-        logging.captureWarnings(False)
         if "wandb" in sys.modules:  # its run would go on in the next job
             sys.modules["wandb"].finish()
         error = _error_of(job_return)
-        fatal = config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError)
-        if error and fatal:
-            stop(error)
-        if not fatal:
-            folder, job, search = Path(config.hydra.sweep.dir), config.hydra.job, config.get("search")
-            total, metric = (search.trials, search.metric) if search else (len(read_jobs(folder)), "val/accuracy")
-            end = str(error) if isinstance(error, Pruned) else f"failed: {error}" if search else "failed"
-            print_job(folder, job.num, total, job.name, metric, end if error else "")
-        if error is None:
-            return
-        if not config.get("search"):
+        if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
+            return stop(error) if error else None
+        folder, job, search = Path(config.hydra.sweep.dir), config.hydra.job, config.get("search")
+        total, metric = (search.trials, search.metric) if search else (len(read_jobs(folder)), "val/accuracy")
+        end = "" if not error else f"{'' if isinstance(error, Pruned) else 'failed: '}{error}" if search else "failed"
+        print_job(folder, job.num, total, job.name, metric, end)
+        if error and not search:
             print_error(error)
         job_return.status, job_return.return_value = JobStatus.COMPLETED, None
 
@@ -194,7 +187,8 @@ def _unwritable(kind: str, folder: Path, error: OSError) -> ConfigError:
 
 
 def _set_folder(config: DictConfig, kind: str, folder: Path) -> None:
-    quoted = str(folder).replace("'", "\\'")
+    quoted, choices = str(folder).replace("'", "\\'"), config.hydra.runtime.choices
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
+        config.hydra.job.name = str(config.name or choices.experiment or choices.model).replace("/", "-")
         config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{quoted}'")  # each job of a sweep is composed again

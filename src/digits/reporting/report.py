@@ -9,8 +9,6 @@ import torch
 import yaml
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib import colormaps
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from digits.files import atomic_path, write_text
@@ -119,21 +117,15 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     data, onnx = metrics.dataset, metrics.onnx
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(style="bold")
-    table.add_column(overflow="fold")
-    table.add_row("model", f"{metrics.model}, {metrics.parameters:,} parameters")
-    table.add_row("data", f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test")
-    table.add_row("test accuracy", f"{metrics.test_accuracy:.2%}  ({data.test_split})")
-    table.add_row("test loss", f"{metrics.test_loss:.4f}   ECE {metrics.test_ece:.4f}")
-    if metrics.val_accuracy is not None:
-        table.add_row("validation accuracy", f"{metrics.val_accuracy:.2%}")
-    if metrics.epochs:
-        speed = f"{metrics.train_images_per_second:,.0f} images/s"
-        table.add_row("fit", f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epochs, {speed}")
-    difference = f"largest difference from the checkpoint {onnx.max_abs_diff:.0e}"
-    table.add_row("ONNX", f"{onnx.bytes / 1e3:,.0f} kB, {difference}")
-    print()
-    Console().print(table)
-    for file in ("report/index.html", "model.onnx"):  # not in the table, which breaks long lines
+    rows = {
+        "model": f"{metrics.model}, {metrics.parameters:,} parameters",
+        "data": f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test",
+        "test accuracy": f"{metrics.test_accuracy:.2%}, on the following test split:\n  {data.test_split}",
+        "test loss": f"{metrics.test_loss:.4f}, ECE {metrics.test_ece:.4f}",
+        "validation": "" if metrics.val_accuracy is None else f"{metrics.val_accuracy:.2%}",
+        "fit": f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epochs" if metrics.epochs else "",
+        "ONNX": f"{onnx.bytes / 1e3:,.0f} kB, largest difference from the checkpoint {onnx.max_abs_diff:.0e}",
+    }
+    print("\n" + "\n".join(f"{name:<15}{text}" for name, text in rows.items() if text))
+    for file in ("report/index.html", "model.onnx"):
         print(folder / file)

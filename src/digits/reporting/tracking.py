@@ -25,22 +25,14 @@ class TensorBoard(TensorBoardLogger):
 
 
 def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:
-    """Add a fitted run's row to the hparams tab of each TensorBoard logger of `loggers`; its figures are the charts'.
-
-    The record of an experiment, which the logger itself would add, is left out: TensorBoard takes one run's for all
-    runs, and then does not show the settings that only others have.
-    """
+    """Add a fitted run's row to the hparams tab of TensorBoard; its figures are the charts'."""
     settings = {"model": record.model, "seed": record.config["seed"], **settings_of(record.config)}
-    plain = {
-        key.removeprefix("model."): value if isinstance(value, int | float | None) else str(value)
-        for key, value in settings.items()
-        if not key.endswith("_target_")
-    }
-    for logger in loggers:
-        if isinstance(logger, TensorBoardLogger):
-            for summary in hparams(plain, {})[1:]:
-                logger.experiment._get_file_writer().add_summary(summary)
-            logger.finalize("success")
+    plain = {key: value if isinstance(value, int | float | None) else str(value) for key, value in settings.items()}
+    named = {key.removeprefix("model."): value for key, value in plain.items() if not key.endswith("_target_")}
+    for logger in (each for each in loggers if isinstance(each, TensorBoardLogger)):
+        for summary in hparams(named, {})[1:]:  # the first says which settings there are: TensorBoard believes one run
+            logger.experiment._get_file_writer().add_summary(summary)
+        logger.finalize("success")
 
 
 def track_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, record: RunRecord) -> None:

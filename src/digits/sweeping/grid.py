@@ -127,8 +127,7 @@ def run_sweep(launch: Launch, folder: Path) -> None:
     """
     jobs = read_jobs(folder)
     left = [number for number in range(len(jobs)) if read_record(folder / str(number)).status != "finished"]
-    done = len(jobs) - len(left)
-    print(f"{len(jobs)} jobs in {folder}, {done} of them finished before; best by val/accuracy", flush=True)
+    print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by val/accuracy")
     for number in left:
         delete_job(folder, number)
     launch_jobs(launch, folder, {number: jobs[number] for number in left}, varied_in(jobs))

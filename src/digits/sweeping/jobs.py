@@ -22,6 +22,8 @@ from digits.settings import short
 
 Launch = Callable[..., Any]  # of Hydra's launcher: a list of jobs, and the number of the first one
 
+QUIET = "hydra.job_logging.handlers.console.level=ERROR"  # a job's words are in its train.log
+
 _locks: dict[str, FileLock] = {}  # held by this process: a GPU until it ends, a job until it begins the next
 
 
@@ -31,7 +33,8 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied
     for _, numbered in groupby(enumerate(sorted(jobs)), key=lambda pair: pair[1] - pair[0]):
         numbers = [number for _, number in numbered]
         try:
-            launch([[*jobs[number], *_told(jobs[number], varied)] for number in numbers], initial_job_idx=numbers[0])
+            told = [[*jobs[number], f"hydra.job.name='{job_name(jobs[number], varied)}'", QUIET] for number in numbers]
+            launch(told, initial_job_idx=numbers[0])
         except Exception as error:  # a process of the launcher died, perhaps for lack of memory
             if len(numbers) == 1:
                 print_error(DigitsError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
@@ -42,53 +45,29 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied
                     launch_jobs(launch, folder, {number: jobs[number]}, varied)
 
 
-def _told(overrides: list[str], varied: Collection[str]) -> list[str]:
-    """What a job is told besides: the name by which it is printed and shown, and to write its words to train.log."""
-    return [f"hydra.job.name='{job_name(overrides, varied)}'", "hydra.job_logging.handlers.console.level=ERROR"]
-
-
 def job_name(overrides: list[str], varied: Collection[str]) -> str:
     """A job's own name, experiment and model, and its values of the keys `varied`."""
-    words = []
-    for each in OverridesParser.create().parse_overrides(overrides):
-        key, value = each.get_key_element().lstrip("+"), each.value()
-        if key in ("name", "experiment", "model"):
-            words.append(str(value))
-        elif key in varied:
-            words.append(f"{key.split('.')[-1]}={short(value)}")
-    return plain_name(" ".join(words))
-
-
-def plain_name(text: str) -> str:
-    """A text without what a folder's name or Hydra would not take."""
-    return re.sub(r"[^\w.,=+ -]+", "", text)[:100].strip() or "run"
+    pairs = [(each.get_key_element(), each.value()) for each in OverridesParser.create().parse_overrides(overrides)]
+    named = {key: str(value) for key, value in pairs if key in ("name", "experiment", "model")}
+    words = {key: f"{key.split('.')[-1]}={short(value)}" for key, value in pairs if key.lstrip("+") in varied} | named
+    return re.sub(r"[^\w.,=+ -]+", "", " ".join(words.values()))[:100]  # a folder's name, and Hydra can read it
 
 
 def print_job(folder: Path, number: int, total: int, name: str, metric: str, end: str) -> None:
-    """Print how a job of a sweep or search ended, how many have, and about how long the others will take.
-
-    Args:
-        end: why it has no value; empty where it has one.
-    """
+    """Print how a job ended, by its value or by `end`, how many have, and about how long the others will take."""
     records = [read_record(folder / str(each)) for each in range(max(total, number + 1))]
-    ended = [record for record in records if record.status in ("finished", "pruned", "failed")]
-    found = [value_of(each.history, metric) for each in ended if each.status == "finished"]
-    best = (min if metric == "val/loss" else max)((each for each in found if each is not None), default=None)
-    record = records[number]
-    value = None if end else value_of(record.history, metric)
-    words = [f"{len(ended):{len(str(total))}} of {total}", f"#{number} {name}"]
-    if value is None:
-        words.append(end or ("no validation" if record.history else "dry run"))
-    else:
-        words.append(f"val {100 * value:.2f} %" if metric == "val/accuracy" else f"{metric} {value:.4f}")
-    words.append(f"{sum(record.seconds.values()):.1f} s")
-    words += ["best so far"] if value is not None and value == best else []
-    if ended and total > len(ended):
-        at_once = 1 + sum(each.status == "running" for each in records)
-        seconds = sum(sum(each.seconds.values()) for each in ended)
-        left = seconds / len(ended) * (total - len(ended)) / at_once
-        words.append(f"about {left:.0f} s left" if left < 100 else f"about {left / 60:.0f} min left")
-    print("   ".join(words), flush=True)
+    ended = [each for each in records if each.status in ("finished", "pruned", "failed")]
+    values = [value_of(each.history, metric) for each in records if each.status == "finished"]
+    best = (min if metric == "val/loss" else max)((each for each in values if each is not None), default=None)
+    value = None if end else value_of(records[number].history, metric)
+    if value is not None:
+        end = f"val {100 * value:.2f} %" if metric == "val/accuracy" else f"{metric} {value:.4f}"
+    seconds = [sum(each.seconds.values()) for each in (records[number], *ended)]
+    words = [f"{len(ended)} of {total}   #{number} {name}", end or "dry run or not validated", f"{seconds[0]:.1f} s"]
+    words += ["best so far"] * (value is not None and value == best)
+    at_once = 1 + sum(each.status == "running" for each in records)
+    left = sum(seconds) / len(seconds) * (total - len(ended)) / at_once
+    print("   ".join([*words, f"about {left:.0f} s left"] if left else words), flush=True)
 
 
 def value_of(history: list[Epoch], metric: str) -> float | None:

@@ -1,13 +1,15 @@
-"""Callbacks of every run: the seed of each epoch, the history, an average of the weights, the signal to end."""
+"""Callbacks of every run: the seed of each epoch, the history, what is printed, an average of the weights."""
 
 import logging
 import signal
 import time
 from typing import Any
 
+import rich.progress
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import WeightAveraging
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from digits.models.network import Network
@@ -72,6 +74,52 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue after the rows of the run that is resumed."""
         self.rows = [Epoch.model_validate(row) for row in state_dict["rows"]]
+
+
+class Progress(Callback):
+    """Print a line for each epoch and, in a terminal, a bar with the time left, which is gone at the end.
+
+    It counts batches and takes the rows of `history`, so no step waits for the device.
+    """
+
+    def __init__(self, history: History, with_bar: bool) -> None:
+        self.history = history
+        columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("left")
+        self.bar = rich.progress.Progress(*columns, transient=True, refresh_per_second=4)
+        self.bar.disable = not (with_bar and self.bar.console.is_interactive)
+        self.task = self.bar.add_task("")
+
+    def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
+        self.bar.disable |= pl_module.fitted_once  # a closed form takes its time after the last batch
+        self._move(trainer, 0)
+        self.bar.start()
+
+    def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
+        if args[-1] % 10 == 0:  # the number of the batch
+            self._move(trainer, args[-1] + 1)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Print the epoch's line, counted from 1, with the best epoch so far."""
+        row = self.history.rows[-1]
+        words = [f"epoch {row.epoch + 1:{len(str(trainer.max_epochs))}} of {trainer.max_epochs}"]
+        if row.train_loss is not None:
+            words.append(f"loss {row.train_loss:.3f}")
+        if row.val_accuracy is not None:
+            found = ((each.val_accuracy, -each.epoch) for each in self.history.rows if each.val_accuracy is not None)
+            best, epoch = max(found)
+            words += [f"val {100 * row.val_accuracy:.2f} %", f"best {100 * best:.2f} % ({1 - epoch})"]
+        self.bar.console.print("   ".join([*words, f"{row.seconds:.1f} s"]), highlight=False, soft_wrap=True)
+
+    def on_train_end(self, *args: Any) -> None:
+        self.bar.stop()
+
+    def on_exception(self, *args: Any) -> None:
+        self.bar.stop()
+
+    def _move(self, trainer: Trainer, batches: int) -> None:
+        each, epoch, epochs = int(trainer.num_training_batches), trainer.current_epoch, trainer.max_epochs or 1
+        text = f"epoch {min(epoch + 1, epochs)} of {epochs}"
+        self.bar.update(self.task, description=text, total=each * epochs, completed=epoch * each + batches)
 
 
 class AveragedWeights(WeightAveraging):

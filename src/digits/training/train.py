@@ -19,10 +19,10 @@ from digits.record import Dataset
 from digits.reporting.report import print_summary
 from digits.reporting.tracking import log_settings
 from digits.secrets import masked
-from digits.training.callbacks import KeepSigterm
+from digits.training.callbacks import KeepSigterm, Progress
 from digits.training.checkpoints import check_resumable
 from digits.training.finish import data_of, finish
-from digits.training.progress import Progress
+from digits.training.ranks import rank
 from digits.training.run import Run
 from digits.training.trainer import Trainer
 
@@ -40,7 +40,7 @@ def train(cfg: DictConfig) -> float | None:
     Returns:
         val/accuracy of the best checkpoint; None for a trial, in a dry run, and on ranks above 0.
     """
-    folder, alone = Path(cfg.run_folder), HydraConfig.get().mode == RunMode.RUN
+    folder, alone = Path(cfg.run_folder), HydraConfig.get().mode == RunMode.RUN and rank() == 0  # else it is silent
     with Run(folder) as run:
         with run.phase("setup"):
             seed_everything(cfg.seed, workers=True, verbose=False)
@@ -48,13 +48,14 @@ def train(cfg: DictConfig) -> float | None:
             model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
             callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
-            others: list[Callback] = [KeepSigterm()]
-            if alone:  # a sweep has a line for each job instead
-                others.append(Progress(callbacks["history"], cfg.trainer.enable_progress_bar))
-            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *others], [*loggers.values()])
+            shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if alone else []
+            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *shown, KeepSigterm()], [*loggers.values()])
             if cfg.ckpt_path is not None:
                 check_resumable(Path(cfg.ckpt_path), model, callbacks.values())
             describe(run, cfg, data, trainer)
+            if alone:  # how many values a closed form learns is known after its fit only
+                size = "" if model.fitted_once else f"{model.parameter_count():,} parameters   "
+                print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}", flush=True)
 
         with run.phase("fit"):
             fit(trainer, model, data, cfg.ckpt_path)
@@ -79,7 +80,9 @@ def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback]
     """The Trainer of a config, on the devices that the model can use."""
     if not loggers:  # without one it has nowhere to write, and refuses
         callbacks = [each for each in callbacks if not isinstance(each, LearningRateMonitor)]
-    return instantiate(config, callbacks=callbacks, logger=loggers, **model.placement, _convert_="all")
+    return instantiate(
+        config, callbacks=callbacks, logger=loggers, enable_progress_bar=False, **model.placement, _convert_="all"
+    )
 
 
 def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> None:

@@ -22,7 +22,6 @@ class Trainer(lightning.Trainer):
         precision: `auto` takes bf16-mixed where the hardware multiplies bf16, else 32-true.
         max_epochs: passes over the training split.
         strategy: `auto`, `ddp`, or another that Lightning knows by name.
-        enable_progress_bar: whether training.progress draws its bar; Lightning's own is never drawn.
         options: those of lightning.Trainer.
     """
 
@@ -36,7 +35,6 @@ class Trainer(lightning.Trainer):
         precision: Precision | Literal["auto"] = "auto",
         max_epochs: Count = 10,
         strategy: str = "auto",
-        enable_progress_bar: bool = True,
         **options: Any,
     ) -> None:
         if accelerator_kind(accelerator) == "cpu":
@@ -49,7 +47,6 @@ class Trainer(lightning.Trainer):
             # training does not use the statistics of batch normalisation: Network shares them once an epoch
             strategy=DDPStrategy(forward_sync_buffers=False) if strategy == "ddp" else strategy,
             plugins=[AtomicCheckpointIO()],
-            enable_progress_bar=False,
             use_distributed_sampler=False,  # DigitsData deals the batches among ranks itself, none twice
             **options,
         )
