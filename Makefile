@@ -5,10 +5,10 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results bench load gpu schemas lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results pictures-score bench load gpu schemas lint tensorboard lock clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 setup: $(READY)  ## make the environment in .venv from the lock file
 
@@ -46,6 +46,10 @@ results: $(READY)  ## make the README's table of results on full MNIST (an hour 
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn,speedrun,best_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
+
+pictures-score: $(READY)  ## how many pictures of a folder are read (DIR=… of files like 7_ann.png, RUN=… or the newest run)
+	@test -n "$(DIR)" || { echo "error: DIR is not set; wanted a folder of pictures whose names begin with their digit" >&2; exit 2; }
+	$(BIN)/python tests/score.py $(RUN) $(DIR)
 
 bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)
 	$(BIN)/python scripts/benchmark/speed.py

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import json
 import shutil
 import socket
 from concurrent.futures import ProcessPoolExecutor
@@ -13,12 +14,15 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
+from conftest import QUIET, run_folders
 from lightning import Callback
+from PIL import Image
 from torchvision import datasets
 
 from digits.data import mnist
 from digits.data.batches import EpochBatches
 from digits.data.datamodule import DigitsData
+from digits.data.hands import draw_hands, read_ways
 from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
 from digits.errors import ConfigError, DataError
@@ -119,6 +123,66 @@ def test_the_known_number_of_images_is_that_of_the_files():
     assert len(Mnist5k().read().train_labels) == Mnist5k.train_total
 
 
+# Digits drawn by program
+
+
+def test_hands_come_from_the_seed_and_are_as_many_of_each_digit():
+    images, labels = draw_hands(500, list(range(10)), seed=3)
+    again, _ = draw_hands(500, list(range(10)), seed=3)
+    other, _ = draw_hands(500, list(range(10)), seed=4)
+    assert torch.equal(images, again) and not torch.equal(images, other)
+    assert images.shape == (500, 1, 28, 28) and images.dtype == torch.uint8
+    assert labels.bincount().tolist() == [50] * 10 and labels.dtype == torch.int64
+    assert images.flatten(1).unique(dim=0).shape[0] == 500, "no two are the same"
+
+
+def test_hands_have_the_form_of_mnist():
+    images, _ = draw_hands(500, list(range(10)), seed=0)
+    images = images[:, 0].numpy() / 255
+    assert images.min() == 0 and images.max() == 1
+    assert (images.max(axis=(1, 2)) > 0.5).all(), "each has ink that can be seen"
+    sides = [max(np.ptp(np.flatnonzero((image > 0.2).any(axis=axis))) + 1 for axis in (0, 1)) for image in images]
+    assert np.median(sides) == 20 and np.mean(np.abs(np.array(sides) - 20) <= 1) > 0.9
+    ys, xs = np.mgrid[:28, :28]
+    for along in (xs, ys):
+        middles = (along * images).sum(axis=(1, 2)) / images.sum(axis=(1, 2))
+        assert np.mean(np.abs(middles - 14) <= 1) > 0.9
+
+
+def test_each_digit_is_drawn_in_several_ways():
+    assert all(len(ways) >= 5 for ways in read_ways().values())
+
+
+def test_hands_are_added_to_the_training_split_only():
+    alone, joined = Mnist5k(val_size=500, train_size=1000), Mnist5k(val_size=500, train_size=1000, hands=200)
+    alone.setup()
+    joined.setup()
+    assert joined.train_images[:-200].equal(alone.train_images) and len(joined.train_labels) == 1200
+    assert joined.train_images[-200:].equal(draw_hands(200, list(range(10)), 0)[0])
+    assert joined.val_images.equal(alone.val_images) and joined.test_images.equal(alone.test_images)
+    assert (joined.facts()["train"], joined.facts()["hands"], alone.facts()["hands"]) == (1200, 200, 0)
+    pair = Mnist5k(classes=[7, 3], val_size=100, hands=50)
+    pair.setup()
+    assert pair.train_labels[-50:].bincount().tolist() == [25, 25] and pair.facts()["hands"] == 50
+    assert pair.train_images[-50:].equal(draw_hands(50, [7, 3], 0)[0]), "position 0 is the 7"
+
+
+def test_a_run_trains_on_hands_and_says_so(command, tmp_path):
+    small = ("experiment=quickstart", "model=linear", "trainer.max_epochs=1", *QUIET)
+    done = command("train.py", *small, "data.hands=50")
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path)
+    dataset = json.loads((folder / "report" / "metrics.json").read_text())["dataset"]
+    assert (dataset["train"], dataset["hands"], dataset["test"]) == (3550, 50, 1000)
+    assert json.loads((folder / "run.json").read_text())["config"]["data"]["hands"] == 50
+
+
+def test_a_sheet_shows_the_hands(command, tmp_path):
+    assert command("tests/hands.py", "hands.png").returncode == 0
+    with Image.open(tmp_path / "hands.png") as sheet:
+        assert sheet.size == (24 * 56, 10 * 56)
+
+
 class Seen(Callback):
     """The labels of each batch, by epoch."""
 
@@ -164,6 +228,7 @@ def test_full_set_is_the_same_as_torchvision_reads(mnist_dir):
         "sha256": "",
         "train": 55000,
         "drawings": 0,
+        "hands": 0,
         "val": 5000,
         "test": 10000,
         "test_split": "official test split",

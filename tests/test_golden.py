@@ -29,7 +29,12 @@ FILE = Path(__file__).with_name("golden.json")
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 WITH_CONVOLUTIONS = {"cnn", "cnn_augmented", "lenet", "web_cnn"}
 SETTINGS = ("data=mnist_5k", "data.train_size=1000", "data.batch_size=64", "seed=0", "trainer.accelerator=cpu")
-SETTINGS += ("trainer.precision=32-true", "trainer.default_root_dir=null", "+trainer.enable_checkpointing=false")
+SETTINGS += (
+    "data.hands=0",
+    "trainer.precision=32-true",
+    "trainer.default_root_dir=null",
+    "+trainer.enable_checkpointing=false",
+)
 
 
 def made_with() -> dict[str, str]:

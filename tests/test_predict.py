@@ -128,6 +128,25 @@ def test_a_thousand_small_pictures_take_seconds(command: Command, quickstart: Pa
     assert time.monotonic() - started < 20  # 3 seconds where nothing else runs
 
 
+def test_a_folder_named_by_digits_is_scored_by_set(command: Command, quickstart: Path, tmp_path: Path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    for digit, name in ((3, "3_ann1"), (4, "4_ann2"), (5, "5-bob"), (6, "2_bob")):
+        (folder / f"{name}.png").write_bytes(encoded(picture_of("canvas", digit, 0)))
+    Image.new("RGB", (50, 50), "white").save(folder / "7_ann.png")
+    done = command("tests/score.py", str(quickstart), "mine")
+    assert done.returncode == 0, done.stderr
+    ann, bob, total, wrong, empty = done.stdout.splitlines()
+    assert ann.split() == ["ann", "2", "of", "3", "66.67", "%"] and bob.split() == ["bob", "1", "of", "2", "50.00", "%"]
+    assert total.split() == ["all", "3", "of", "5", "60.00", "%"]
+    assert wrong.startswith("mine/2_bob.png: 6, ") and empty.startswith("mine/7_ann.png: no ink found")
+    (folder / "seven.png").write_bytes(b"")
+    done = command("tests/score.py", str(quickstart), "mine")
+    assert done.returncode == 3 and done.stderr.startswith("error: mine/seven.png: wanted pictures whose names begin")
+    done = command("tests/score.py", "mine")
+    assert done.returncode == 2 and done.stderr.startswith("error: no finished run in outputs")
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     """A file of thirty drawings: real digits, ten of them 3s."""

@@ -34,6 +34,7 @@ class Dataset(Record):
     sha256: str
     train: int
     drawings: int = 0
+    hands: int = 0
     val: int
     test: int
     test_split: str

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from digits.data.batches import EpochBatches, InMemory
 from digits.data.drawings import read_drawings
+from digits.data.hands import draw_hands
 from digits.errors import ConfigError
 from digits.ranges import Classes, Count, NonNegativeCount, Seed
 
@@ -49,6 +50,7 @@ class DigitsData(LightningDataModule):
         train_size: number of images to train on, stratified by class; None for all except the validation images.
         seed: of the split and of the order of training.
         drawings: file of drawings that scripts/serve.py has collected, to be used as further training images.
+        hands: number of further training images that are drawn by program, see digits.data.hands.
 
     Raises:
         ConfigError: by `setup`, if a size does not fit the number of images.
@@ -66,11 +68,13 @@ class DigitsData(LightningDataModule):
         train_size: Count | None = None,
         seed: Seed = 0,
         drawings: str | None = None,
+        hands: NonNegativeCount = 0,
     ) -> None:
         super().__init__()
         self.classes = list(DIGITS) if classes is None else classes
         self.batch_size, self.val_size, self.train_size, self.seed = batch_size, val_size, train_size, seed
         self.drawings, self.drawn = drawings, 0  # drawn: the number of drawings that were added
+        self.hands = hands
         self.sha256 = ""  # of the files; empty until they are read
 
     @classmethod
@@ -114,10 +118,9 @@ class DigitsData(LightningDataModule):
         self.train_images, self.train_labels = images[rest], labels[rest]
         self.val_images, self.val_labels = images[val], labels[val]
         if self.drawings is not None:
-            drawn_images, drawn_labels = self._select(*read_drawings(Path(self.drawings)))
-            self.train_images = torch.cat([self.train_images, drawn_images])
-            self.train_labels = torch.cat([self.train_labels, drawn_labels])
-            self.drawn = len(drawn_labels)
+            self.drawn = self._add(*self._select(*read_drawings(Path(self.drawings))))
+        if self.hands:
+            self._add(*draw_hands(self.hands, self.classes, self.seed))
         self.sha256 = sha256
 
     def train_dataloader(self) -> DataLoader:
@@ -147,6 +150,7 @@ class DigitsData(LightningDataModule):
             "sha256": self.sha256,
             "train": len(self.train_labels),
             "drawings": self.drawn,
+            "hands": self.hands,
             "val": len(self.val_labels),
             "test": len(self.test_labels),
             "test_split": self.test_split,
@@ -164,6 +168,12 @@ class DigitsData(LightningDataModule):
         # A loader draws a seed in each pass. With the global generator, that would change the dropout that follows.
         # The data set reads whole batches, as tuples; there is nothing to collate.
         return DataLoader(dataset, batch_sampler=batches, collate_fn=tuple, generator=torch.Generator())
+
+    def _add(self, images: Tensor, labels: Tensor) -> int:
+        """Add images to the training split, labels as positions in `classes`; return how many."""
+        self.train_images = torch.cat([self.train_images, images])
+        self.train_labels = torch.cat([self.train_labels, labels])
+        return len(labels)
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """Keep the images of `classes`; replace digits by positions in `classes`."""
