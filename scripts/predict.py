@@ -24,7 +24,7 @@ def main() -> None:
         raise ConfigError(f"--show: got {arguments.show}, wanted the name of a new .png file")
 
     from digits.serving.reader import Reader
-    from digits.serving.terminal import read_pictures, write_csv, write_json, write_sheet, write_table
+    from digits.serving.terminal import read_pictures, skipped_files, write_csv, write_json, write_sheet, write_table
 
     readings = read_pictures(Reader(arguments.model), arguments.pictures)
     (write_json if arguments.json else write_csv if arguments.csv else write_table)(readings)
@@ -33,6 +33,9 @@ def main() -> None:
     failed = [reading for reading in readings if reading.error]
     for reading in failed:
         print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
+    if skipped := skipped_files(arguments.pictures):
+        names = ", ".join(map(str, skipped[:5])) + ", …" * (len(skipped) > 5)
+        print(f"skipped, as no picture by its suffix: {len(skipped)} ({names})", file=sys.stderr)
     if failed:
         sys.exit(DataError.exit_code)
 
