@@ -26,7 +26,7 @@ def main() -> None:
         raise ConfigError(f"--show: got {arguments.show}, wanted the name of a new .png file")
 
     from digits.serving.reader import Reader
-    from digits.serving.terminal import read_pictures, write_csv, write_json, write_sheet, write_table
+    from digits.serving.terminal import read_pictures, skipped_files, write_csv, write_json, write_sheet, write_table
 
     model, pictures = Path(arguments.pictures[0]), arguments.pictures[1:]
     if model.suffix != ".onnx" and not any((model / name).exists() for name in ("run.json", "model.onnx")):
@@ -40,6 +40,9 @@ def main() -> None:
     failed = [reading for reading in readings if reading.error]
     for reading in failed:
         print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
+    if skipped := skipped_files(arguments.pictures):
+        names = ", ".join(map(str, skipped[:5])) + ", …" * (len(skipped) > 5)
+        print(f"skipped, as no picture by its suffix: {len(skipped)} ({names})", file=sys.stderr)
     if failed:
         sys.exit(DataError.exit_code)
 

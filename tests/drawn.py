@@ -268,6 +268,105 @@ def _desk(digit: int, rng: np.random.Generator) -> Floats:
     return gaussian_filter(flat, (1, 1, 0)) * light(frame, rng, 0.3) + grain(frame, rng, 0.015)
 
 
+def _line(frame: tuple[int, int], start: Floats, end: Floats, width: float) -> Floats:
+    """Amount of ink, [H, W], of a straight line between two points x, y, pixels."""
+    y, x = np.mgrid[: frame[0], : frame[1]] + 0.5
+    length = np.hypot(*(end - start))
+    along, across = (end - start) / length, (end - start)[::-1] * (-1, 1) / length
+    t, d = ((x - start[0]) * v[0] + (y - start[1]) * v[1] for v in (along, across))
+    return np.clip(width / 2 + 0.5 - np.abs(d), 0, min(width, 1)) * np.clip(np.minimum(t, length - t) + 0.5, 0, 1)
+
+
+def _lined(digit: int, rng: np.random.Generator, lines: Callable[..., list[tuple[float, ...]]]) -> Floats:
+    """A digit and straight lines: from x, y to x, y, in its heights, from its centre.
+
+    The lines are 1 to 4 % of the digit's height wide, black to pale, and tilted a little.
+    """
+    frame = tuple(rng.integers(240, 520, 2))
+    height = min(frame) * rng.uniform(0.45, 0.7)
+    centre = (rng.uniform(-0.5, 0.5, 2) * (0.8 * (min(frame) - 1.3 * height)) + np.array(frame) / 2)[::-1]
+    amount = ink_of(digit, rng, frame, height, rng.uniform(0.05, 0.12), centre / frame[::-1])
+    rows, columns = np.flatnonzero(amount.any(1)), np.flatnonzero(amount.any(0))
+    box = (np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) - np.tile(centre, 2)) / height
+    angle, width = rng.normal(0, 0.012), rng.uniform(0.01, 0.04) * height
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    printed = np.zeros(frame)
+    for line in lines(rng, box, np.array(frame[::-1]) / height):
+        start, end = np.reshape(line, (2, 2)) @ turn.T * height + centre
+        printed = np.maximum(printed, _line(frame, start, end, width))
+    colour = [rng.uniform(0, 0.2, 3), np.full(3, rng.uniform(0.2, 0.75)), (0.4, 0.5, 0.8)][rng.integers(3)]
+    paper = mixed(0.95, colour, printed)
+    return mixed(paper, (0.1, 0.1, 0.3), amount) * light(frame, rng, 0.2) + grain(frame, rng, 0.01)
+
+
+def _boxed(digit: int, rng: np.random.Generator) -> Floats:
+    """In a printed box, as on a form, that the digit may touch."""
+
+    def lines(rng, box, size):
+        left, top, right, bottom = box + rng.uniform(-0.02, 0.3, 4) * (-1, -1, 1, 1)
+        corners = [(left, top), (right, top), (right, bottom), (left, bottom), (left, top)]
+        return [(*a, *b) for a, b in pairwise(corners)]
+
+    return _lined(digit, rng, lines)
+
+
+def _underlined(digit: int, rng: np.random.Generator) -> Floats:
+    """With a line under it, over it or both, that the digit may touch."""
+
+    def lines(rng, box, size):
+        out = rng.uniform(0.1, 0.6, 2)
+        heights = [box[1] - rng.uniform(-0.02, 0.2), box[3] + rng.uniform(-0.02, 0.2)]
+        chosen = [heights, heights[:1], heights[1:], heights[1:]][rng.integers(4)]
+        return [(box[0] - out[0], y, box[2] + out[1], y) for y in chosen]
+
+    return _lined(digit, rng, lines)
+
+
+def _ruled(digit: int, rng: np.random.Generator) -> Floats:
+    """On ruled paper, the lines closer or further than the digit is high."""
+
+    def lines(rng, box, size):
+        step, start = rng.uniform(0.4, 1.3), rng.uniform(0, 1.3)
+        return [(-3, y, 3, y) for y in np.arange(start - 4, 4, step)]
+
+    return _lined(digit, rng, lines)
+
+
+def _grid(digit: int, rng: np.random.Generator) -> Floats:
+    """On squared paper, with lines from pale to black."""
+
+    def lines(rng, box, size):
+        step, (x, y) = rng.uniform(0.25, 0.6), rng.uniform(0, 0.6, 2)
+        rows = [(-4, y, 4, y) for y in np.arange(y - 4, 4, step)]
+        return rows + [(x, -4, x, 4) for x in np.arange(x - 4, 4, step)]
+
+    return _lined(digit, rng, lines)
+
+
+def _cut(digit: int, rng: np.random.Generator, margin: int | None = None) -> Floats:
+    """Cropped to the ink with 0 to 5 pixels of margin, from small to large, the edges from hard to soft."""
+    height = np.exp(rng.uniform(np.log(20), np.log(400)))
+    side = int(1.6 * height) + 40
+    amount = ink_of(digit, rng, (side, side), height, rng.uniform(0.05, 0.2))
+    amount = gaussian_filter(amount, rng.choice([0, rng.uniform(0.3, 0.04 * height)]))
+    amount = (amount > 0.5) * 1.0 if rng.random() < 0.3 else amount / amount.max()
+    rows, columns = np.flatnonzero((amount > 0.1).any(1)), np.flatnonzero((amount > 0.1).any(0))
+    amount = amount[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    space = int(rng.integers(0, 6)) if margin is None else margin
+    amount = np.pad(amount, np.maximum(space, [[4 - len(amount) // 2] * 2, [4 - len(amount[0]) // 2] * 2]))
+    paper, ink = (0.9, (0.1, 0.15, 0.4)) if rng.random() < 0.7 else (0.1, 0.9)
+    return mixed(paper, ink, amount) + grain(amount.shape, rng, rng.choice([0, 0.01, 0.03]))
+
+
+def _broken(digit: int, rng: np.random.Generator) -> Floats:
+    """32x32 pixels, a thin faint pen that skips."""
+    ink = ink_of(digit, rng, (128, 128), rng.uniform(48, 110), rng.uniform(0.02, 0.05))
+    skips = gaussian_filter(rng.normal(0, 1, (128, 128)), 5)
+    ink = ink * np.clip(1 - rng.uniform(0, 0.8) * np.clip(skips / skips.std(), 0, 1.5), 0, 1)
+    amount = np.asarray(Image.fromarray((255 * ink).astype(np.uint8)).resize((32, 32), Image.Resampling.BOX)) / 255
+    return mixed(1.0, rng.uniform(0, 0.5), amount)
+
+
 SCENES: dict[str, Callable[[int, np.random.Generator], Floats]] = {
     scene.__name__.removeprefix("_"): scene
     for scene in (
@@ -277,10 +376,15 @@ SCENES: dict[str, Callable[[int, np.random.Generator], Floats]] = {
 }
 
 
+# Kinds that are counted apart: "all" is the share over SCENES.
+KINDS = {scene.__name__.removeprefix("_"): scene for scene in (_boxed, _underlined, _ruled, _grid, _cut, _broken)}
+ALL = SCENES | KINDS
+
+
 def picture_of(scene: str, digit: int, number: int) -> Image.Image:
-    """Draw a digit in one of SCENES; each `number` gives another picture."""
-    rng = np.random.default_rng([list(SCENES).index(scene), digit, number])
-    pixels = np.clip(SCENES[scene](digit, rng), 0, 1)
+    """Draw a digit in one of ALL scenes; each `number` gives another picture."""
+    rng = np.random.default_rng([list(ALL).index(scene), digit, number])
+    pixels = np.clip(ALL[scene](digit, rng), 0, 1)
     return Image.fromarray((255 * pixels).round().astype(np.uint8))
 
 
@@ -293,8 +397,8 @@ def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
 
 def drawn_set(each: int, first: int = 0) -> Iterator[tuple[str, int, bytes]]:
     """Yield scene, digit and file of `each` pictures of every digit in every scene; JPEG for photographs, else PNG."""
-    for scene in SCENES:
-        kind = "PNG" if scene in ("canvas", "hairline", "tiny", "tight") else "JPEG"
+    for scene in ALL:
+        kind = "PNG" if scene in ("canvas", "hairline", "tiny", "tight", "cut") else "JPEG"
         for digit in range(10):
             for number in range(first, first + each):
                 yield scene, digit, encoded(picture_of(scene, digit, number), kind)
@@ -331,8 +435,8 @@ def score(reader: Reader, each: int) -> dict[str, dict[str, float]]:
         answers = reader.answers(np.stack([prepare(content) for _, _, content in pictures]))
         is_correct = np.array([answer.digit == digit for answer, (_, digit, _) in zip(answers, pictures, strict=True)])
         scenes = np.array([scene for scene, _, _ in pictures])
-        shares[prepare.__name__] = {scene: float(is_correct[scenes == scene].mean()) for scene in SCENES}
-        shares[prepare.__name__]["all"] = float(is_correct.mean())
+        shares[prepare.__name__] = {scene: float(is_correct[scenes == scene].mean()) for scene in ALL}
+        shares[prepare.__name__]["all"] = float(is_correct[np.isin(scenes, list(SCENES))].mean())
     return shares
 
 
@@ -346,7 +450,7 @@ def main() -> None:
     if arguments.score:
         shares = score(Reader(arguments.path), arguments.each)
         print(f"{'correct, %':12}", *(f"{prepare:>13}" for prepare in shares))
-        for scene in ("all", *SCENES):
+        for scene in ("all", *ALL):
             print(f"{scene:12}", *(f"{100 * by_scene[scene]:13.1f}" for by_scene in shares.values()))
     else:
         arguments.path.mkdir(parents=True, exist_ok=True)

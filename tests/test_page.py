@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 import pytest
 from conftest import ROOT
-from drawn import SCENES, encoded, picture_of
+from drawn import ALL, encoded, picture_of
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from served import serving
 
@@ -430,7 +430,7 @@ def test_browser_prepares_drawings_as_python_does(page):
 
 
 def test_browser_prepares_photographs_as_python_does(page):
-    for digit, scene in enumerate(SCENES):
+    for digit, scene in enumerate(ALL):
         content = photograph(scene, digit % 10)
         assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, scene
 

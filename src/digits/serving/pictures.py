@@ -7,18 +7,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from scipy import ndimage
-from skimage.filters import threshold_otsu
 
 from digits.errors import DataError
+from digits.serving.lines import otsu, without_lines
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"]
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # the bytes 8 to 12 of a file that starts with ftyp
 MIN_SIDE, MAX_PIXELS = 8, 50_000_000
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this longest side first
 COARSE_SIDE = 64  # pixels; the paper is estimated on a copy of at most this longest side
 MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not a stroke
+SPACE = 24  # pixels of paper that are left round the ink
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
 NO_INK = "no ink found on the picture: it looks like empty paper"
 Floats = NDArray[np.float32]
+
+try:
+    from pillow_heif import register_heif_opener
+except ImportError:  # the extra `heic` is not installed; decode() says so when such a file comes
+    pass
+else:
+    register_heif_opener()
+    FORMATS.append("HEIF")
 
 # decode() refuses pictures above MAX_PIXELS itself, so Pillow's warning about them would be a second message.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -33,7 +43,7 @@ def read_picture(content: bytes) -> Floats:
     """Prepare the digit in a picture file for a model.
 
     Args:
-        content: a PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF file.
+        content: a PNG, JPEG, WebP, BMP, GIF (its first frame) or TIFF file; with pillow-heif HEIC too.
 
     Returns:
         Float32 [1, 28, 28]: ink 1, paper 0, the longest side 20 pixels, the centre of mass in the middle.
@@ -63,6 +73,10 @@ def decode(content: bytes) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise PictureError(f"the picture is too large, wanted at most {MAX_PIXELS:,} pixels") from error
     except Exception as error:
+        if content[4:8] == b"ftyp" and content[8:12] in HEIC_BRANDS and "HEIF" not in FORMATS:
+            raise PictureError(
+                "a HEIC file, which needs pillow-heif; pip install pillow-heif, or send a JPEG"
+            ) from error
         raise PictureError("not a picture that can be read; wanted PNG, JPEG, WebP, BMP, GIF or TIFF") from error
     width, height = picture.size
     if width * height > MAX_PIXELS:
@@ -70,7 +84,7 @@ def decode(content: bytes) -> Image.Image:
     if min(width, height) < MIN_SIDE:
         raise PictureError(f"the picture has {width}x{height} pixels, wanted at least {MIN_SIDE}x{MIN_SIDE}")
     try:
-        picture.draft("RGB", (2 * WORKING_SIDE, 2 * WORKING_SIDE))  # a smaller JPEG decodes much faster
+        picture.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # a smaller JPEG decodes much faster
         ImageOps.exif_transpose(picture, in_place=True)
         return _to_rgb(picture)
     except Exception as error:  # decoders raise many kinds of error on a damaged file
@@ -106,16 +120,17 @@ def prepare(picture: Image.Image) -> Floats:
     Raises:
         PictureError: no ink.
     """
-    levels = _ink_levels(picture)
+    levels = without_lines(_ink_levels(picture))
     if levels.max() < MIN_CONTRAST:
         raise PictureError(NO_INK)
     counts = np.array(Image.fromarray(levels).histogram())
-    threshold = int(threshold_otsu(hist=counts))
+    threshold, separation = otsu(counts)
     is_ink = _without_specks(levels > threshold)
     ink = _quantile_level(np.bincount(levels[is_ink], minlength=256), 0.5)
     paper = _quantile_level(counts[: threshold + 1], 0.5)
     noise = _quantile_level(counts[: threshold + 1], 0.84) - paper  # one standard deviation of a normal distribution
-    if ink - paper < max(MIN_CONTRAST, 4 * noise):
+    # The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
+    if ink - paper < max(MIN_CONTRAST, (4 if separation < 0.76 else 3) * noise):
         raise PictureError(NO_INK)
     near_ink = _dilated(_dilated(is_ink))  # keeps the soft edge of a stroke
     strength = ((levels - np.float32(paper)) / (ink - paper)).clip(0, 1) * near_ink
@@ -129,19 +144,39 @@ def _ink_levels(picture: Image.Image) -> NDArray[np.uint8]:
     weight for ink. What the surface misses, like the edge of a shadow, is wider than a stroke: an opening finds it.
     """
     step = -(-max(picture.size) // COARSE_SIDE)
-    coarse = np.asarray(picture.reduce(step)) / np.float32(255)
-    paper = _paper_surface(coarse)
-    distance = np.linalg.norm(coarse - paper, axis=2)
-    direction = (coarse - paper)[distance >= 0.7 * distance.max()].mean(axis=0)
+    coarse = np.asarray(picture.reduce(step), np.float32) / np.float32(255)
+    flat = _flat_paper(coarse)
+    paper = _paper_surface(coarse) if flat is None else flat
+    difference = coarse - paper
+    distance = np.einsum("yxc,yxc->yx", difference, difference) ** 0.5
+    direction = difference[distance >= 0.7 * distance.max()].mean(axis=0)
     direction /= max(3**0.5 * np.linalg.norm(direction), 1e-9)
-    window = max(2, round(MAX_STROKE * max(coarse.shape)))
-    rest = ndimage.grey_opening((coarse - paper) @ direction, (window, window), mode="nearest")
+    if flat is not None:
+        levels = picture.convert("L", (*direction.tolist(), -255 * float(flat @ direction)))
+        return _cropped(levels)
+    window = max(2, round(MAX_STROKE * max(distance.shape)))
+    rest = ndimage.grey_opening(difference @ direction, (window, window), mode="nearest")
     smooth_rest = ndimage.gaussian_filter(rest, 1, mode="nearest")
     background = Image.fromarray((paper @ direction + smooth_rest).astype(np.float32))
     box = (0, 0, picture.width / step, picture.height / step)
     fine = np.asarray(background.resize(picture.size, Image.Resampling.BILINEAR, box=box))
     levels = np.asarray(picture, np.float32) @ direction.astype(np.float32) - 255 * fine
-    return np.rint(levels).clip(0, 255).astype(np.uint8)
+    return _cropped(Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8)))
+
+
+def _cropped(levels: Image.Image) -> NDArray[np.uint8]:
+    """Crop to what is not quite paper, with a margin."""
+    left, top, right, bottom = levels.getbbox() or (0, 0, *levels.size)
+    width, height = levels.size
+    return np.asarray(
+        levels.crop((max(0, left - SPACE), max(0, top - SPACE), min(width, right + SPACE), min(height, bottom + SPACE)))
+    )
+
+
+def _flat_paper(colours: Floats) -> Floats | None:
+    """The paper's colour if more than half of the picture has exactly that one, as on a screen."""
+    colour = np.median(colours[[0, -1]].reshape(-1, 3), axis=0)
+    return colour if (colours == colour).all(axis=2).mean() > 0.5 else None
 
 
 def _paper_surface(colours: NDArray[np.floating]) -> Floats:
@@ -174,7 +209,7 @@ def _without_specks(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     sizes = np.bincount(labels[is_ink], minlength=count + 1)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         covers_edge = np.bincount(edge, minlength=count + 1) > len(edge) / 3
-        if (sizes * ~covers_edge).max() > labels.size / 2000:
+        if (sizes * ~covers_edge).max() > max(labels.size / 2000, 0.02 * (sizes * covers_edge).max()):
             sizes[covers_edge] = 0
     return (sizes >= max(1, 0.08 * sizes.max())).take(labels)
 

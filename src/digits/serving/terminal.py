@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 from digits.serving.pictures import PictureError, decode, prepare
 from digits.serving.reader import Answer, Reader
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff"}
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"}
 TILE, COLUMNS = (330, 120), 4  # of the sheet: pixels of a tile, tiles in a row
 
 
@@ -42,6 +42,12 @@ def read_pictures(reader: Reader, names: Iterable[str]) -> list[Reading]:
         if reading.image is not None:
             reading.answer = next(answers)
     return readings
+
+
+def skipped_files(names: Iterable[str]) -> list[Path]:
+    """Find the files in the named folders that are no pictures by their suffix."""
+    files = (file for name in names if Path(name).is_dir() for file in Path(name).rglob("*"))
+    return sorted(file for file in files if file.is_file() and file.suffix.lower() not in SUFFIXES)
 
 
 def write_json(readings: Iterable[Reading]) -> None:

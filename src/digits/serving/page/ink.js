@@ -4,14 +4,17 @@ import { clip, quantile, range, rounded, sum } from "./numbers.js";
 import { reduced, resized, triangle } from "./resize.js";
 
 const COARSE_SIDE = 64; // pixels; the paper is estimated on a copy of at most this longest side
+const SPACE = 24; // pixels of paper that are left round the ink
 const MAX_STROKE = 0.25; // of the longest side; anything wider is light or shadow, not a stroke
 
-/** Measures each pixel's distance from the paper's colour in the ink's direction: Uint8Array, black on white 255. */
+/** Measures each pixel's distance from the paper's colour in the ink's direction, black on white 255: {width, height, data}. */
 export function inkLevels(colours) {
   const { width, height, data } = colours;
   const step = Math.ceil(Math.max(width, height) / COARSE_SIDE);
   const coarse = reduced(colours, step);
-  const paper = Float32Array.from(paperSurface(coarse)); // 32 bits as in numpy, or some levels would round differently
+  const flat = flatPaper(coarse);
+  // 32 bits as in numpy, or some levels would round differently.
+  const paper = flat ? coarse.data.map((_, index) => flat[index % 3]) : Float32Array.from(paperSurface(coarse));
   const difference = coarse.data.map((value, index) => value - paper[index]);
   const pixel = (index) => difference.subarray(3 * index, 3 * index + 3);
   const distances = range(difference.length / 3).map((index) => Math.hypot(...pixel(index)));
@@ -25,15 +28,39 @@ export function inkLevels(colours) {
   const dot = (values, index) => values[3 * index] * r + values[3 * index + 1] * g + values[3 * index + 2] * b;
   const along = (values) => distances.map((_, index) => dot(values, index));
   const [w, h] = [coarse.width, coarse.height];
-  const window = Math.max(2, rounded(MAX_STROKE * Math.max(w, h, 3)));
+  if (flat) {
+    const level = dot(flat, 0);
+    return cropped(width, height, (index) => dot(data, index) - 255 * level);
+  }
+  const window = Math.max(2, rounded(MAX_STROKE * Math.max(w, h)));
   const rest = smoothed(opened(along(difference), w, h, window), w, h);
   const background = { width: w, height: h, depth: 1, data: along(paper).map((value, index) => value + rest[index]) };
   const fine = resized(background, [width, height], [0, 0, width / step, height / step], 1, triangle).data;
-  const levels = new Uint8Array(width * height);
-  for (let index = 0; index < levels.length; index++) {
-    levels[index] = clip(Math.round(dot(data, index) - 255 * fine[index]), 0, 255);
-  }
-  return levels;
+  return cropped(width, height, (index) => dot(data, index) - 255 * fine[index]);
+}
+
+/** Rounds each pixel's level, and crops to what is not quite paper, with a margin. */
+function cropped(width, height, levelAt) {
+  const levels = range(width * height).map((index) => clip(Math.round(levelAt(index)), 0, 255));
+  const marked = range(levels.length).filter((index) => levels[index] > 0);
+  if (!marked.length) return { width, height, data: Uint8Array.from(levels) };
+  const limits = (places, size) => {
+    const [first, last] = places.reduce(([a, b], place) => [Math.min(a, place), Math.max(b, place)], [size, 0]);
+    return [Math.max(0, first - SPACE), Math.min(size, last + 1 + SPACE)];
+  };
+  const [left, right] = limits(marked.map((index) => index % width), width);
+  const [top, bottom] = limits(marked.map((index) => Math.floor(index / width)), height);
+  const rows = range(bottom - top).map((y) => levels.slice((top + y) * width + left, (top + y) * width + right));
+  return { width: right - left, height: bottom - top, data: Uint8Array.from(rows.flat()) };
+}
+
+/** The paper's colour if more than half of the picture has exactly that one, as on a screen. */
+function flatPaper({ width, height, data }) {
+  const [start, end] = [data.slice(0, 3 * width), data.slice(3 * width * (height - 1))];
+  const ends = [...start, ...end];
+  const colour = range(3).map((c) => Math.fround(quantile(ends.filter((_, index) => index % 3 === c), 0.5)));
+  const isPaper = (index) => colour.every((value, c) => data[3 * index + c] === value);
+  return range(width * height).filter(isPaper).length > 0.5 * width * height ? colour : null;
 }
 
 /** Fits a smooth surface to most of the colours, by iteratively reweighted least squares. */

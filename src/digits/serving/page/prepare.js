@@ -1,6 +1,7 @@
 /** Turns a picture into the 28x28 image that MNIST would have made of it, by the same steps as pictures.py. */
 
 import { inkLevels } from "./ink.js";
+import { histogram, labelled, otsu, withoutLines } from "./lines.js";
 import { clip, quantile, range, rounded, sum } from "./numbers.js";
 import { resized, triangle } from "./resize.js";
 
@@ -15,16 +16,17 @@ const MIN_SIDE = 8; // pixels
  */
 export async function prepare(picture) {
   const colours = toColours(picture instanceof Blob ? await toCanvas(picture) : picture);
-  const { width, height } = colours;
-  const levels = inkLevels(colours);
+  const { width, height, data: levels } = withoutLines(inkLevels(colours));
   const counts = histogram(levels);
-  const threshold = otsu(counts);
+  const [threshold, separation] = otsu(counts);
   const isInk = withoutSpecks(levels.map((level) => level > threshold), width, height);
   const paperCounts = counts.slice(0, threshold + 1);
   const ink = quantileLevel(histogram(levels, isInk), 0.5);
   const paper = quantileLevel(paperCounts, 0.5);
   const noise = quantileLevel(paperCounts, 0.84) - paper; // one standard deviation of a normal distribution
-  if (!(ink - paper >= Math.max(MIN_CONTRAST, 4 * noise))) throw failure(422, "no ink");
+  // The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
+  const enough = Math.max(MIN_CONTRAST, (separation < 0.76 ? 4 : 3) * noise);
+  if (!(ink - paper >= enough)) throw failure(422, "no ink");
   const nearInk = dilated(dilated(isInk, width), width); // keeps the soft edge of a stroke
   const data = new Float32Array(levels.length);
   for (let index = 0; index < data.length; index++) {
@@ -67,13 +69,6 @@ function toColours(canvas) {
   return { width: size[0], height: size[1], depth: 3, data };
 }
 
-/** Counts each level, in all pixels or in those of a mask. */
-function histogram(levels, mask) {
-  const counts = new Float64Array(256);
-  for (let index = 0; index < levels.length; index++) if (!mask || mask[index]) counts[levels[index]]++;
-  return counts;
-}
-
 /** Finds the level that this share of the pixels does not exceed. */
 function quantileLevel(counts, share) {
   const enough = share * sum(counts);
@@ -81,44 +76,10 @@ function quantileLevel(counts, share) {
   return counts.findIndex((count) => (below += count) >= enough);
 }
 
-/** Otsu's threshold: the level that separates a histogram best into two classes. */
-function otsu(counts) {
-  const [total, moment] = [sum(counts), sum(counts.map((count, level) => count * level))];
-  let [below, momentBelow, best, threshold] = [0, 0, 0, 255];
-  counts.forEach((count, level) => {
-    below += count;
-    momentBelow += count * level;
-    if (!below || below === total) return;
-    const between = below * (total - below) * (momentBelow / below - (moment - momentBelow) / (total - below)) ** 2;
-    if (between > best) [best, threshold] = [between, level];
-  });
-  return threshold;
-}
-
 /** Keeps the marks that can belong to the digit; drops dust, and the desk that shows beside the sheet. */
 function withoutSpecks(isInk, width, height) {
-  const labels = new Int32Array(isInk.length);
-  const sizes = [0];
-  for (let start = 0; start < isInk.length; start++) {
-    if (!isInk[start] || labels[start]) continue;
-    const label = sizes.push(0) - 1;
-    const stack = [start];
-    labels[start] = label;
-    while (stack.length) {
-      const index = stack.pop();
-      sizes[label]++;
-      const x = index % width;
-      const y = (index - x) / width;
-      for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, height - 1); v++) {
-        for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, width - 1); u++) {
-          const to = v * width + u;
-          if (!isInk[to] || labels[to]) continue;
-          labels[to] = label;
-          stack.push(to);
-        }
-      }
-    }
-  }
+  const { labels, marks } = labelled(isInk, width, height);
+  const sizes = marks.map(({ size }) => size);
   const largest = (list) => list.reduce((a, b) => Math.max(a, b), 0);
   const [row, column] = [range(width), range(height).map((y) => y * width)];
   const [last, right] = [row.map((index) => index + (height - 1) * width), column.map((index) => index + width - 1)];
@@ -127,7 +88,8 @@ function withoutSpecks(isInk, width, height) {
     for (const index of edge) counts.set(labels[index], (counts.get(labels[index]) ?? 0) + 1);
     const coversEdge = (label) => counts.get(label) > edge.length / 3;
     const others = sizes.map((size, label) => (coversEdge(label) ? 0 : size));
-    if (largest(others) > isInk.length / 2000) sizes.splice(0, sizes.length, ...others);
+    const covering = largest(sizes.map((size, label) => size - others[label]));
+    if (largest(others) > Math.max(isInk.length / 2000, 0.02 * covering)) sizes.splice(0, sizes.length, ...others);
   }
   const minSize = Math.max(1, 0.08 * largest(sizes));
   return isInk.map((_, index) => sizes[labels[index]] >= minSize);

@@ -1,0 +1,150 @@
+"""Remove printed straight lines round and behind a digit: ruled and squared paper, boxes, under- and overlines."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+Levels = NDArray[np.uint8]  # [H, W], ink 255
+MIN_SIDE = 64  # pixels; on a smaller picture strokes are as thin as lines
+MAX_WIDTH, MIN_LENGTH = 0.04, 0.2  # of a line, as shares of the picture's side
+MAX_ASPECT = 0.06  # width of a line by its length; a stroke is thicker
+MAX_SLOPE = 0.06  # pixels across by pixels along a line
+MIN_LEVEL = 10  # levels of 255 between a line and what lies on both sides of it
+
+
+@dataclass
+class Line:
+    """A line nearly along the rows (axis 0) or the columns (axis 1), from start to end, pixels."""
+
+    axis: int
+    start: int
+    end: int
+    slope: float
+    offset: float
+    width: int
+
+    def at(self, along: Any) -> Any:
+        """The row, or with axis 1 the column, of the line's middle."""
+        return self.offset + self.slope * along
+
+
+def otsu(counts: NDArray[np.int64]) -> tuple[int, float]:
+    """Find the level that separates a histogram best into two classes, and their share of the variance (Otsu, 1979)."""
+    levels = np.arange(len(counts))
+    below, moment = counts.cumsum(dtype=float), (counts * levels).cumsum(dtype=float)
+    weight = below * (below[-1] - below)
+    between = (moment[-1] * below - moment * below[-1]) ** 2 / np.where(weight > 0, weight, np.inf)
+    variance = below[-1] * (counts * levels**2).sum(dtype=float) - moment[-1] ** 2
+    return int(between.argmax()), float(between.max() / max(variance, 1e-9))
+
+
+def without_lines(levels: Levels) -> Levels:
+    """Remove printed lines; strokes that cross them stay."""
+    if max(levels.shape) < MIN_SIDE:
+        return levels
+    lines = [line for axis in (0, 1) for line in _find(levels, axis)]
+    lines.sort(key=lambda line: line.start - line.end)
+    while lines:
+        box = _main_box(_erased(levels, lines))
+        if np.ptp(box, axis=1).max() >= 0.2 * (lines[-1].end - lines[-1].start):
+            closed = _closed(lines, levels.shape)
+            return _erased(levels, [line for line in lines if _is_printed(line, closed, box, levels.shape)])
+        lines.pop()  # without it nothing is left: it is the digit, a 1
+    return levels
+
+
+def _find(levels: Levels, axis: int) -> list[Line]:
+    """Find long, straight, thin marks nearly along the axis: rows of a picture sheared by the best slope."""
+    rows = levels if axis == 0 else np.ascontiguousarray(levels.T)
+    height, width = rows.shape
+    thin = rows - _opened(rows, max(3, round(MAX_WIDTH * max(rows.shape)) + 2))
+    grain = np.median(thin[::4, ::4])
+    y, x = np.divmod(np.flatnonzero(thin > max(MIN_LEVEL, 3 * grain)), width)  # np.nonzero takes four times as long
+    if len(y) < MIN_LENGTH * width:
+        return []
+    margin = int(MAX_SLOPE * width) + 3
+    slopes = MAX_SLOPE * np.linspace(-1, 1, 2 * round(MAX_SLOPE * width / 1.5) + 1)
+    sheared = [np.floor(y - slope * x + 0.5).astype(np.intp) + margin for slope in slopes]
+    profiles = [np.bincount(each, minlength=height + 2 * margin) for each in sheared]
+    best = int(np.argmax([(profile**2).sum() for profile in profiles]))
+    counts, found = profiles[best], []
+    while counts.max() >= MIN_LENGTH * width:
+        first = last = int(counts.argmax())
+        most = counts[first]
+        while counts[first - 1] > 0.25 * most:
+            first -= 1
+        while counts[last + 1] > 0.25 * most:
+            last += 1
+        counts[first - 1 : last + 2] = 0
+        inside = abs(sheared[best] - (first + last) / 2) <= (last - first) / 2 + 1
+        along, amount = x[inside], thin[y[inside], x[inside]]
+        start, end, columns = int(along.min()), int(along.max()) + 1, len(np.unique(along))
+        sharp_width = amount.sum() / amount.max() / columns
+        if sharp_width <= MAX_ASPECT * (end - start) and most >= 0.65 * (end - start):
+            found.append(Line(axis, start, end, slopes[best], (first + last) / 2 - margin, -(-len(along) // columns)))
+    return found
+
+
+def _opened(rows: Levels, size: int) -> Levels:
+    """Remove what is less than `size` pixels high, where paper surrounds the picture."""
+    out = np.pad(rows, ((size, size), (0, 0)))
+    for combine in (np.minimum, np.maximum):
+        reach = 1
+        while reach < size:  # doubling: a few passes over bytes instead of one for each row of the window
+            step = min(reach, size - reach)
+            out, reach = combine(out[:-step], out[step:]), reach + step
+    return out[1:-1]
+
+
+def _erased(levels: Levels, lines: list[Line]) -> Levels:
+    """Lower each line to what lies on both sides of it: paper, or a stroke that crosses it."""
+    levels = levels.copy()
+    for line in lines:
+        rows = levels if line.axis == 0 else levels.T
+        size, reach, along = line.width + 3, line.width // 2 + 2, np.arange(line.start, line.end)
+        across = np.floor(line.at(along) + 0.5).astype(np.intp) + np.arange(-reach, reach + 1)[:, None]
+        across = across.clip(0, len(rows) - 1)
+        first = max(0, across.min() - size)
+        rows[across, along] = _opened(rows[first : across.max() + size + 1], size)[across - first, along]
+    return levels
+
+
+def _main_box(levels: Levels) -> NDArray[np.intp]:
+    """Find the first and last row and column of the large marks: [2, 2]."""
+    threshold = max(otsu(np.bincount(levels.ravel(), minlength=256))[0], MIN_LEVEL)
+    marks = ndimage.find_objects(ndimage.label(levels > threshold, np.ones((3, 3)))[0])
+    spans = np.array([[(each.start, each.stop) for each in mark] for mark in marks] or [[(0, 0), (0, 0)]])
+    extents = np.ptp(spans, axis=2).max(axis=1)
+    spans = spans[extents >= 0.3 * extents.max()]
+    return np.stack([spans[..., 0].min(axis=0), spans[..., 1].max(axis=0)], axis=1)
+
+
+def _closed(lines: list[Line], shape: tuple[int, ...]) -> list[Line]:
+    """Keep the lines whose ends lie at the picture's border or on another kept line: frames, ruled, squared paper."""
+
+    def is_held(line: Line, end: int) -> bool:
+        reach, across = line.width + 2, line.at(end)
+        return not reach < end < shape[1 - line.axis] - reach or any(
+            abs(other.at(across) - end) <= reach and other.start - reach <= across <= other.end + reach
+            for other in lines
+            if other.axis != line.axis and 0.5 <= other.width / line.width <= 2
+        )
+
+    kept = [line for line in lines if is_held(line, line.start) and is_held(line, line.end)]
+    return kept if len(kept) == len(lines) else _closed(kept, shape)
+
+
+def _is_printed(line: Line, closed: list[Line], box: NDArray[np.intp], shape: tuple[int, ...]) -> bool:
+    """Tell a printed line from a straight stroke: it belongs to a frame or grid, or it sticks out of the digit."""
+    length = line.end - line.start
+    (low, high), (first, last) = box[line.axis], box[1 - line.axis]
+    sticks_out = min(first - line.start, line.end - last) >= max(0.04 * length, line.width)
+    if line in closed:
+        is_repeated = sum(other.axis == line.axis for other in closed) > 2
+        return sticks_out or is_repeated or length < 0.9 * shape[1 - line.axis]
+    place = (line.at((line.start + line.end) / 2) - low) / max(1, high - low)
+    is_beside = not 0.1 <= place <= 0.9
+    return line.axis == 0 and is_beside and sticks_out and length >= 0.7 * np.ptp(box, axis=1).max()
