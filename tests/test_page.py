@@ -236,6 +236,8 @@ def test_a_file_that_is_no_picture_is_refused(page, tmp_path):
 def test_labelled_drawing_is_saved_and_deleted(page, drawings):
     draw(page, 1)
     answer(page, 1)
+    expect(page.locator("#labels")).to_contain_text("kept on the server to train on")
+    expect(page.locator("#labels")).to_contain_text("python scripts/drawings.py list")
     page.click(".digits button:text('7')")
     expect(page.locator(".saved")).to_contain_text("saved as 7")
     expect(page.locator("#delete")).to_be_focused()
@@ -325,6 +327,40 @@ def test_undo_clear_and_eraser_change_the_drawing(page, faults):
     expect(page.locator("#first .digit")).to_have_text("?")
     page.click("#undo")
     assert ink(page) == one
+
+
+def test_whoever_draws_on_an_empty_pad_gets_ink_even_with_the_eraser_on(page):
+    draw(page, 1)
+    for empty in ("#clear", "#undo"):
+        page.click("#eraser")
+        page.click(empty)
+        draw(page, 7)
+        answer(page, 7)
+        expect(page.locator("#eraser")).to_have_attribute("aria-pressed", "false")
+    page.click("#clear")
+    page.click("#clear")
+    page.click("#eraser")
+    draw(page, 1)
+    answer(page, 1)
+
+
+def test_a_tap_leaves_a_dot_and_is_no_error(opened, url):
+    page = opened(url, has_touch=True, viewport={"width": 390, "height": 800})
+    page.on("response", lambda response: statuses.append(response.status))
+    statuses: list[int] = []
+    page.tap("#pad")
+    expect(page.locator(".digits button").first).to_be_enabled()
+    assert 28**2 / 2 < ink(page) < 28**2 and set(statuses) == {200}
+
+
+def test_high_contrast_shows_the_bars(opened, url):
+    page = opened(url, forced_colors="active")
+    draw(page, 1)
+    answer(page, 1)
+    ask = "(selector) => getComputedStyle(document.querySelector(selector), '::before').backgroundColor"
+    bar, highest = (page.evaluate(ask, f"#first .bar{which} i") for which in (":not(.highest)", ".highest"))
+    card = page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor")
+    assert len({bar, highest, card}) == 3
 
 
 def test_keyboard_reaches_and_does_everything(page, drawings):

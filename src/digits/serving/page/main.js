@@ -23,6 +23,7 @@ let trouble = null; // why the last request failed, while it is tried again
 function onChange() {
   version++;
   offerLabels(null);
+  showEraser();
   if (pad.empty) return showNoAnswer("empty");
   outdatedTimer ??= setTimeout(() => showNoAnswer(trouble ?? "reading"), OUTDATED_AFTER);
   readUntilCurrent();
@@ -178,6 +179,10 @@ async function open(file) {
 
 function toggleEraser() {
   pad.erasing = !pad.erasing;
+  showEraser();
+}
+
+function showEraser() {
   byId("eraser").ariaPressed = pad.erasing;
 }
 
