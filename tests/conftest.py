@@ -5,14 +5,17 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from hypothesis import settings
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
+FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
 QUIET = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=false"]
 
 # Two tests at a time (pyproject.toml says so): each with a thread of its own is quicker than both with two.
@@ -44,6 +47,13 @@ def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, *
 def heed_interrupts() -> None:
     """In a child, before its program starts: end on SIGINT, even where the parent ignores it, as `nohup` and `&` do."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def audit(page: Page) -> None:
+    """Assert that axe-core finds nothing that keeps people from using the page; name each rule and its elements."""
+    found = Axe().run(page).response["violations"]
+    lines = [f"{rule['id']}: {node['html']}\n  {node['failureSummary']}" for rule in found for node in rule["nodes"]]
+    assert not found, "\n".join(lines)
 
 
 def run_folders(cwd: Path) -> list[Path]:
@@ -85,6 +95,15 @@ def chromium() -> str:
     found = shutil.which("chromium")
     assert found
     return found
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    """A running Chromium; not for the whole session, as its event loop would be in the way of other tests."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -18,14 +18,13 @@ import onnx
 import pytest
 from conftest import ROOT
 from drawn import SCENES, encoded, picture_of
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from served import serving
 
 from digits.errors import ConfigError, DigitsError
 from digits.serving import site
 from digits.serving.pictures import read_picture
 
-FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
 NASTY = "<img src=x onerror=\"document.title='run'\">"
 PREPARE = ROOT / "src" / "digits" / "serving" / "page" / "prepare.js"
 
@@ -94,14 +93,6 @@ def renamed(run: Path, folder: Path, name: str) -> Path:
     entry.value = name
     onnx.save(proto, folder / "model.onnx")
     return folder
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
