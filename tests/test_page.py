@@ -381,7 +381,8 @@ def test_keyboard_reaches_and_does_everything(page, drawings):
         ("en-US", "en", "Draw a digit", "an 8"),
         ("es-MX", "es", "Dibuja una cifra", "un 8"),
         ("fr-CH", "fr", "Dessinez un chiffre", "un 8"),
-        ("de-DE", "en", "Draw a digit", "an 8"),
+        ("de-AT", "de", "Zeichne eine Ziffer", "eine 8"),
+        ("it-IT", "en", "Draw a digit", "an 8"),
     ],
 )
 def test_page_uses_the_browsers_language(opened, url, locale, language, title, text):
