@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -74,9 +75,9 @@ def answer(page: Page, digit: int | str) -> None:
 
 
 @contextmanager
-def files(folder: Path) -> Iterator[str]:
+def files(folder: Path, handler: type = SimpleHTTPRequestHandler) -> Iterator[str]:
     """Run a plain file server; yield its address."""
-    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    quiet = type("Quiet", (handler,), {"log_message": lambda *_: None})
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder))) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -119,10 +120,10 @@ def is_fault(message: ConsoleMessage) -> bool:
 
 @pytest.fixture
 def opened(browser: Browser, faults: list[str]):
-    """`opened(url, locale="fr-FR")` opens the page and waits until it is ready."""
+    """`opened(url, locale="fr-FR")` opens the page and waits until it is ready, or shows what `wait` selects."""
     contexts = []
 
-    def start(url: str, **options) -> Page:
+    def start(url: str, wait: str = ".card", **options) -> Page:
         contexts.append(
             browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1200, "height": 900}} | options)
         )
@@ -131,7 +132,7 @@ def opened(browser: Browser, faults: list[str]):
         page.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(url)
-        page.wait_for_selector(".card")
+        page.wait_for_selector(wait)
         return page
 
     yield start
@@ -391,6 +392,21 @@ def test_page_uses_the_browsers_language(opened, url, locale, language, title, t
     expect(page.locator("h1")).to_have_text(title)
     draw(page, 8)
     expect(page.locator("#first .text b")).to_have_text(re.compile(f"^{text}"))
+
+
+def test_page_says_why_it_is_dead(opened, faults, tmp_path):
+    shutil.copytree(PREPARE.parent, tmp_path / "page")
+    other = type("Other", (SimpleHTTPRequestHandler,), {"extensions_map": {".js": "application/octet-stream"}})
+    with files(tmp_path / "page", other) as url:
+        page = opened(url, wait="#first[role=alert]")
+        expect(page.locator("#first")).to_contain_text("does not send .js files as text/javascript")
+    page = opened(f"file://{tmp_path}/page/index.html", wait="#first[role=alert]", locale="de-DE")
+    expect(page.locator("#first")).to_contain_text("Diese Seite läuft nicht aus einer Datei.")
+    (tmp_path / "page" / "words.js").write_text("not javascript")
+    with files(tmp_path / "page") as url:
+        page = opened(url, wait="#first[role=alert]")
+        expect(page.locator("#first")).to_contain_text("this browser is too old")
+    faults.clear()  # what the browser says of each
 
 
 def test_models_stand_side_by_side_and_their_names_are_text(opened, quickstart, tmp_path):

@@ -242,4 +242,5 @@ async function start() {
   }
 }
 
+document.documentElement.dataset.running = ""; // check.js looks for it
 start();
