@@ -36,7 +36,7 @@ def main() -> None:
         from digits.serving.reader import Reader, by_name
 
         readers = [Reader(path) for path in models]
-        app = create_app(readers, drawings, ["localhost", arguments.host, *arguments.allow_host])
+        app = create_app(readers, drawings, ["localhost", arguments.host], arguments.allow_host)
         host, port = listener.getsockname()[:2]
         print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
         uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listener])

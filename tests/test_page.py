@@ -5,8 +5,10 @@ import hashlib
 import json
 import math
 import re
+import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -16,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT
+from conftest import QUIET, ROOT
 from drawn import ALL, encoded, picture_of
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from served import serving
 
@@ -74,10 +77,11 @@ def answer(page: Page, digit: int | str) -> None:
 
 
 @contextmanager
-def files(folder: Path) -> Iterator[str]:
+def files(folder: Path, handler: type = SimpleHTTPRequestHandler) -> Iterator[str]:
     """Run a plain file server; yield its address."""
-    quiet = type("Quiet", (SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
+    quiet = type("Quiet", (handler,), {"log_message": lambda *_: None})
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder))) as server:
+        server.handle_error = lambda *_: None  # a browser that ends a request in its middle
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -119,10 +123,10 @@ def is_fault(message: ConsoleMessage) -> bool:
 
 @pytest.fixture
 def opened(browser: Browser, faults: list[str]):
-    """`opened(url, locale="fr-FR")` opens the page and waits until it is ready."""
+    """`opened(url, locale="fr-FR")` opens the page and waits until it is ready, or shows what `wait` selects."""
     contexts = []
 
-    def start(url: str, **options) -> Page:
+    def start(url: str, wait: str = ".card", **options) -> Page:
         contexts.append(
             browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1200, "height": 900}} | options)
         )
@@ -131,7 +135,7 @@ def opened(browser: Browser, faults: list[str]):
         page.on("console", lambda message: faults.append(message.text) if is_fault(message) else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.goto(url)
-        page.wait_for_selector(".card")
+        page.wait_for_selector(wait)
         return page
 
     yield start
@@ -227,6 +231,8 @@ def test_a_file_that_is_no_picture_is_refused(page, tmp_path):
 def test_labelled_drawing_is_saved_and_deleted(page, drawings):
     draw(page, 1)
     answer(page, 1)
+    expect(page.locator("#labels")).to_contain_text("kept on the server to train on")
+    expect(page.locator("#labels")).to_contain_text("python scripts/drawings.py list")
     page.click(".digits button:text('7')")
     expect(page.locator(".saved")).to_contain_text("saved as 7")
     expect(page.locator("#delete")).to_be_focused()
@@ -318,6 +324,40 @@ def test_undo_clear_and_eraser_change_the_drawing(page, faults):
     assert ink(page) == one
 
 
+def test_whoever_draws_on_an_empty_pad_gets_ink_even_with_the_eraser_on(page):
+    draw(page, 1)
+    for empty in ("#clear", "#undo"):
+        page.click("#eraser")
+        page.click(empty)
+        draw(page, 7)
+        answer(page, 7)
+        expect(page.locator("#eraser")).to_have_attribute("aria-pressed", "false")
+    page.click("#clear")
+    page.click("#clear")
+    page.click("#eraser")
+    draw(page, 1)
+    answer(page, 1)
+
+
+def test_a_tap_leaves_a_dot_and_is_no_error(opened, url):
+    page = opened(url, has_touch=True, viewport={"width": 390, "height": 800})
+    page.on("response", lambda response: statuses.append(response.status))
+    statuses: list[int] = []
+    page.tap("#pad")
+    expect(page.locator(".digits button").first).to_be_enabled()
+    assert 28**2 / 2 < ink(page) < 28**2 and set(statuses) == {200}
+
+
+def test_high_contrast_shows_the_bars(opened, url):
+    page = opened(url, forced_colors="active")
+    draw(page, 1)
+    answer(page, 1)
+    ask = "(selector) => getComputedStyle(document.querySelector(selector), '::before').backgroundColor"
+    bar, highest = (page.evaluate(ask, f"#first .bar{which} i") for which in (":not(.highest)", ".highest"))
+    card = page.evaluate("getComputedStyle(document.querySelector('.card')).backgroundColor")
+    assert len({bar, highest, card}) == 3
+
+
 def test_keyboard_reaches_and_does_everything(page, drawings):
     reached = []
     for _ in range(5):
@@ -345,7 +385,8 @@ def test_keyboard_reaches_and_does_everything(page, drawings):
         ("en-US", "en", "Draw a digit", "an 8"),
         ("es-MX", "es", "Dibuja una cifra", "un 8"),
         ("fr-CH", "fr", "Dessinez un chiffre", "un 8"),
-        ("de-DE", "en", "Draw a digit", "an 8"),
+        ("de-AT", "de", "Zeichne eine Ziffer", "eine 8"),
+        ("it-IT", "en", "Draw a digit", "an 8"),
     ],
 )
 def test_page_uses_the_browsers_language(opened, url, locale, language, title, text):
@@ -354,6 +395,21 @@ def test_page_uses_the_browsers_language(opened, url, locale, language, title, t
     expect(page.locator("h1")).to_have_text(title)
     draw(page, 8)
     expect(page.locator("#first .text b")).to_have_text(re.compile(f"^{text}"))
+
+
+def test_page_says_why_it_is_dead(opened, faults, tmp_path):
+    shutil.copytree(PREPARE.parent, tmp_path / "page")
+    other = type("Other", (SimpleHTTPRequestHandler,), {"extensions_map": {".js": "application/octet-stream"}})
+    with files(tmp_path / "page", other) as url:
+        page = opened(url, wait="#first[role=alert]")
+        expect(page.locator("#first")).to_contain_text("does not send .js files as text/javascript")
+    page = opened(f"file://{tmp_path}/page/index.html", wait="#first[role=alert]", locale="de-DE")
+    expect(page.locator("#first")).to_contain_text("Diese Seite läuft nicht aus einer Datei.")
+    (tmp_path / "page" / "words.js").write_text("not javascript")
+    with files(tmp_path / "page") as url:
+        page = opened(url, wait="#first[role=alert]")
+        expect(page.locator("#first")).to_contain_text("this browser is too old")
+    faults.clear()  # what the browser says of each
 
 
 def test_models_stand_side_by_side_and_their_names_are_text(opened, quickstart, tmp_path):
@@ -435,12 +491,33 @@ def test_browser_prepares_photographs_as_python_does(page):
         assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, scene
 
 
-def test_static_site_works_without_the_network(opened, quickstart, onnxruntime_web, tmp_path):
-    other = renamed(quickstart, tmp_path / "other", NASTY)
-    models = [folder / "model.onnx" for folder in (quickstart, other)]
-    site.export_site(tmp_path / "site", models, onnxruntime_web)
-    with files(tmp_path / "site") as url:
+class Packing(SimpleHTTPRequestHandler):
+    """A host that heeds the site's _headers."""
+
+    def end_headers(self) -> None:
+        if ".br" in self.path:
+            self.send_header("Content-Encoding", "br")
+        super().end_headers()
+
+
+@pytest.fixture(scope="module")
+def exported(quickstart: Path, onnxruntime_web: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A static site with two models."""
+    folder = tmp_path_factory.mktemp("exported")
+    other = renamed(quickstart, folder / "other", NASTY)
+    models = [each / "model.onnx" for each in (quickstart, other)]
+    site.export_site(folder / "site", models, onnxruntime_web)
+    return folder / "site"
+
+
+@pytest.mark.parametrize("host", [SimpleHTTPRequestHandler, Packing])
+def test_static_site_works_without_the_network(opened, exported, host):
+    with files(exported, host) as url:
         page = opened(url)
+        asked = page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name.split('?')[0])")
+        last = [name for name in asked if ".wasm" in name and not name.endswith(".js")][-1]
+        assert last.endswith(".wasm.br" if host is Packing else ".wasm.gz")
+        expect(page.locator(".card")).to_have_count(2)
         page.context.set_offline(True)
         assert page.locator("#labels").is_hidden()
         for digit in range(10):
@@ -454,6 +531,68 @@ def test_static_site_works_without_the_network(opened, quickstart, onnxruntime_w
         assert page.locator(".card img").count() == 0
 
 
+def test_static_site_works_without_its_host_after_one_visit(opened, exported, faults):
+    kept = "async (name) => Boolean(await caches.match(name, { ignoreSearch: true }))"
+    with files(exported) as url:
+        page = opened(url)
+        expect(page.locator(".card")).to_have_count(2)
+        for name in ("main.js", "ort-wasm-simd-threaded.wasm", "models/0.onnx", "models/1.onnx"):
+            page.wait_for_function(kept, arg=name)
+    for _ in range(2):
+        page.goto(f"{url}/?again")
+        expect(page.locator(".card")).to_have_count(2)
+        draw(page, 3)
+        expect(page.locator(".digit")).to_have_text(["3", "3"])
+    assert faults == [fault for fault in faults if "ERR_CONNECTION_REFUSED" in fault], "the host is away"
+    faults.clear()
+
+
+def test_static_site_answers_with_the_first_model_while_others_load(opened, exported, faults):
+    with files(exported) as url:
+        page = opened(f"{url}/favicon.svg", wait="svg", service_workers="block")
+        held: list[Route] = []
+        page.route("**/models/1.onnx*", lambda route: held.append(route))
+        page.goto(url)
+        draw(page, 5)
+        expect(page.locator(".digit")).to_have_text(["5"])
+        expect(page.locator("#announcement")).to_contain_text("a 5")
+        held[0].abort()
+        expect(page.locator("#failures")).to_contain_text("Failed to fetch")
+        page.goto(url)
+        draw(page, 5)
+        expect(page.locator(".digit")).to_have_text(["5"])
+        held[1].continue_()
+        expect(page.locator(".digit")).to_have_text(["5", "5"])
+        expect(page.locator("#loading")).to_be_empty()
+    faults.clear()  # the model that did not come, the blocked service worker
+
+
+def test_static_site_opened_as_a_file_says_what_to_do(opened, exported, faults):
+    page = opened(f"file://{exported}/index.html", wait="#first[role=alert]")
+    expect(page.locator("#first")).to_contain_text("start “python -m http.server”")
+    faults.clear()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("host", [SimpleHTTPRequestHandler, Packing], ids=["plain", "packing"])
+@pytest.mark.parametrize("megabits, latency, limit", [(12, 40, 5), (1.6, 150, 20)])
+def test_static_site_is_soon_usable(browser, exported, capsys, host, megabits, latency, limit):
+    with files(exported, host) as url, browser.new_context() as context:
+        page = context.new_page()
+        bytes_a_second = megabits * 1e6 / 8
+        line = {"offline": False, "latency": latency, "downloadThroughput": bytes_a_second, "uploadThroughput": 1e6}
+        context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
+        started = time.monotonic()
+        page.goto(url, wait_until="domcontentloaded")
+        loading = page.locator("#first", has_text="MB").text_content()
+        draw(page, 7)
+        expect(page.locator("#first .digit")).to_have_text("7", timeout=60_000)
+        seconds = time.monotonic() - started
+    with capsys.disabled():
+        print(f"\n{host.__name__}, {megabits} Mbit/s: the drawing is read after {seconds:.1f} s ({loading})")
+    assert seconds < limit
+
+
 @pytest.fixture
 def runtime(tmp_path, monkeypatch) -> Path:
     """A folder with files that export_site takes for those of ONNX Runtime Web."""
@@ -464,6 +603,18 @@ def runtime(tmp_path, monkeypatch) -> Path:
     sha256 = {name: hashlib.sha256(name.encode()).hexdigest() for name in site.SHA256}
     monkeypatch.setattr(site, "SHA256", sha256)
     return folder
+
+
+def test_pictures_of_the_docs_are_made_by_one_command(command, chromium, tmp_path):
+    (tmp_path / "docs").mkdir()
+    done = command("scripts/pictures.py", "data=mnist_5k", "trainer.max_epochs=1", *QUIET)
+    assert done.returncode == 0, done.stderr
+    sizes = {}
+    for path in (tmp_path / "docs").iterdir():
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
+    assert sizes.keys() == {f"{what}{dark}.png" for what in ("report", "page") for dark in ("", "-dark")}
+    assert all(width == 1000 and height > 700 for width, height in sizes.values())
 
 
 def test_site_is_replaced_as_a_whole_and_other_folders_are_not(quickstart, runtime, tmp_path):

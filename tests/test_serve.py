@@ -27,7 +27,8 @@ from digits.serving import read_picture
 
 @pytest.fixture(scope="module")
 def server(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(quickstart, quickstart / "model.onnx", cwd=tmp_path_factory.mktemp("serving")) as running:
+    models = (quickstart, quickstart / "model.onnx")
+    with serving(*models, "--allow-host", "Allowed.name", cwd=tmp_path_factory.mktemp("serving")) as running:
         yield running
 
 
@@ -147,12 +148,22 @@ def test_a_slow_body_is_refused_after_ten_seconds(server: Server):
         ({"Host": "192.0.2.7:8000", "Origin": "http://192.0.2.7:8000"}, 200),
         ({"Host": "[2001:db8::7]"}, 200),
         ({"Host": "LocalHost"}, 200),
+        ({"Host": "127.0.0.1:8000", "Origin": "https://allowed.name"}, 200),
+        ({"Host": "127.0.0.1:8000", "Origin": "https://ALLOWED.NAME:8443"}, 200),
+        ({"Host": "allowed.name:443", "Origin": "https://Allowed.Name"}, 200),
+        ({"Host": "192.0.2.7", "Origin": "http://192.0.2.7:80"}, 200),
+        ({"Host": "127.0.0.1:8000", "Origin": "https://other.name"}, 403),
+        ({"Host": "127.0.0.1:8000", "Origin": "http://127.0.0.1:3000"}, 403),
+        ({"Host": "127.0.0.1:8000", "Origin": "http://localhost:3000"}, 403),
+        ({"Host": "127.0.0.1:8000", "Origin": "allowed.name"}, 403),
+        ({"Host": "127.0.0.1:8000", "Origin": "https://allowed.name:x"}, 403),
     ],
 )
 def test_other_hosts_and_origins_are_refused(server: Server, headers: dict[str, str], status: int):
     reply = server.ask("GET", "/api/models", **headers)
     assert reply.status == status and reply.headers["X-Content-Type-Options"] == "nosniff"
     assert (list(reply.json) == ["error"]) == (status != 200)
+    assert status == 200 or "--allow-host NAME" in reply.json["error"]
 
 
 def test_a_drawing_is_saved_once_and_deleted(server: Server):

@@ -17,16 +17,17 @@ from digits.serving.pictures import PictureError
 from digits.serving.reader import Reader, by_name
 
 
-def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str]) -> FastAPI:
+def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], origins: list[str]) -> FastAPI:
     """Build the application.
 
     Args:
         readers: at least one; the first is the default.
         drawings: where drawings are saved.
         hosts: the server's names; requests to other names are refused.
+        origins: more names, under which a reverse proxy may show the page.
     """
     app = FastAPI(title="digits", description="Reads handwritten digits.", docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, hosts=hosts)
+    app.add_middleware(Guard, hosts=hosts, origins=origins)
     for kind in (HTTPException, RequestValidationError, DataError):
         app.add_exception_handler(kind, _error)
     named = by_name(readers)

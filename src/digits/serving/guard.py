@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_BODY = 5_000_000  # bytes
 MAX_REQUESTS = 128  # at once; more would only wait
 TOO_LARGE = f"the body is too large, wanted at most {MAX_BODY:,} bytes"
+ALLOW = "; start the server with --allow-host NAME to allow it"
 PAGE_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'"
@@ -32,12 +33,13 @@ class Guard:
         app: the application.
         hosts: names that requests may use for this server. IP addresses are always allowed: a hostile page can make
             its own name point here (DNS rebinding), but not an address.
+        origins: names whose pages may send requests although Host is another: a reverse proxy may have changed it.
     """
 
-    def __init__(self, app: ASGIApp, hosts: list[str]) -> None:
+    def __init__(self, app: ASGIApp, hosts: list[str], origins: list[str]) -> None:
         # Without a Content-Length only counting the bytes tells the size. Starlette does that and raises a 413.
         self.app = RequestBodyLimitMiddleware(app, MAX_BODY)
-        self.hosts = {host.lower() for host in hosts}
+        self.hosts, self.origins = ({name.lower() for name in names} for names in (hosts + origins, origins))
         self.running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -69,14 +71,24 @@ class Guard:
         """
         host, origin, length = headers.get("host", ""), headers.get("origin"), headers.get("content-length", "")
         if not self._is_known(host):
-            return _error(421, "this server does not serve that host name; start it with --allow-host NAME to allow it")
-        if origin is not None and origin.partition("//")[2] != host:
-            return _error(403, "the request comes from another site's page")
+            return _error(421, f"this server does not serve that host name{ALLOW}")
+        if origin is not None and not self._is_own(origin, host):
+            return _error(403, f"the request comes from another site's page{ALLOW}")
         if length.isdecimal() and int(length[:18]) > MAX_BODY:  # int() fails on thousands of digits
             return _error(413, TOO_LARGE)
         if self.running >= MAX_REQUESTS:
             return _error(503, "too many requests at once, try again in a second", {"Retry-After": "1"})
         return None
+
+    def _is_own(self, origin: str, host: str) -> bool:
+        """Whether a page's origin, as https://name:port, is this server's own; `host` is known."""
+        try:
+            page, own = urlsplit(origin), urlsplit(f"//{host}")
+            default = {"http": 80, "https": 443}[page.scheme]
+            is_same = (page.hostname, page.port or default) == (own.hostname, own.port or default)
+            return is_same or page.hostname in self.origins
+        except (ValueError, KeyError):  # "null", for instance
+            return False
 
     def _is_known(self, host: str) -> bool:
         try:

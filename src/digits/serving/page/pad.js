@@ -44,10 +44,12 @@ export class Pad {
     this.#onChange();
   }
 
-  /** Starts on an empty background; undo brings the drawing back. */
+  /** Starts on an empty background with the pen; undo brings the drawing back. */
   clear() {
     this.stroke = null;
-    if (!this.empty) this.#addBackground({});
+    this.erasing = false;
+    if (this.empty) this.#onChange();
+    else this.#addBackground({});
   }
 
   /** Opens a picture file (Blob) as background; throws if it is not a picture. */
@@ -99,6 +101,7 @@ export class Pad {
     context.strokeStyle = erases ? paper : isDark(paper) ? "#ffffff" : INK;
     context.lineWidth = erases ? 2 * STROKE_WIDTH : STROKE_WIDTH;
     context.beginPath();
+    if (count === 1) context.arc(...b, 0.1, 0, 2 * Math.PI); // a dot: a line without length draws nothing
     context.moveTo(...start);
     context.quadraticCurveTo(...a, ...(count === 1 ? a : halfway(a, b)));
     if (isLast) context.lineTo(...b);
@@ -107,6 +110,7 @@ export class Pad {
 
   #startStroke(event) {
     if (!event.isPrimary || event.button > 0 || this.stroke) return;
+    if (this.empty) this.erasing = false; // there is nothing to erase: whoever draws now wants to see it
     const erases = this.erasing || event.buttons === 32; // the eraser end of a pen
     if (erases && this.empty) return;
     this.#canvas.setPointerCapture(event.pointerId);
