@@ -180,7 +180,7 @@ def test_the_page_of_a_sweep_says_what_it_was_and_links_to_each_job(swept, brows
     for page in views(browser, sweep / "index.html"):
         audit(page)
         assert page.viewport_size["width"] < 1400 or not is_cut(page)
-    assert page.inner_text("h1") == "Sweep over model.learning_rate, seed"
+    assert page.inner_text("h1") == "Sweep over seed, model.learning_rate"
     assert "train.py -m data=mnist_5k" in page.inner_text(".facts") and "0.01, 0.03" in page.inner_text(".facts")
     header = page.locator("thead").first.locator("th").all_inner_texts()
     assert header[:5] == ["#", "run", "seeds", "val accuracy", "test accuracy"]
