@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -17,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import ROOT
+from conftest import QUIET, ROOT
 from drawn import SCENES, encoded, picture_of
+from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from served import serving
 
@@ -79,6 +81,7 @@ def files(folder: Path, handler: type = SimpleHTTPRequestHandler) -> Iterator[st
     """Run a plain file server; yield its address."""
     quiet = type("Quiet", (handler,), {"log_message": lambda *_: None})
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(folder))) as server:
+        server.handle_error = lambda *_: None  # a browser that ends a request in its middle
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -488,12 +491,33 @@ def test_browser_prepares_photographs_as_python_does(page):
         assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, scene
 
 
-def test_static_site_works_without_the_network(opened, quickstart, onnxruntime_web, tmp_path):
-    other = renamed(quickstart, tmp_path / "other", NASTY)
-    models = [folder / "model.onnx" for folder in (quickstart, other)]
-    site.export_site(tmp_path / "site", models, onnxruntime_web)
-    with files(tmp_path / "site") as url:
+class Packing(SimpleHTTPRequestHandler):
+    """A host that heeds the site's _headers."""
+
+    def end_headers(self) -> None:
+        if ".br" in self.path:
+            self.send_header("Content-Encoding", "br")
+        super().end_headers()
+
+
+@pytest.fixture(scope="module")
+def exported(quickstart: Path, onnxruntime_web: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A static site with two models."""
+    folder = tmp_path_factory.mktemp("exported")
+    other = renamed(quickstart, folder / "other", NASTY)
+    models = [each / "model.onnx" for each in (quickstart, other)]
+    site.export_site(folder / "site", models, onnxruntime_web)
+    return folder / "site"
+
+
+@pytest.mark.parametrize("host", [SimpleHTTPRequestHandler, Packing])
+def test_static_site_works_without_the_network(opened, exported, host):
+    with files(exported, host) as url:
         page = opened(url)
+        asked = page.evaluate("performance.getEntriesByType('resource').map(({ name }) => name.split('?')[0])")
+        last = [name for name in asked if ".wasm" in name and not name.endswith(".js")][-1]
+        assert last.endswith(".wasm.br" if host is Packing else ".wasm.gz")
+        expect(page.locator(".card")).to_have_count(2)
         page.context.set_offline(True)
         assert page.locator("#labels").is_hidden()
         for digit in range(10):
@@ -507,6 +531,68 @@ def test_static_site_works_without_the_network(opened, quickstart, onnxruntime_w
         assert page.locator(".card img").count() == 0
 
 
+def test_static_site_works_without_its_host_after_one_visit(opened, exported, faults):
+    kept = "async (name) => Boolean(await caches.match(name, { ignoreSearch: true }))"
+    with files(exported) as url:
+        page = opened(url)
+        expect(page.locator(".card")).to_have_count(2)
+        for name in ("main.js", "ort-wasm-simd-threaded.wasm", "models/0.onnx", "models/1.onnx"):
+            page.wait_for_function(kept, arg=name)
+    for _ in range(2):
+        page.goto(f"{url}/?again")
+        expect(page.locator(".card")).to_have_count(2)
+        draw(page, 3)
+        expect(page.locator(".digit")).to_have_text(["3", "3"])
+    assert faults == [fault for fault in faults if "ERR_CONNECTION_REFUSED" in fault], "the host is away"
+    faults.clear()
+
+
+def test_static_site_answers_with_the_first_model_while_others_load(opened, exported, faults):
+    with files(exported) as url:
+        page = opened(f"{url}/favicon.svg", wait="svg", service_workers="block")
+        held: list[Route] = []
+        page.route("**/models/1.onnx*", lambda route: held.append(route))
+        page.goto(url)
+        draw(page, 5)
+        expect(page.locator(".digit")).to_have_text(["5"])
+        expect(page.locator("#announcement")).to_contain_text("a 5")
+        held[0].abort()
+        expect(page.locator("#failures")).to_contain_text("Failed to fetch")
+        page.goto(url)
+        draw(page, 5)
+        expect(page.locator(".digit")).to_have_text(["5"])
+        held[1].continue_()
+        expect(page.locator(".digit")).to_have_text(["5", "5"])
+        expect(page.locator("#loading")).to_be_empty()
+    faults.clear()  # the model that did not come, the blocked service worker
+
+
+def test_static_site_opened_as_a_file_says_what_to_do(opened, exported, faults):
+    page = opened(f"file://{exported}/index.html", wait="#first[role=alert]")
+    expect(page.locator("#first")).to_contain_text("start “python -m http.server”")
+    faults.clear()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("host", [SimpleHTTPRequestHandler, Packing], ids=["plain", "packing"])
+@pytest.mark.parametrize("megabits, latency, limit", [(12, 40, 5), (1.6, 150, 20)])
+def test_static_site_is_soon_usable(browser, exported, capsys, host, megabits, latency, limit):
+    with files(exported, host) as url, browser.new_context() as context:
+        page = context.new_page()
+        bytes_a_second = megabits * 1e6 / 8
+        line = {"offline": False, "latency": latency, "downloadThroughput": bytes_a_second, "uploadThroughput": 1e6}
+        context.new_cdp_session(page).send("Network.emulateNetworkConditions", line)
+        started = time.monotonic()
+        page.goto(url, wait_until="domcontentloaded")
+        loading = page.locator("#first", has_text="MB").text_content()
+        draw(page, 7)
+        expect(page.locator("#first .digit")).to_have_text("7", timeout=60_000)
+        seconds = time.monotonic() - started
+    with capsys.disabled():
+        print(f"\n{host.__name__}, {megabits} Mbit/s: the drawing is read after {seconds:.1f} s ({loading})")
+    assert seconds < limit
+
+
 @pytest.fixture
 def runtime(tmp_path, monkeypatch) -> Path:
     """A folder with files that export_site takes for those of ONNX Runtime Web."""
@@ -517,6 +603,18 @@ def runtime(tmp_path, monkeypatch) -> Path:
     sha256 = {name: hashlib.sha256(name.encode()).hexdigest() for name in site.SHA256}
     monkeypatch.setattr(site, "SHA256", sha256)
     return folder
+
+
+def test_pictures_of_the_docs_are_made_by_one_command(command, chromium, tmp_path):
+    (tmp_path / "docs").mkdir()
+    done = command("scripts/pictures.py", "data=mnist_5k", "trainer.max_epochs=1", *QUIET)
+    assert done.returncode == 0, done.stderr
+    sizes = {}
+    for path in (tmp_path / "docs").iterdir():
+        with Image.open(path) as picture:
+            sizes[path.name] = picture.size
+    assert sizes.keys() == {f"{what}{dark}.png" for what in ("report", "page") for dark in ("", "-dark")}
+    assert all(width == 1000 and height > 700 for width, height in sizes.values())
 
 
 def test_site_is_replaced_as_a_whole_and_other_folders_are_not(quickstart, runtime, tmp_path):

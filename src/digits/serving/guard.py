@@ -85,8 +85,8 @@ class Guard:
         try:
             page, own = urlsplit(origin), urlsplit(f"//{host}")
             default = {"http": 80, "https": 443}[page.scheme]
-            same = (page.hostname, page.port or default) == (own.hostname, own.port or default)
-            return same or page.hostname in self.origins
+            is_same = (page.hostname, page.port or default) == (own.hostname, own.port or default)
+            return is_same or page.hostname in self.origins
         except (ValueError, KeyError):  # "null", for instance
             return False
 

@@ -1,12 +1,16 @@
 """Export the page as a static site: the browser runs the models, and any file server can host it."""
 
+import gzip
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import tarfile
 import tempfile
 from pathlib import Path
+
+import brotli
 
 from digits.errors import ConfigError, DigitsError
 from digits.serving.guard import PAGE_POLICY
@@ -39,9 +43,11 @@ def export_site(folder: Path, models: list[Path], runtime: Path | None = None) -
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
         site = Path(temporary) / "site"
-        _write_page(site)
-        _write_models(site, readers)
+        shutil.copytree(PAGE, site)
+        (site / "reader.wasm.js").replace(site / "reader.js")
         _copy_runtime(runtime or _fetch_runtime(Path(temporary)), site)
+        _write_index(site)
+        _write_models(site, readers)
         if folder.exists():
             folder.rename(Path(temporary) / "old")
         site.rename(folder)
@@ -54,33 +60,38 @@ def _check_replaceable(folder: Path) -> None:
     if not folder.is_dir():
         raise ConfigError(f"{folder}: is a file, wanted a folder to write the site to")
     names = {path.name for path in folder.iterdir()}
-    foreign = names - {path.name for path in PAGE.iterdir()} - SHA256.keys() - {"models", "models.json"}
+    ours = {"models", "models.json", *(path.name for path in PAGE.iterdir())}
+    ours |= {name.replace(".mjs", ".js") for name in SHA256}
+    foreign = {name for name in names if re.sub(r"\.(br|gz)$", "", name).replace(".mjs", ".js") not in ours}
     foreign |= {path.name for path in (folder / "models").glob("*") if path.suffix != ".onnx"}
     if foreign or (names and "models.json" not in names):
         what = f"holds {min(foreign)}" if foreign else "is not empty"
         raise ConfigError(f"{folder}: {what}, wanted a new or empty folder or an earlier export; name another")
 
 
-def _write_page(site: Path) -> None:
-    shutil.copytree(PAGE, site)
-    (site / "reader.wasm.js").replace(site / "reader.js")
+def _write_index(site: Path) -> None:
+    """Allow the page to compile the runtime, and have its modules fetched at once rather than one after another."""
     start = '<meta charset="utf-8">\n'
-    policy = PAGE_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")  # to compile the runtime
-    meta = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
-    html = (site / "index.html").read_text(encoding="utf-8")
-    (site / "index.html").write_text(html.replace(start, start + meta, 1), encoding="utf-8")
+    policy = PAGE_POLICY.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'")
+    modules = sorted({path.name for path in site.glob("*.js")} - {"check.js", "main.js", "offline.js"})
+    links = "".join(f'<link rel="modulepreload" href="{name}">\n' for name in modules)
+    head = f'{start}<meta http-equiv="Content-Security-Policy" content="{policy}">\n{links}'
+    page = site / "index.html"
+    page.write_text(page.read_text(encoding="utf-8").replace(start, head, 1), encoding="utf-8")
 
 
 def _write_models(site: Path, readers: list[Reader]) -> None:
-    """Copy the models; numbers name the files, as a model's name may hold any character."""
+    """Copy the models and list all files; numbers name the models, as a model's name may hold any character."""
     (site / "models").mkdir()
     models: list[dict[str, object]] = []
     for name, reader in by_name(readers).items():
-        file = f"models/{len(models)}.onnx"
-        shutil.copyfile(reader.path, site / file)
+        file, content = f"models/{len(models)}.onnx", reader.path.read_bytes()
+        (site / file).write_bytes(content)
         facts = {"classes": reader.classes, "test_accuracy": reader.test_accuracy, "dataset": reader.dataset}
-        models.append({"name": name, **facts, "file": file})
-    (site / "models.json").write_text(json.dumps({"models": models}, indent=2), encoding="utf-8")
+        models.append({"name": name, **facts, "file": file, "sha256": hashlib.sha256(content).hexdigest()})
+    files = {path.relative_to(site).as_posix(): path.stat().st_size for path in sorted(site.rglob("*.*"))}
+    listed = {"models": models, "runtime": RUNTIME, "files": files}
+    (site / "models.json").write_text(json.dumps(listed, indent=2), encoding="utf-8")
 
 
 def _copy_runtime(dist: Path, site: Path) -> None:
@@ -92,7 +103,10 @@ def _copy_runtime(dist: Path, site: Path) -> None:
         found = hashlib.sha256(content).hexdigest()
         if found != wanted:
             raise ConfigError(f"{dist / name} has SHA-256 {found[:12]}…, wanted {wanted[:12]}…, that of {RUNTIME}")
-        (site / name).write_bytes(content)
+        served = name.replace(".mjs", ".js")  # stock servers send .mjs with a type that browsers refuse
+        (site / served).write_bytes(content)
+        (site / f"{served}.gz").write_bytes(gzip.compress(content, mtime=0))
+        (site / f"{served}.br").write_bytes(brotli.compress(content, quality=9, lgwin=24))  # 11: minutes, -14 %
 
 
 def _fetch_runtime(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 import { addCard, digitText, emptyCards, fillCards, showInput } from "./cards.js";
 import { Pad } from "./pad.js";
 import { canSave, deleteDrawing, loadModels, readPicture, saveDrawing } from "./reader.js";
-import { percent, translate, words } from "./words.js";
+import { megabytes, percent, translate, words } from "./words.js";
 
 const OUTDATED_AFTER = 300; // milliseconds that an answer may stay after the drawing has changed
 const byId = (id) => document.getElementById(id);
@@ -12,7 +12,7 @@ const isTemporary = ({ status }) => !status || status === 429 || status >= 500; 
 
 translate(document);
 const pad = new Pad(byId("pad"), onChange);
-let names = []; // of the models, the default first
+let names = []; // of the models that can read, the default first
 let version = 0; // counts the drawing's changes
 let answeredVersion = 0;
 let current = null; // {image, answers} of the drawing as it is now; {id, label} too once it was saved
@@ -223,23 +223,45 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
+/** Shows in an element how much has been loaded. */
+const progressIn = (id) => (done, total) => {
+  byId(id).textContent = words.loadingOf(megabytes(done), megabytes(total));
+};
+
 async function start() {
   byId("first").textContent = words.loading;
   for (let wait = 1; ; wait = Math.min(2 * wait, 8)) {
     try {
-      const models = await loadModels();
+      const [first, ...others] = await loadModels(progressIn("first"));
       byId("first").textContent = "";
-      models.forEach((model, index) => addCard(model, byId(index ? "others" : "first")));
+      addCard(first, byId("first"));
       document.querySelector("#first .answer").append(byId("input").content.cloneNode(true));
       translate(byId("first"));
-      names = models.map(({ name }) => name);
       byId("first").ariaBusy = false;
-      return onChange();
+      names = [first.name];
+      onChange();
+      return addOthers(others);
     } catch (error) {
       byId("first").textContent = isTemporary(error) ? words.noAnswer : words.failed(error.message);
       await pause(error.wait ?? wait);
     }
   }
+}
+
+/** Adds the further models, each as soon as it can read. */
+async function addOthers(models) {
+  for (const model of models) {
+    try {
+      await model.load?.(progressIn("loading"));
+    } catch (error) {
+      byId("failures").textContent += `${model.name}: ${words.failed(error.message)} `;
+      continue;
+    }
+    addCard(model, byId("others"));
+    names.push(model.name);
+    onChange();
+  }
+  byId("loading").textContent = "";
 }
 
 document.documentElement.dataset.running = ""; // check.js looks for it

@@ -3,7 +3,7 @@
 /** Whether drawings can be saved. */
 export const canSave = true;
 
-/** Resolves to [{name, classes, test_accuracy, dataset}], the default model first. */
+/** Resolves to [{name, classes, test_accuracy, dataset}], the default model first; here all can read at once. */
 export const loadModels = async () => (await request("GET", "api/models")).models;
 
 /**

@@ -1,23 +1,34 @@
 /** Reads digits in the browser with ONNX Runtime Web; takes the place of reader.js in the static site. */
 
-import * as ort from "./ort.wasm.bundle.min.mjs";
+import * as ort from "./ort.wasm.bundle.min.js";
 import { prepare } from "./prepare.js";
 
 export const canSave = false; // so the page never calls the other two
 export const saveDrawing = null;
 export const deleteDrawing = null;
 
-ort.env.wasm.numThreads = 1; // more threads need headers that plain file servers do not send
+const WASM = "ort-wasm-simd-threaded.wasm";
+const SITE = new URL("./", document.baseURI).href; // names the cache too, which all pages of a host share
 const sessions = new Map();
 
-/** As in reader.js. Loads every model now, so that the page works offline afterwards. */
-export async function loadModels() {
-  const { models } = await (await load("models.json")).json();
-  for (const { name, file } of models) {
-    const content = new Uint8Array(await (await load(file)).arrayBuffer());
-    sessions.set(name, await ort.InferenceSession.create(content, { executionProviders: ["wasm"] }));
+/** As in reader.js. Resolves when the first model can read; each further one can after its load(report). */
+export async function loadModels(report) {
+  const { models, files, runtime } = await (await get("models.json", { cache: "no-cache" })).json(); // files: their bytes
+  const addressOf = ({ file, sha256 }) => `${file}?${sha256}`; // another content has another address
+  const fetchModel = (model, progress) => {
+    progress.total += files[model.file];
+    return kept(addressOf(model), async (address) => received(await get(address), progress));
+  };
+  const [first, ...others] = models;
+  const progress = new Progress(report);
+  const content = fetchModel(first, progress); // while the runtime comes
+  ort.env.wasm.numThreads = 1; // more threads need headers that plain file servers do not send
+  ort.env.wasm.wasmBinary = await kept(`${WASM}?${runtime}`, (address) => fetchRuntime(address, files, progress));
+  await startSession(first, await content);
+  for (const model of others) {
+    model.load = async (report) => startSession(model, await fetchModel(model, new Progress(report)));
   }
-  for (const { classes, name } of models) sessions.get(name).classes = classes;
+  keepPage(Object.keys(files), [`${WASM}?${runtime}`, ...models.map(addressOf)]).catch(console.info);
   return models;
 }
 
@@ -38,8 +49,78 @@ export async function readPicture(picture, names) {
   return { image: Array.from({ length: 28 }, (_, y) => [...pixels.subarray(28 * y, 28 * y + 28)]), answers };
 }
 
-async function load(path) {
-  const response = await fetch(path);
-  if (!response.ok) throw Object.assign(new Error(`${path}: ${response.statusText}`), { status: response.status });
+async function startSession({ name, classes }, content) {
+  const session = await ort.InferenceSession.create(new Uint8Array(content), { executionProviders: ["wasm"] });
+  sessions.set(name, Object.assign(session, { classes }));
+}
+
+/** Bytes that have come, of those that will. */
+class Progress {
+  done = 0;
+  total = 0;
+
+  constructor(report) {
+    this.report = report;
+  }
+
+  add(bytes) {
+    this.done += bytes;
+    this.report(this.done, this.total);
+  }
+}
+
+/** Fetches the runtime in the smallest form that this host and browser can do together; `files` has the sizes. */
+async function fetchRuntime(address, files, progress) {
+  for (const suffix of [".br", ""]) {
+    const response = await get(address.replace(WASM, WASM + suffix));
+    const encoding = response.headers.get("Content-Encoding"); // the browser has undone it
+    if (encoding === "br" || (encoding && !suffix)) {
+      const size = files[WASM + (encoding === "br" ? ".br" : ".gz")];
+      progress.total += size;
+      return received(response, progress, size / files[WASM]);
+    }
+    response.body.cancel();
+  }
+  const suffix = globalThis.DecompressionStream ? ".gz" : "";
+  progress.total += files[WASM + suffix];
+  const content = await received(await get(address.replace(WASM, WASM + suffix)), progress);
+  if (new Uint8Array(content)[0] !== 0x1f) return content; // not packed, or the host has said so
+  return new Response(new Blob([content]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
+}
+
+/** The content of an address, from the browser's store, or else fetched and stored. */
+async function kept(address, fetchContent) {
+  const cache = await globalThis.caches?.open(SITE).catch(() => null); // plain HTTP has none, a full disk refuses
+  const found = await cache?.match(address);
+  if (found) return found.arrayBuffer();
+  const content = await fetchContent(address);
+  cache?.put(address, new Response(content)).catch(console.info);
+  return content;
+}
+
+/** Keeps the page too, so that from now on it works without its host, and forgets what an earlier export left. */
+async function keepPage(files, addresses) {
+  if (!navigator.serviceWorker) return; // plain HTTP has none
+  await navigator.serviceWorker.register("offline.js");
+  const cache = await caches.open(SITE);
+  const page = ["./", "models.json", ...files.filter((name) => /\.(html|css|js|svg)$/.test(name))];
+  await cache.addAll(page.map((name) => new Request(name, { cache: "no-cache" })));
+  const wanted = new Set([...page, ...addresses].map((name) => new URL(name, SITE).href));
+  for (const request of await cache.keys()) if (!wanted.has(request.url)) await cache.delete(request);
+}
+
+async function get(address, options) {
+  const response = await fetch(address, options);
+  if (!response.ok) throw Object.assign(new Error(`${address}: ${response.statusText}`), { status: response.status });
   return response;
+}
+
+/** Reads a response to its end; each byte counts as `share` of one. */
+async function received(response, progress, share = 1) {
+  const [reader, parts] = [response.body.getReader(), []];
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    parts.push(part.value);
+    progress.add(share * part.value.length);
+  }
+  return new Blob(parts).arrayBuffer();
 }

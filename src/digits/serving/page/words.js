@@ -7,6 +7,7 @@ const TEXTS = {
     pad: "Drawing area. Without a mouse or pen, open or paste a picture. Keys: Delete clears, E switches the eraser, a digit saves the drawing as this digit.",
     undo: "Undo", clear: "Clear", eraser: "Eraser", open: "Picture", camera: "Camera",
     input: "the network’s input",
+    loadingOf: (done, total) => `Loading… ${done} of ${total} MB`,
     loading: "Loading…", empty: "The answer appears while you draw.", reading: "Reading…",
     digit: (digit) => (digit === 8 ? "an 8" : `a ${digit}`),
     unsure: (first, second) => `${first}, perhaps ${second}`,
@@ -27,6 +28,7 @@ const TEXTS = {
     pad: "Zeichenfläche. Ohne Maus oder Stift: ein Bild öffnen oder einfügen. Tasten: Entf löscht alles, E ist der Radierer, eine Ziffer speichert die Zeichnung als diese Ziffer.",
     undo: "Zurück", clear: "Löschen", eraser: "Radierer", open: "Bild", camera: "Kamera",
     input: "Eingabe des Netzes",
+    loadingOf: (done, total) => `Wird geladen… ${done} von ${total} MB`,
     loading: "Wird geladen…", empty: "Die Antwort erscheint beim Zeichnen.", reading: "Wird gelesen…",
     digit: (digit) => `eine ${digit}`,
     unsure: (first, second) => `${first}, vielleicht ${second}`,
@@ -47,6 +49,7 @@ const TEXTS = {
     pad: "Superficie de dibujo. Sin puntero, abre o pega una imagen. Teclas: Supr borra todo, E es la goma, una cifra corrige.",
     undo: "Deshacer", clear: "Borrar", eraser: "Goma", open: "Imagen", camera: "Cámara",
     input: "lo que vio la red",
+    loadingOf: (done, total) => `Cargando… ${done} de ${total} MB`,
     loading: "Cargando…", empty: "La respuesta sigue tu trazo.", reading: "Leyendo…",
     digit: (digit) => `un ${digit}`,
     unsure: (first, second) => `${first}, quizá ${second}`,
@@ -67,6 +70,7 @@ const TEXTS = {
     pad: "Surface de dessin. Sans pointeur, ouvrez ou collez une image. Touches : Suppr efface tout, E est la gomme, un chiffre corrige.",
     undo: "Annuler", clear: "Effacer", eraser: "Gomme", open: "Image", camera: "Photo",
     input: "vu par le réseau",
+    loadingOf: (done, total) => `Chargement… ${done} sur ${total} Mo`,
     loading: "Chargement…", empty: "La réponse suit votre trait.", reading: "Lecture…",
     digit: (digit) => `un ${digit}`,
     unsure: (first, second) => `${first}, peut-être ${second}`,
@@ -85,12 +89,16 @@ const TEXTS = {
 
 const language = navigator.languages.map((tag) => tag.split("-")[0]).find((tag) => Object.hasOwn(TEXTS, tag)) ?? "en";
 const rounded = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 1, roundingMode: "floor" });
+const tenths = new Intl.NumberFormat(language, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const exact = new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 2 });
 
 export const words = TEXTS[language];
 
 /** 0.9987 as "99.8%": rounded down, so that "100%" means that all other digits have 0. */
 export const percent = (share) => rounded.format(share);
+
+/** 3652765 as "3.7". */
+export const megabytes = (bytes) => tenths.format(bytes / 1e6);
 
 /** 0.6685 as "66.85%". */
 export const exactPercent = (share) => exact.format(share);
