@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results bench load gpu lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results bench pictures load gpu lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ results: $(READY)  ## make the README's table of results on full MNIST (an hour 
 
 bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)
 	$(BIN)/python scripts/benchmark/speed.py
+
+pictures: $(READY)  ## make the pictures of README and docs again with full MNIST (needs Chromium; ten minutes the first time)
+	$(BIN)/python scripts/pictures.py
 
 load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
