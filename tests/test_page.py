@@ -575,7 +575,7 @@ def test_static_site_opened_as_a_file_says_what_to_do(opened, exported, faults):
 
 @pytest.mark.long
 @pytest.mark.parametrize("host", [SimpleHTTPRequestHandler, Packing], ids=["plain", "packing"])
-@pytest.mark.parametrize("megabits, latency, limit", [(12, 40, 5), (1.6, 150, 20)])
+@pytest.mark.parametrize("megabits, latency, limit", [(12, 40, 8), (1.6, 40, 25)])
 def test_static_site_is_soon_usable(browser, exported, capsys, host, megabits, latency, limit):
     with files(exported, host) as url, browser.new_context() as context:
         page = context.new_page()
