@@ -132,21 +132,6 @@ def reliability(metrics: Metrics) -> Figure:
     return figure
 
 
-def cost(points: list[tuple[str, float, float]], label: str) -> Figure:
-    """Test errors of several runs against a cost with its unit; down and to the left is better.
-
-    `points` are for each run its name, its cost and its test accuracy in 0..1.
-    """
-    with drawing(4.4, 3.4) as (figure, axes):
-        for name, spent, share_correct in points:
-            place = (max(spent, 1e-3), max(100 * (1 - share_correct), 1e-2))
-            axes.plot(*place, "o", color=ACCENT, markersize=5)
-            axes.annotate(name, place, xytext=(5, 3), textcoords="offset points", fontsize=8)
-        axes.set(xscale="log", yscale="log", xlabel=label, ylabel="test errors (%)")
-        axes.margins(x=0.25, y=0.15)
-    return figure
-
-
 def save_png(figure: Figure, path: Path) -> None:
     """Write a figure to `path` atomically."""
     with atomic_path(path) as temporary:
