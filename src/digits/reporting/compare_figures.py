@@ -11,14 +11,12 @@ from matplotlib.transforms import Bbox
 from digits.reporting.figures import ACCENT, FAINT, drawing
 
 LINE: dict[str, Any] = {"arrowstyle": "-", "color": FAINT, "shrinkA": 0, "shrinkB": 3}  # from a dot to its number
-# Where the number of a dot may stand, in pixels from it, the nearest first.
-AROUND = [(r * math.cos(a * math.pi / 6), r * math.sin(a * math.pi / 6)) for r in range(12, 60, 6) for a in range(12)]
 
 
 def costs(rows: list[tuple[float, float, float]]) -> list[Figure]:
     """The errors of the rows of a table against seconds to fit, and against milliseconds for one image.
 
-    `rows` have these costs and the errors in percent, infinite where there are none. No figure has only one dot.
+    `rows` have these costs and the validation errors in percent, infinite where there are none. No figure of one dot.
     """
     known = {number: row for number, row in enumerate(rows, start=1) if math.isfinite(row[2])}
     labels = ("seconds to fit", "milliseconds for one image") if len(known) > 1 else ()
@@ -37,14 +35,10 @@ def _cost(points: dict[int, tuple[float, float]], label: str) -> Figure:
         dots = {number: axes.transData.transform(place) for number, place in places.items()}
         taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots.values()]
         for number, (x, y) in dots.items():
-            boxes = {(right, up): Bbox.from_bounds(x + right - 9, y + up - 8, 18, 16) for right, up in AROUND}
-            inside = [at for at in boxes if axes.bbox.contains(x + at[0], y + at[1])]
-            free = [at for at in inside if not boxes[at].count_overlaps(taken)]
-            if free:  # else the dot is in a crowd where no number can be read
-                right, up = free[0]
-                taken.append(boxes[right, up])
-                line = LINE if abs(right) + abs(up) > 20 else None
-                away = right * 72 / figure.dpi, up * 72 / figure.dpi
+            offset = _free_place(x, y, taken, axes.bbox)
+            if offset:  # else the dot is in a crowd where no number can be read
+                away = 72 / figure.dpi * offset[0], 72 / figure.dpi * offset[1]
+                line = LINE if math.hypot(*offset) > 20 else None
                 text = axes.annotate(str(number), places[number], away, textcoords="offset points", arrowprops=line)
                 text.set(ha="center", va="center", fontsize=9, in_layout=False)
     return figure
@@ -57,3 +51,15 @@ def plain_log(axis: Axis, low: float, high: float) -> None:
     axis.set_major_locator(steps)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def _free_place(x: float, y: float, taken: list[Bbox], inside: Bbox) -> tuple[float, float] | None:
+    """Where a number covers nothing, as near to a dot as possible: its offset in pixels. The place is then taken."""
+    for radius in range(12, 60, 6):
+        for angle in range(0, 360, 30):
+            right, up = radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
+            box = Bbox.from_bounds(x + right - 9, y + up - 8, 18, 16)
+            if inside.contains(x + right, y + up) and not any(box.overlaps(other) for other in taken):
+                taken.append(box)
+                return right, up
+    return None
