@@ -20,7 +20,7 @@ def main() -> None:
     formats.add_argument("--csv", action="store_true", help="print comma-separated values")
     sheet_help = "also draw each picture, the model's input and all probabilities on one sheet"
     parser.add_argument("--show", type=Path, metavar="SHEET.png", help=sheet_help)
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
 
     if arguments.show and (arguments.show.suffix != ".png" or arguments.show.exists()):
         raise ConfigError(f"--show: got {arguments.show}, wanted the name of a new .png file")
@@ -40,7 +40,7 @@ def main() -> None:
     failed = [reading for reading in readings if reading.error]
     for reading in failed:
         print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
-    if skipped := skipped_files(arguments.pictures):
+    if skipped := skipped_files(pictures):
         names = ", ".join(map(str, skipped[:5])) + ", …" * (len(skipped) > 5)
         print(f"skipped, as no picture by its suffix: {len(skipped)} ({names})", file=sys.stderr)
     if failed:

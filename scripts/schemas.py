@@ -3,10 +3,10 @@
 They are read off the constructors that check the command line. Each config names its schema in a comment.
 """
 
+import argparse
 import inspect
 import json
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
@@ -76,4 +76,6 @@ def mapping(name: str, keys: dict[str, Any]) -> Any:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    main(parser.parse_args().folder)

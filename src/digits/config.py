@@ -29,8 +29,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # what composing a config raises, but for:
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
-TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str], "run_folder": str, "run_label": str}
-TOP_LEVEL |= dict.fromkeys(("name", "resume", "ckpt_path"), str | None)
+TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), str | None)}
+TOP_LEVEL |= {"tags": list[str], "run_folder": str, "run_label": str}
 NULL_GROUP = "Config group override must be"  # a ValueError of Hydra's
 
 

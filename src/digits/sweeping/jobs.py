@@ -49,7 +49,8 @@ def job_name(overrides: list[str], varied: Collection[str]) -> str:
     """A job's own name, experiment and model, and its values of the keys `varied`."""
     pairs = [(each.get_key_element(), each.value()) for each in OverridesParser.create().parse_overrides(overrides)]
     named = {key: str(value) for key, value in pairs if key in ("name", "experiment", "model")}
-    words = {key: f"{key.split('.')[-1]}={short(value)}" for key, value in pairs if key.lstrip("+") in varied} | named
+    swept = [(key, value) for key, value in pairs if key.lstrip("+") in varied and key not in named]
+    words = named | {key: f"{key.split('.')[-1]}={short(value)}" for key, value in swept}
     return re.sub(r"[^\w.,=+ -]+", "", " ".join(words.values()))[:100]  # a folder's name, and Hydra can read it
 
 
