@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import lightning
-from lightning import Callback
 from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.loggers import Logger
 from pydantic import ConfigDict, Field, TypeAdapter, with_config
-from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
-from pydantic_core.core_schema import CoreSchema
+from pydantic.json_schema import GenerateJsonSchema
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from digits.config import CONFIGS, TOP_LEVEL
@@ -32,14 +30,14 @@ ARGUMENT = re.compile(r"^ {4}(\w+)(?: \(.*?\))?: (.+(?:\n {5,}\S.*)*)", re.MULTI
 class ConfigSchema(GenerateJsonSchema):
     """Allows any value where JSON has no form for a type."""
 
-    def handle_invalid_for_json_schema(self, schema: CoreSchema, error_info: str) -> JsonSchemaValue:
+    def handle_invalid_for_json_schema(self, schema: Any, error_info: str) -> dict[str, Any]:
         return {}
 
 
 def main(folder: Path) -> None:
     """Write config.json, for files with keys of several groups, and a file for each group with a node of its own."""
     one = {"data": DigitsData, "model": Classifier, "trainer": lightning.Trainer, "search": Search}
-    named = {"callbacks": Callback, "logger": Logger}
+    named = {"callbacks": lightning.Callback, "logger": Logger}
     groups: dict[str, Any] = {group: Union[*mappings(base)] for group, base in one.items()}
     groups |= {group: dict[str, Union[*mappings(base), list[Any]]] for group, base in named.items()}  # type: ignore[misc]
     whole = mapping("config", {**groups, **TOP_LEVEL, "hydra": dict[str, Any]})

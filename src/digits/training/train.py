@@ -53,9 +53,8 @@ def train(cfg: DictConfig) -> float | None:
             if cfg.ckpt_path is not None:
                 check_resumable(Path(cfg.ckpt_path), model, callbacks.values())
             describe(run, cfg, data, trainer)
-            if alone:  # how many values a closed form learns is known after its fit only
-                size = "" if model.fitted_once else f"{model.parameter_count():,} parameters   "
-                print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}", flush=True)
+            if alone:
+                announce(model, trainer)
 
         with run.phase("fit"):
             fit(trainer, model, data, cfg.ckpt_path)
@@ -93,6 +92,12 @@ def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> N
     run.record.name, run.record.tags = config["name"], config["tags"]
     run.record.config, run.record.data = masked(config), Dataset.model_validate(data.facts())
     run.record.precision = str(trainer.precision)
+
+
+def announce(model: Classifier, trainer: Trainer) -> None:
+    """Print what is fitted, and on what. How many values a closed form learns is known after its fit only."""
+    size = "" if model.fitted_once else f"{model.parameter_count():,} parameters   "
+    print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}", flush=True)
 
 
 def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | None) -> None:
