@@ -120,10 +120,13 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     rows = {
         "model": f"{metrics.model}, {metrics.parameters:,} parameters",
         "data": f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test",
-        "test accuracy": f"{metrics.test_accuracy:.2%}, on the following test split:\n  {data.test_split}",
+        "test split": data.test_split,
+        "test accuracy": f"{metrics.test_accuracy:.2%}",
         "test loss": f"{metrics.test_loss:.4f}, ECE {metrics.test_ece:.4f}",
         "validation": "" if metrics.val_accuracy is None else f"{metrics.val_accuracy:.2%}",
-        "fit": f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epochs" if metrics.epochs else "",
+        "fit": f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
+        if metrics.epochs
+        else "",
         "ONNX": f"{onnx.bytes / 1e3:,.0f} kB, largest difference from the checkpoint {onnx.max_abs_diff:.0e}",
     }
     print("\n" + "\n".join(f"{name:<15}{text}" for name, text in rows.items() if text))
