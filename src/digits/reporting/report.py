@@ -120,9 +120,9 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     rows = {
         "model": f"{metrics.model}, {metrics.parameters:,} parameters",
         "data": f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test",
-        "test accuracy": f"{metrics.test_accuracy:.2%}\n  on {data.test_split}",
-        "test loss": f"{metrics.test_loss:.4f}, ECE {metrics.test_ece:.4f}",
-        "validation": "" if metrics.val_accuracy is None else f"{metrics.val_accuracy:.2%}",
+        "test accuracy": f"{100 * metrics.test_accuracy:.2f} %\n  on {data.test_split}",
+        "test loss": f"{metrics.test_loss:.4f}, ECE {100 * metrics.test_ece:.2f} %",
+        "validation": "" if metrics.val_accuracy is None else f"{100 * metrics.val_accuracy:.2f} %, again in 32-bit",
         "fit": f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
         if metrics.epochs
         else "",
