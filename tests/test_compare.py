@@ -127,7 +127,7 @@ def test_the_table_fits_the_terminal_by_leaving_out_columns(twenty):
     assert max(map(len, lines)) <= 80 and "val accuracy" in done.stdout and "ONNX kB" not in done.stdout
     names = [line.split()[1] for line in lines if line.startswith("│ run") and "run " not in line]
     assert names[:3] == ["run13", "run6", "run12"], "by validation accuracy, which is the reverse of the test's"
-    wide = run_command("scripts/compare.py", "runs", cwd=cwd, COLUMNS="200")
+    wide = run_command("scripts/compare.py", "runs", "--page", "wide.html", cwd=cwd, COLUMNS="200")
     assert "ONNX kB" in wide.stdout and "tried, even" in wide.stdout
 
 
