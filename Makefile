@@ -44,7 +44,7 @@ test-kills: $(READY)  ## a sweep of twelve jobs and a search of twelve trials, e
 results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores); again continues
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn,speedrun,best_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
-	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented data.hands=0 seed=1,2,3 hydra.sweep.dir=outputs/results/models
+	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented data.hands=0 data.non_digits=0 seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
 
 pictures-score: $(READY)  ## how many pictures of a folder are read (DIR=… of files like 7_ann.png, RUN=… or the newest run)

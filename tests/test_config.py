@@ -85,6 +85,7 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model=svm", "model.components=1.5"], ["model.components: got 1.5, wanted "]),
         (["model=svm", "trainer=ddp"], ["trainer.devices: this model is fitted in one pass on one device; take"]),
         (["model=pixel_similarity", "trainer.devices=2"], ["trainer.devices: this model is fitted in one pass"]),
+        (["model=svm", "data.non_digits=9"], ["data.non_digits: this model is fitted to digits only; take data.non_"]),
         (["~callbacks"], ["callbacks: a run needs best and history; take callbacks=default"]),
         (["~callbacks.history"], ["callbacks: a run needs best and history; take callbacks=default"]),
         (["callbacks=null"], ["callbacks=null: a group cannot be null; take ~callbacks"]),

@@ -25,6 +25,7 @@ from digits.data.datamodule import DigitsData
 from digits.data.hands import draw_hands, read_ways
 from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
+from digits.data.non_digits import draw_non_digits
 from digits.errors import ConfigError, DataError
 from digits.models.linear import Linear
 from digits.training.trainer import Trainer
@@ -167,6 +168,27 @@ def test_hands_are_added_to_the_training_split_only():
     assert pair.train_images[-50:].equal(draw_hands(50, [7, 3], 0)[0]), "position 0 is the 7"
 
 
+def test_non_digits_come_from_the_seed_and_have_the_form_of_mnist():
+    images = draw_non_digits(240, seed=3)
+    assert images.shape == (240, 1, 28, 28) and images.dtype == torch.uint8
+    assert images.equal(draw_non_digits(240, seed=3)) and not images.equal(draw_non_digits(240, seed=4))
+    assert len(images.unique(dim=0)) == 240
+    assert (images.amax(dim=(1, 2, 3)) > 60).all(), "each has ink that can be seen"
+    inked = images[:, 0].numpy() > 40
+    sides = [max(np.ptp(np.flatnonzero(image.any(axis=axis))) + 1 for axis in (0, 1)) for image in inked]
+    assert np.median(sides) == 20 and np.max(sides) <= 22
+
+
+def test_non_digits_are_added_to_the_training_split_only():
+    alone, joined = Mnist5k(val_size=500, train_size=1000), Mnist5k(val_size=500, train_size=1000, non_digits=200)
+    alone.setup()
+    joined.setup()
+    assert joined.train_images[:-200].equal(alone.train_images) and joined.train_labels[:-200].equal(alone.train_labels)
+    assert joined.train_images[-200:].equal(draw_non_digits(200, 0)) and (joined.train_labels[-200:] == -1).all()
+    assert joined.val_images.equal(alone.val_images) and joined.test_images.equal(alone.test_images)
+    assert (joined.facts()["train"], joined.facts()["non_digits"], alone.facts()["non_digits"]) == (1200, 200, 0)
+
+
 def test_a_run_trains_on_hands_and_says_so(command, tmp_path):
     small = ("experiment=quickstart", "model=linear", "trainer.max_epochs=1", *QUIET)
     done = command("train.py", *small, "data.hands=50")
@@ -229,6 +251,7 @@ def test_full_set_is_the_same_as_torchvision_reads(mnist_dir):
         "train": 55000,
         "drawings": 0,
         "hands": 0,
+        "non_digits": 0,
         "val": 5000,
         "test": 10000,
         "test_split": "official test split",

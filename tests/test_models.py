@@ -36,6 +36,17 @@ def test_forward_gives_one_logit_for_each_class(name, classes):
     assert torch.allclose(logits[:2], model(images[:2]), atol=1e-5), "logits depend on the other images of the batch"
 
 
+def test_a_network_that_is_shown_non_digits_learns_a_low_energy_for_them():
+    model = Linear(classes=[3, 7], label_smoothing=0.0)
+    model.trainer = SimpleNamespace(log_every_n_steps=0, datamodule=SimpleNamespace(non_digits=1))
+    images, labels = torch.rand(3, 1, 28, 28), torch.tensor([1, -1, 0])
+    model.learns_none = True
+    logits = model(images)
+    chances = torch.cat([logits, torch.zeros(3, 1)], dim=1).softmax(dim=1)
+    wanted = -torch.stack([chances[0, 1], chances[1, 2], chances[2, 0]]).log().mean()
+    assert model.training_step((images, labels), 0).item() == pytest.approx(wanted.item())
+
+
 def test_stages_of_a_cnn_set_its_channels_and_pooling():
     model = CNN(classes=[0, 1], stages=[[4, 6], [8]])
     convolutions = [module for module in model.net if isinstance(module, torch.nn.Conv2d)]

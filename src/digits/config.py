@@ -123,9 +123,12 @@ def _mistakes_in_trainer(plain: dict[str, Any], knows_model: bool) -> list[str]:
     mistakes = [*mistakes_in_node("trainer", plain["trainer"])] or hardware_mistakes(plain["trainer"])
     if mistakes or not knows_model:
         return mistakes
-    if getattr(located(plain["model"]["_target_"]), "fitted_once", False) and is_distributed(plain["trainer"]):
-        return ["trainer.devices: this model is fitted in one pass on one device; take trainer.devices=1"]
-    return []
+    if getattr(located(plain["model"]["_target_"]), "fitted_once", False):
+        if is_distributed(plain["trainer"]):
+            mistakes.append("trainer.devices: this model is fitted in one pass on one device; take trainer.devices=1")
+        if plain["data"].get("non_digits"):
+            mistakes.append("data.non_digits: this model is fitted to digits only; take data.non_digits=0")
+    return mistakes
 
 
 def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:

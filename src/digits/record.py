@@ -35,6 +35,7 @@ class Dataset(Record):
     train: int
     drawings: int = 0
     hands: int = 0
+    non_digits: int = 0
     val: int
     test: int
     test_split: str
@@ -124,6 +125,15 @@ class ChangedAccuracy(Record):
     pictures: int
 
 
+class Refusal(Record):
+    """What is refused at one least energy of the logits: shares in 0..1, and the accuracy on the test images kept."""
+
+    least_energy: float
+    val_refused: float
+    test_refused: float
+    accuracy: float
+
+
 class OnnxFile(Record):
     """The exported file, and how closely it equals the checkpoint on so many `samples` of the test split."""
 
@@ -140,6 +150,8 @@ class Metrics(Record):
         per_class: by digit, as text.
         confusion_matrix: counts; rows are true digits, columns predicted ones.
         kept_epoch: the epoch of best.ckpt, counted from 0 as in the history; None in older files.
+        least_energy: an image whose logits have less shows no digit that the model knows; None if it cannot tell.
+        refusals: the same at other values, of which this is one.
         onnx: None until the export.
     """
 
@@ -155,6 +167,8 @@ class Metrics(Record):
     confusion_matrix: list[list[int]]
     reliability: list[ReliabilityBin] = []
     robustness: list[ChangedAccuracy] = []
+    least_energy: float | None = None
+    refusals: list[Refusal] = []
     parameters: int
     epochs: int = 0
     kept_epoch: int | None = None

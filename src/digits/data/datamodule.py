@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader
 from digits.data.batches import EpochBatches, InMemory
 from digits.data.drawings import read_drawings
 from digits.data.hands import draw_hands
+from digits.data.non_digits import draw_non_digits
 from digits.errors import ConfigError
-from digits.ranges import Classes, Count, NonNegativeCount, Seed
+from digits.ranges import NO_DIGIT, Classes, Count, NonNegativeCount, Seed
 
 DIGITS = list(range(10))
 
@@ -51,6 +52,7 @@ class DigitsData(LightningDataModule):
         seed: of the split and of the order of training.
         drawings: file of drawings that scripts/serve.py has collected, to be used as further training images.
         hands: number of further training images that are drawn by program, see digits.data.hands.
+        non_digits: number of further training images that show no digit, labelled NO_DIGIT, see digits.data.non_digits.
 
     Raises:
         ConfigError: by `setup`, if a size does not fit the number of images.
@@ -69,12 +71,13 @@ class DigitsData(LightningDataModule):
         seed: Seed = 0,
         drawings: str | None = None,
         hands: NonNegativeCount = 0,
+        non_digits: NonNegativeCount = 0,
     ) -> None:
         super().__init__()
         self.classes = list(DIGITS) if classes is None else classes
         self.batch_size, self.val_size, self.train_size, self.seed = batch_size, val_size, train_size, seed
         self.drawings, self.drawn = drawings, 0  # drawn: the number of drawings that were added
-        self.hands = hands
+        self.hands, self.non_digits = hands, non_digits
         self.sha256 = ""  # of the files; empty until they are read
 
     @classmethod
@@ -121,6 +124,8 @@ class DigitsData(LightningDataModule):
             self.drawn = self._add(*self._select(*read_drawings(Path(self.drawings))))
         if self.hands:
             self._add(*draw_hands(self.hands, self.classes, self.seed))
+        if self.non_digits:
+            self._add(draw_non_digits(self.non_digits, self.seed), torch.full((self.non_digits,), NO_DIGIT))
         self.sha256 = sha256
 
     def train_dataloader(self) -> DataLoader:
@@ -151,6 +156,7 @@ class DigitsData(LightningDataModule):
             "train": len(self.train_labels),
             "drawings": self.drawn,
             "hands": self.hands,
+            "non_digits": self.non_digits,
             "val": len(self.val_labels),
             "test": len(self.test_labels),
             "test_split": self.test_split,

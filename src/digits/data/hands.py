@@ -47,7 +47,7 @@ def draw_hands(number: int, digits: list[int], seed: int) -> tuple[Tensor, Tenso
         ways = read_ways()[digit]
         for way, of_way in zip(ways, np.array_split(np.flatnonzero(labels == label), len(ways)), strict=True):
             for rows in np.array_split(of_way, len(of_way) // AT_ONCE + 1):
-                images[rows] = _inked(_written(way, len(rows), rng), rng)
+                images[rows] = inked(written(way, len(rows), rng), rng)
     return torch.from_numpy(images)[:, None], torch.from_numpy(labels)
 
 
@@ -79,7 +79,7 @@ def _way(turn: float, text: str) -> Way:
     return Way(np.radians(turn), extremes.swapaxes(0, 1).astype(np.float32), np.concatenate(curves).astype(np.float32))
 
 
-def _written(way: Way, number: int, rng: np.random.Generator) -> Floats:
+def written(way: Way, number: int, rng: np.random.Generator) -> Floats:
     """Vary a way to write: positions along the strokes of each digit, [number, POINTS, 2], x and y."""
 
     def normal(deviation: float) -> Floats:
@@ -98,7 +98,7 @@ def _written(way: Way, number: int, rng: np.random.Generator) -> Floats:
     return np.stack([np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y], axis=2)
 
 
-def _inked(positions: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
+def inked(positions: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
     """Go along the strokes with a pen of its own for each digit: images uint8 [N, 28, 28]."""
     number = len(positions)
 
@@ -109,7 +109,7 @@ def _inked(positions: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
     low, high = positions.min(axis=1), positions.max(axis=1)
     scale = (20 - 2 * radius) / (high - low).max(axis=1, keepdims=True)
     positions, size = (positions - low[:, None]) * scale[..., None], (high - low) * scale
-    along = np.linspace(0, 1, POINTS, dtype=np.float32)
+    along = np.linspace(0, 1, positions.shape[1], dtype=np.float32)
     step = np.gradient(positions, axis=1)
     nib = uniform(0, 0.35) * np.cos(2 * (np.arctan2(step[..., 1], step[..., 0]) - uniform(0, np.pi)))
     pressure = uniform(0, 0.25) * np.sin(uniform(2, 12) * along + uniform(0, 6))

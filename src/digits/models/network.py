@@ -12,7 +12,7 @@ from digits.errors import ConfigError, DigitsError
 from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
 from digits.models.muon import Muon
-from digits.ranges import Classes, Fraction, NonNegative, Positive
+from digits.ranges import NO_DIGIT, Classes, Fraction, NonNegative, Positive
 
 MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0..1
 
@@ -47,6 +47,7 @@ class Network(Classifier):
         super().__init__(classes)
         amounts = augmentation or {}
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
+        self.learns_none = False  # whether some training images show no digit
         self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
 
     @staticmethod
@@ -61,11 +62,16 @@ class Network(Classifier):
         return self.net((images - MEAN) / STD)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of one batch."""
+        """Cross-entropy of one batch; labels are int64 [N], NO_DIGIT where an image shows none."""
         images, labels = batch
         if self.augment:
             images = self.augment(images)
-        loss = F.cross_entropy(self(images), labels, label_smoothing=self.hparams["label_smoothing"])
+        logits = self(images)
+        if self.learns_none:
+            # One more class is no digit. Its logit is always 0, so the energy of the others is the log-odds of a digit.
+            none = logits.shape[1]
+            logits, labels = F.pad(logits, (0, 1)), labels.where(labels != NO_DIGIT, none)
+        loss = F.cross_entropy(logits, labels, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:  # Lightning takes time to log at other steps, for nothing
@@ -73,7 +79,8 @@ class Network(Classifier):
         return loss
 
     def on_train_start(self) -> None:
-        """Refuse to resume if the run has another length than the schedule in the checkpoint."""
+        """Refuse to resume if the run has another length than the schedule in the checkpoint; ask for non-digits."""
+        self.learns_none = bool(getattr(getattr(self.trainer, "datamodule", None), "non_digits", 0))
         schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
             raise ConfigError(
