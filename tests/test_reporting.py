@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -41,6 +42,22 @@ def test_metrics_are_those_calculated_by_hand(metrics):
     gap = 2 / 4 * abs(0.97 - 0.5) + 1 / 4 * abs(0.62 - 1) + 1 / 4 * abs(0.55 - 0)
     assert metrics.test_ece == pytest.approx(gap, abs=1e-6)
     assert [row.count for row in metrics.reliability] == [1, 1, 2]
+
+
+def test_refused_digits_are_those_below_a_quantile_of_the_validation_digits(evaluation, tmp_path):
+    (tmp_path / "best.ckpt").write_bytes(b"")
+    logits = evaluation.logits + torch.tensor([[4.0], [3.0], [-1.0], [2.0]])  # of which the log-sum-exp is 0
+    known = replace(evaluation, logits=logits, val_energy=torch.linspace(0, 10, 1001))
+    metrics = measure(known, tmp_path / "best.ckpt", RunRecord(model="linear", data=DATASET), seed=0)
+    assert metrics.least_energy == pytest.approx(0.05), "0.5 % of the validation digits have less"
+    chosen, *_ = [row for row in metrics.refusals if row.least_energy == metrics.least_energy]
+    assert (chosen.val_refused, chosen.test_refused) == (0.005, 0.25)
+    assert chosen.accuracy == pytest.approx(2 / 3), "of the three that are left"
+    assert [row.val_refused for row in metrics.refusals] == sorted(row.val_refused for row in metrics.refusals)
+
+
+def test_a_model_that_knows_digits_only_refuses_nothing(metrics):
+    assert metrics.least_energy is None and metrics.refusals == []
 
 
 def test_epochs_of_older_runs_count_the_whole_training_split(evaluation, tmp_path):

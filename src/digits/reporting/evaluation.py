@@ -22,6 +22,7 @@ class Evaluation:
     logits: Tensor  # float32 [N, classes]
     val_loss: float | None = None  # of the same model, in nats; None without a validation split
     val_accuracy: float | None = None  # in 0..1
+    val_energy: Tensor | None = None  # float32 [validation digits]; None if the model did not learn from non-digits
 
     @property
     def probabilities(self) -> Tensor:
@@ -42,6 +43,14 @@ class Evaluation:
     def correct(self) -> Tensor:
         """Bool [N], whether the prediction is the label."""
         return self.predictions == self.labels
+
+
+def energy_of(logits: Tensor) -> Tensor:
+    """The log-sum-exp of logits [N, classes], [N]: low where the model knows no such digit.
+
+    W. Liu et al., "Energy-based out-of-distribution detection", 2020; their energy has the opposite sign.
+    """
+    return logits.logsumexp(dim=1)
 
 
 def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, Any]) -> Evaluation:
@@ -67,4 +76,8 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     logits = torch.cat(model.test_logits)
     count = len(logits)  # fewer than the split under limit_test_batches
     images, labels = data.test_images[:count], data.test_labels[:count]
-    return Evaluation(model.eval(), images, labels, logits, val.get("val/loss"), val.get("val/accuracy"))
+    energy = None
+    if data.non_digits and val:
+        with torch.inference_mode():
+            energy = torch.cat([energy_of(model.eval()(batch / 255)) for batch in data.val_images.split(1000)])
+    return Evaluation(model.eval(), images, labels, logits, val.get("val/loss"), val.get("val/accuracy"), energy)

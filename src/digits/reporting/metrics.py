@@ -12,10 +12,12 @@ from torchmetrics.functional.classification import multiclass_calibration_error,
 
 from digits.files import sha256_of
 from digits.models.augmentation import KNOTS, thicken, warp
-from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, ReliabilityBin, RunRecord
-from digits.reporting.evaluation import Evaluation
+from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, Refusal, ReliabilityBin, RunRecord
+from digits.reporting.evaluation import Evaluation, energy_of
 
 BINS = 15  # of confidence, for the calibration error
+REFUSED = 0.005  # of validation digits: the share that a finished model takes for no digit
+OTHERS = (0.001, 0.002, REFUSED, 0.01, 0.02, 0.05)  # shares, in the report
 LIMIT = 2000  # images for each change, so that slow models take seconds
 
 
@@ -31,6 +33,7 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: i
     seconds = sum(epoch.seconds for epoch in history)
     # older runs did not record the images of an epoch: each took the whole training split
     images = sum(train if epoch.images is None else epoch.images for epoch in history)
+    refusals = _refusals(evaluation)
     return Metrics(
         format=FORMAT,
         model=record.model,
@@ -44,6 +47,8 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: i
         confusion_matrix=multiclass_confusion_matrix(probabilities, labels, len(classes)).tolist(),
         reliability=_reliability(evaluation),
         robustness=robustness(evaluation),
+        least_energy=next((row.least_energy for row in refusals if row.val_refused == REFUSED), None),
+        refusals=refusals,
         parameters=evaluation.model.parameter_count(),
         epochs=len(history),
         fit_seconds=seconds,
@@ -98,6 +103,18 @@ def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
         )
         for index in bins.unique().tolist()
     ]
+
+
+def _refusals(evaluation: Evaluation) -> list[Refusal]:
+    """What is refused of the test split where a share of the validation digits is; nothing for a model that cannot."""
+    rows = []
+    for share in OTHERS if evaluation.val_energy is not None else ():
+        least = evaluation.val_energy.quantile(share).item()
+        kept = (energy_of(evaluation.logits) >= least).double()
+        accuracy = ((kept * evaluation.correct).sum() / kept.sum().clamp(min=1)).item()
+        refused = 1 - kept.mean().item()
+        rows.append(Refusal(least_energy=least, val_refused=share, test_refused=refused, accuracy=accuracy))
+    return rows
 
 
 def robustness(evaluation: Evaluation) -> list[ChangedAccuracy]:

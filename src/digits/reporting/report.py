@@ -115,6 +115,7 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     """Print accuracy, loss and time of the run in `folder`, and where report and model are; `metrics` have `onnx`."""
     assert metrics.onnx is not None
     data, onnx = metrics.dataset, metrics.onnx
+    refused = [row.test_refused for row in metrics.refusals if row.least_energy == metrics.least_energy]
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
     rows = {
@@ -122,6 +123,7 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
         "data": f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test",
         "test accuracy": f"{100 * metrics.test_accuracy:.2f} %\n  on {data.test_split}",
         "test loss": f"{metrics.test_loss:.4f}, ECE {100 * metrics.test_ece:.2f} %",
+        "refused": f"{100 * refused[0]:.2f} % of the test digits, as none" if refused else "",
         "validation": "" if metrics.val_accuracy is None else f"{100 * metrics.val_accuracy:.2f} %, again in 32-bit",
         "fit": f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
         if metrics.epochs

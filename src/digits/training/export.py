@@ -64,6 +64,7 @@ def onnx_metadata(metrics: Metrics, record: RunRecord) -> dict[str, Any]:
         "dataset": metrics.dataset.name,
         "test_split": metrics.dataset.test_split,
         "test_accuracy": metrics.test_accuracy,
+        "least_energy": metrics.least_energy,
         "checkpoint_sha256": metrics.checkpoint_sha256,
         "git_commit": record.git.commit or "",
     }
