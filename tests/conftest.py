@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import onnx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from hypothesis import settings
@@ -54,6 +55,15 @@ def audit(page: Page) -> None:
     found = Axe().run(page).response["violations"]
     lines = [f"{rule['id']}: {node['html']}\n  {node['failureSummary']}" for rule in found for node in rule["nodes"]]
     assert not found, "\n".join(lines)
+
+
+def with_metadata(run: Path, folder: Path, **values: str) -> Path:
+    """Copy a run's model to a new folder and change values of its metadata."""
+    folder.mkdir()
+    proto = onnx.load(run / "model.onnx")
+    onnx.helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | values)
+    onnx.save(proto, folder / "model.onnx")
+    return folder
 
 
 def run_folders(cwd: Path) -> list[Path]:

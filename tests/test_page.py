@@ -16,9 +16,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
-from conftest import QUIET, ROOT
+from conftest import QUIET, ROOT, audit, with_metadata
 from drawn import ALL, encoded, picture_of
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
@@ -87,16 +86,6 @@ def files(folder: Path, handler: type = SimpleHTTPRequestHandler) -> Iterator[st
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
-
-
-def renamed(run: Path, folder: Path, name: str) -> Path:
-    """Copy a run's model to a new folder under another name."""
-    folder.mkdir()
-    proto = onnx.load(run / "model.onnx")
-    (entry,) = [entry for entry in proto.metadata_props if entry.key == "model"]
-    entry.value = name
-    onnx.save(proto, folder / "model.onnx")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -177,6 +166,23 @@ def test_each_digit_is_read_without_a_button(page):
         "() => document.querySelector('figure canvas').getContext('2d').getImageData(0, 0, 28, 28).data.some(v => v)"
     )
     assert page.evaluate(inked)
+
+
+@pytest.mark.parametrize(
+    ("locale", "said", "guess"),
+    [("en-GB", "no digit I know", "at most a 4"), ("de-DE", "keine Ziffer, die ich kenne", "allenfalls eine 4")],
+)
+def test_what_looks_like_no_digit_is_said_and_the_guess_stays(opened, quickstart, tmp_path, locale, said, guess):
+    doubtful = with_metadata(quickstart, tmp_path / "doubtful", least_energy="1000")
+    with serving(doubtful, quickstart, cwd=tmp_path) as server:
+        page = opened(server.url, locale=locale)
+        draw(page, 4)
+        answer(page, 4)
+        expect(page.locator("#first .text")).to_have_text(said + guess)
+        expect(page.locator("#first .card")).to_have_class("card refused")
+        expect(page.locator("#announcement")).to_contain_text(f"{said}, {guess}; ")
+        expect(page.locator("#others")).not_to_contain_text(said)
+        audit(page)
 
 
 def test_answer_follows_the_pen_before_it_is_lifted(page):
@@ -413,7 +419,7 @@ def test_page_says_why_it_is_dead(opened, faults, tmp_path):
 
 
 def test_models_stand_side_by_side_and_their_names_are_text(opened, quickstart, tmp_path):
-    other = renamed(quickstart, tmp_path / "other", NASTY)
+    other = with_metadata(quickstart, tmp_path / "other", model=NASTY)
     with serving(quickstart, other, cwd=tmp_path) as server:
         page = opened(server.url)
         draw(page, 2)
@@ -504,7 +510,7 @@ class Packing(SimpleHTTPRequestHandler):
 def exported(quickstart: Path, onnxruntime_web: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A static site with two models."""
     folder = tmp_path_factory.mktemp("exported")
-    other = renamed(quickstart, folder / "other", NASTY)
+    other = with_metadata(quickstart, folder / "other", model=NASTY, least_energy="1000")
     models = [each / "model.onnx" for each in (quickstart, other)]
     site.export_site(folder / "site", models, onnxruntime_web)
     return folder / "site"
@@ -524,6 +530,8 @@ def test_static_site_works_without_the_network(opened, exported, host):
             page.click("#clear")
             draw(page, digit)
             expect(page.locator(".digit")).to_have_text([str(digit)] * 2)
+            expect(page.locator(".card").nth(1)).to_contain_text("no digit I know")
+            expect(page.locator("#first")).not_to_contain_text("no digit I know")
         page.click("#clear")
         page.set_input_files("#file", {"name": "6.png", "mimeType": "image/png", "buffer": photograph("desk", 6)})
         answer(page, 6)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUIET, ROOT, Command, run_folders
+from conftest import QUIET, ROOT, Command, run_folders, with_metadata
 from drawn import encoded, picture_of
 from PIL import Image
 
@@ -44,7 +44,8 @@ def test_json_lists_each_picture_with_its_answer_or_error(command: Command, quic
     assert done.stderr.splitlines()[1:] == ["skipped, as no picture by its suffix: 1 (pictures/notes.txt)"]
     assert sorted(results) == ["0", "1", "2", "3", "4", "broken"]
     assert results["broken"].keys() == {"picture", "error"}
-    assert results["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities"}
+    assert results["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities", "certain", "reason"}
+    assert all(results[str(digit)]["certain"] is True and results[str(digit)]["reason"] is None for digit in range(5))
     assert [results[str(digit)]["digit"] for digit in range(5)] == list(range(5))
 
 
@@ -55,6 +56,22 @@ def test_csv_and_table_give_a_line_for_each_picture(command: Command, quickstart
     assert [row["digit"] for row in rows] == [Path(row["picture"]).stem for row in rows] == list("01234")
     done = command("scripts/predict.py", str(quickstart), "pictures/2.png")
     assert done.stdout.split()[0] == "2" and done.stdout.endswith("pictures/2.png\n")
+
+
+def test_what_looks_like_no_digit_is_said_in_each_format(command: Command, quickstart: Path, pictures: Path):
+    doubtful = with_metadata(quickstart, pictures.parent / "doubtful", least_energy="1000")
+    words = ("scripts/predict.py", str(doubtful), "pictures/2.png")
+    assert command(*words).stdout == "?  no digit I know (perhaps 2)  pictures/2.png\n"
+    (answer,) = json.loads(command(*words, "--json").stdout)
+    assert (answer["digit"], answer["certain"]) == (2, False)
+    assert answer["reason"] == "it looks like no digit that this model knows"
+    (row,) = csv.DictReader(io.StringIO(command(*words, "--csv").stdout))
+    assert (row["digit"], row["certain"]) == ("2", "False")
+    done = command("tests/score.py", str(doubtful), "pictures/more")
+    assert done.stdout.rstrip().splitlines() == [
+        "all              2 of     2  100.00 %",
+        "refused          2 of     2  100.00 %",
+    ]
 
 
 def test_standard_input_is_read_and_a_sheet_is_drawn(quickstart: Path, pictures: Path, tmp_path: Path):

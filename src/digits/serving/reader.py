@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from digits.errors import ModelFileError
 
 BATCH = 256
+NOT_KNOWN = "it looks like no digit that this model knows"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Answer:
     confidence: float  # its probability, 0 to 1
     runner_up: int  # the second most probable
     probabilities: list[DigitProbability]  # of every digit the model knows, the highest first
+    certain: bool  # whether this looks like a digit; a model that did not learn to tell is always certain
+    reason: str | None  # why it is not certain, in plain words
 
 
 class Reader:
@@ -42,6 +45,7 @@ class Reader:
         name: of the model.
         classes: the digits it knows, in the order of its outputs.
         dataset, test_accuracy: the data it was tested on, and its accuracy there, 0 to 1.
+        least_energy: an image whose logits have less is refused; None if the model did not learn to tell.
 
     Raises:
         ModelFileError: the file is missing or was not written by a run.
@@ -61,6 +65,7 @@ class Reader:
             self.name, self.dataset = metadata["model"], metadata["dataset"]
             self.classes: list[int] = json.loads(metadata["classes"])
             self.test_accuracy = float(metadata["test_accuracy"])
+            self.least_energy: float | None = json.loads(metadata.get("least_energy", "null"))
             shapes = {each.name: each.shape[1:] for each in self._session.get_inputs() + self._session.get_outputs()}
             if shapes.get("images") != [1, 28, 28] or shapes.get("probabilities") != [len(self.classes)]:
                 raise ValueError(f"its inputs and outputs are {shapes}")
@@ -70,20 +75,24 @@ class Reader:
                 f"{self.path}: not a model.onnx that a run wrote ({reason}); python scripts/export.py RUN writes one"
             ) from error
 
-    def probabilities(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn images float32 [N, 1, 28, 28], ink 1 and paper 0, into probabilities float32 [N, classes]."""
-        if not len(images):
-            return np.empty((0, len(self.classes)), np.float32)
+    def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Turn images float32 [N, 1, 28, 28], ink 1, paper 0, into logits and probabilities, float32 [N, classes]."""
+        none = np.empty((0, len(self.classes)), np.float32)
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        return np.concatenate([self._session.run(["probabilities"], {"images": batch})[0] for batch in batches])
+        results = [self._session.run(["logits", "probabilities"], {"images": batch}) for batch in batches]
+        logits, probabilities = (np.concatenate(each) for each in zip([none, none], *results, strict=True))
+        return logits, probabilities
 
     def answers(self, images: NDArray[np.float32]) -> list[Answer]:
         """Answer each of the images, float32 [N, 1, 28, 28], ink 1 and paper 0."""
         answers = []
-        for row in self.probabilities(images).tolist():
+        logits, probabilities = self.outputs(images)
+        for energy, row in zip(np.logaddexp.reduce(logits, axis=1).tolist(), probabilities.tolist(), strict=True):
             ranked = [DigitProbability(*pair) for pair in zip(self.classes, row, strict=True)]
             ranked.sort(key=lambda each: -each.probability)
-            answers.append(Answer(ranked[0].digit, ranked[0].probability, ranked[1].digit, ranked))
+            (first, second), certain = ranked[:2], self.least_energy is None or energy >= self.least_energy
+            reason = None if certain else NOT_KNOWN
+            answers.append(Answer(first.digit, first.probability, second.digit, ranked, certain, reason))
         return answers
 
 

@@ -58,7 +58,7 @@ def write_json(readings: Iterable[Reading]) -> None:
 
 def write_csv(readings: Iterable[Reading]) -> None:
     """Write a header, then a line for each picture."""
-    columns = ["picture", "digit", "confidence", "runner_up", "error"]
+    columns = ["picture", "digit", "confidence", "runner_up", "certain", "error"]
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(reading.as_dict() for reading in readings)
@@ -70,7 +70,10 @@ def write_table(readings: Iterable[Reading]) -> None:
         if reading.answer:
             first, second = reading.answer.probabilities[:2]
             chances = f"{first.probability:7.2%}  (or {second.digit}, {second.probability:.2%})"
-            print(f"{first.digit}  {chances}  {reading.picture}")
+            said = f"{first.digit}  {chances}"
+            if not reading.answer.certain:
+                said = f"?  no digit I know (perhaps {first.digit})"
+            print(f"{said}  {reading.picture}")
 
 
 def write_sheet(readings: Iterable[Reading], path: Path) -> None:
@@ -117,8 +120,9 @@ def _tile(reading: Reading, answer: Answer) -> Image.Image:
     image = Image.fromarray(np.rint(255 * (1 - reading.image[0])).astype(np.uint8))
     tile.paste(image.resize((96, 96), Image.Resampling.NEAREST), (112, 18))
     draw.rectangle((111, 17, 208, 114), outline="#d5d9e0")
-    draw.text((216, 16), str(answer.digit), fill="#2563eb", font=large)
-    draw.text((238, 28), f"{answer.confidence:.1%}", fill="#1b1f24", font=small)
+    draw.text((216, 16), str(answer.digit), fill="#2563eb" if answer.certain else "#9aa4b1", font=large)
+    said = f"{answer.confidence:.1%}" if answer.certain else "no digit I know"
+    draw.text((238, 28), said, fill="#1b1f24", font=small)
     for place, each in enumerate(sorted(answer.probabilities, key=lambda each: each.digit)):
         left, height = 216 + 11 * place, round(44 * each.probability)
         draw.rectangle((left, 102 - height, left + 7, 102), fill="#2563eb" if each.digit == answer.digit else "#9aa4b1")

@@ -5,11 +5,16 @@ import { exactPercent, percent, words } from "./words.js";
 const UNSURE = 0.8; // below this confidence the text names the second digit too
 const cards = new Map(); // model name -> its card's elements, the default model first
 
-/** "a 4, perhaps a 9" */
-export function digitText({ digit, confidence, runner_up: second }) {
+/** "a 4, perhaps a 9", or that it is none */
+export function digitText({ digit, confidence, runner_up: second, certain }) {
+  if (!certain) return words.noDigit;
   const first = words.digit(digit);
   return confidence < UNSURE && second != null ? words.unsure(first, words.digit(second)) : first;
 }
+
+/** "98.7% sure", or what a picture that shows no digit is likest. */
+export const sureText = ({ digit, confidence, certain }) =>
+  certain ? words.confidence(percent(confidence)) : words.likest(words.digit(digit));
 
 /** Adds an empty card for a model, as from loadModels(), to a section of the page. */
 export function addCard({ name, classes, test_accuracy: testAccuracy, dataset }, section) {
@@ -43,12 +48,13 @@ export function emptyCards(text) {
 
 /** Fills a card with an answer, or with none, and a text; `firstDigit` is the default model's. */
 function fillCard(card, answer, text, firstDigit) {
-  const { digit, confidence, probabilities } = answer;
+  const { digit, confidence, certain, probabilities } = answer;
   const isBlank = digit === undefined;
   card.digit.textContent = digit ?? "?";
   card.text.textContent = text;
-  card.confidence.textContent = isBlank ? "" : words.confidence(percent(confidence));
+  card.confidence.textContent = isBlank ? "" : sureText(answer);
   card.article.classList.toggle("blank", isBlank);
+  card.article.classList.toggle("refused", !isBlank && !certain);
   card.article.classList.toggle("differs", !isBlank && digit !== firstDigit);
   const shares = new Map(probabilities.map(({ digit, probability }) => [digit, probability]));
   for (const [meterDigit, meter] of card.meters) {

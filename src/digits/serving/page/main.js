@@ -1,9 +1,9 @@
 /** The page: reads the drawing while it is drawn, shows the answers, saves labelled drawings. */
 
-import { addCard, digitText, emptyCards, fillCards, showInput } from "./cards.js";
+import { addCard, digitText, emptyCards, fillCards, showInput, sureText } from "./cards.js";
 import { Pad } from "./pad.js";
 import { canSave, deleteDrawing, loadModels, readPicture, saveDrawing } from "./reader.js";
-import { megabytes, percent, translate, words } from "./words.js";
+import { megabytes, translate, words } from "./words.js";
 
 const OUTDATED_AFTER = 300; // milliseconds that an answer may stay after the drawing has changed
 const byId = (id) => document.getElementById(id);
@@ -65,7 +65,7 @@ function explain(error) {
 function showAnswers(result, isFinal) {
   const { answers, image } = result;
   fillCards(answers);
-  const text = (answer) => `${digitText(answer)}, ${words.confidence(percent(answer.confidence))}`;
+  const text = (answer) => `${digitText(answer)}, ${sureText(answer)}`;
   finishShowing(image, answers.map((answer) => (names[1] ? `${answer.model}: ` : "") + text(answer)).join("; "));
   if (isFinal) offerLabels(result);
 }

@@ -11,7 +11,8 @@ export const loadModels = async () => (await request("GET", "api/models")).model
  * @param {HTMLCanvasElement | Blob} picture - a drawing, or a picture file.
  * @param {string[]} names - of the models, at least one.
  * @returns {Promise<{image: number[][], answers: object[]}>} the models' input, 28 rows of 28 numbers (ink 1, paper 0),
- *   and from each model {model, digit, confidence, runner_up, probabilities: [{digit, probability}, highest first]}.
+ *   and from each model {model, digit, confidence, runner_up, certain, probabilities: [{digit, probability}, highest first]};
+ *   `certain` is false if the picture looks like no digit that the model knows.
  * @throws {Error} with the server's `status` and, if it sent Retry-After, `wait` in seconds.
  */
 export async function readPicture(picture, names) {

@@ -1,6 +1,7 @@
 /** Reads digits in the browser with ONNX Runtime Web; takes the place of reader.js in the static site. */
 
 import * as ort from "./ort.wasm.bundle.min.js";
+import { sum } from "./numbers.js";
 import { prepare } from "./prepare.js";
 
 export const canSave = false; // so the page never calls the other two
@@ -39,19 +40,26 @@ export async function readPicture(picture, names) {
   const answers = [];
   for (const model of names) {
     const session = sessions.get(model);
-    const { data } = (await session.run({ images }, ["probabilities"])).probabilities;
+    const { logits, probabilities: shares } = await session.run({ images }, ["logits", "probabilities"]);
     const probabilities = session.classes
-      .map((digit, index) => ({ digit, probability: data[index] }))
+      .map((digit, index) => ({ digit, probability: shares.data[index] }))
       .sort((a, b) => b.probability - a.probability);
     const [{ digit, probability: confidence }, second] = probabilities;
-    answers.push({ model, digit, confidence, runner_up: second?.digit, probabilities });
+    const certain = session.leastEnergy == null || energyOf([...logits.data]) >= session.leastEnergy;
+    answers.push({ model, digit, confidence, runner_up: second?.digit, certain, probabilities });
   }
   return { image: Array.from({ length: 28 }, (_, y) => [...pixels.subarray(28 * y, 28 * y + 28)]), answers };
 }
 
-async function startSession({ name, classes }, content) {
+/** The logarithm of the sum of the exponentials; low where the model knows no such digit. */
+function energyOf(logits) {
+  const most = Math.max(...logits);
+  return most + Math.log(sum(logits.map((logit) => Math.exp(logit - most))));
+}
+
+async function startSession({ name, classes, least_energy: leastEnergy }, content) {
   const session = await ort.InferenceSession.create(new Uint8Array(content), { executionProviders: ["wasm"] });
-  sessions.set(name, Object.assign(session, { classes }));
+  sessions.set(name, Object.assign(session, { classes, leastEnergy }));
 }
 
 /** Bytes that have come, of those that will. */
