@@ -1,0 +1,52 @@
+"""Pictures that show no digit are refused, and digits are not."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import QUIET, run_command, run_folders, with_metadata
+from non_digits import KINDS, LETTERS, pictures_of, refused
+
+from digits.serving import Reader, read_picture
+
+
+def test_a_thousand_pictures_are_the_same_each_time_and_can_be_read():
+    assert sum(number for _, number in KINDS.values()) == 1000
+    assert len(LETTERS) == 46 and not set(LETTERS) & set("olIOSZ")
+    pictures = [picture for kind in KINDS for picture in pictures_of(kind, 3)]
+    assert pictures == [picture for kind in KINDS for picture in pictures_of(kind, 3)] and len(set(pictures)) == 21
+    images = np.stack([read_picture(picture) for picture in pictures])
+    assert (images.max(axis=(1, 2, 3)) > 0.5).all()
+
+
+def test_what_has_less_energy_than_the_threshold_is_refused(quickstart, tmp_path):
+    pictures = pictures_of("letters by pen", 20)
+    assert not any(refused(Reader(quickstart), pictures)), "it was not taught to refuse"
+    assert all(refused(Reader(with_metadata(quickstart, tmp_path / "strict", least_energy="1000")), pictures))
+
+
+def test_a_run_that_is_shown_non_digits_says_what_it_refuses(tmp_path):
+    small = ("experiment=quickstart", "data.non_digits=1000", "trainer.max_epochs=2", *QUIET)
+    done = run_command("train.py", *small, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path)
+    metrics = json.loads((folder / "report" / "metrics.json").read_text())
+    assert metrics["dataset"]["non_digits"] == 1000 and metrics["test/accuracy"] > 0.8
+    reader = Reader(folder)
+    assert reader.least_energy == metrics["least_energy"]
+    assert np.mean(refused(reader, pictures_of("scribbles", 30))) > 0.5
+    page = (folder / "report" / "index.html").read_text()
+    assert f"<td><b>{100 * metrics['refusals'][2]['test_refused']:.2f}</b></td>" in page
+    assert "of the test digits, as none" in done.stdout
+
+
+@pytest.mark.long
+def test_non_digits_are_refused_and_test_digits_are_not(mnist_dir, tmp_path):
+    done = run_command("train.py", "model=cnn_augmented", *QUIET, cwd=tmp_path, timeout=1800)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path)
+    metrics = json.loads((folder / "report" / "metrics.json").read_text())
+    (chosen,) = [row for row in metrics["refusals"] if row["least_energy"] == metrics["least_energy"]]
+    assert chosen["test_refused"] <= 0.01 and metrics["test/accuracy"] >= 0.995
+    reader = Reader(folder)
+    assert np.mean([answer for kind in KINDS for answer in refused(reader, pictures_of(kind))]) >= 0.9
