@@ -23,10 +23,7 @@ MIRRORED, TURNED = [3, 4, 6, 7, 9], {1: [1, 2, 3, 4, 5, 6, 7, 8, 9], 2: [3, 4, 7
 
 
 def draw_non_digits(number: int, seed: int) -> Tensor:
-    """Draw marks, of each kind as many: uint8 [number, 1, 28, 28] (ink 255, paper 0); `seed` is of all that is random.
-
-    As in MNIST, the longest side is 20 pixels and the centre of mass is in the middle.
-    """
+    """Draw marks, of each kind as many: uint8 [number, 1, 28, 28] (ink 255, paper 0), centred as MNIST is."""
     rng = np.random.default_rng([seed, 1])  # other numbers than those of the hands
     images, kind = np.empty((number, 28, 28), np.uint8), np.arange(number) % len(KINDS)
     for at, draw in enumerate(KINDS):
@@ -125,8 +122,8 @@ def _waves(number: int, rng: np.random.Generator) -> Positions:
     way, shrink = rng.uniform(1, 8, (number, 1)) * goes_on, rng.uniform(0.7, 1, (number, 1)) * (not goes_on)
     size, phase = 1 - shrink * time, rng.uniform(0, 2 * np.pi, (number, 1))
     x = way * time + size * rng.uniform(0, 1, (number, 1)) ** goes_on * np.cos(2 * np.pi * turns * time + phase)
-    y = size * np.sin(2 * np.pi * turns * time + phase)
-    return _turned(np.stack([x, y], axis=2), rng.uniform(0, 2 * np.pi, number))
+    loops = np.stack([x, size * np.sin(2 * np.pi * turns * time + phase)], axis=2)
+    return _turned(loops, rng.uniform(0, 2 * np.pi, number))
 
 
 def _smudges(number: int, rng: np.random.Generator) -> Positions:

@@ -107,8 +107,10 @@ def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
 
 def _refusals(evaluation: Evaluation) -> list[Refusal]:
     """What is refused of the test split where a share of the validation digits is; nothing for a model that cannot."""
+    if evaluation.val_energy is None:
+        return []
     rows = []
-    for share in OTHERS if evaluation.val_energy is not None else ():
+    for share in OTHERS:
         least = evaluation.val_energy.quantile(share).item()
         kept = (energy_of(evaluation.logits) >= least).double()
         accuracy = ((kept * evaluation.correct).sum() / kept.sum().clamp(min=1)).item()
