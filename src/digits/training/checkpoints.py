@@ -149,7 +149,7 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
                 f"{path}: early stopping ended this run after epoch {state['stopped_epoch']}; to train longer, "
                 "resume without it: ~callbacks.early_stopping"
             )
-    found = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    found = {"sharpness": ()} | {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if found != wanted or "optimizer_states" not in checkpoint:
         settings = ", ".join(f"{key}={value}" for key, value in checkpoint["hyper_parameters"].items())
