@@ -10,9 +10,24 @@ from digits.record import the_newest_run
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
-    folder = parser.parse_args().run or the_newest_run()
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
+    help_ensemble = "make one model of several runs, the mean of their probabilities, in a run's folder of its own"
+    group.add_argument("--ensemble", type=Path, nargs="+", metavar="RUN", help=help_ensemble)
+    arguments = parser.parse_args()
+    if arguments.ensemble:
+        from digits.reporting.report import print_summary
+        from digits.training.ensemble import export_ensemble
 
+        folder, metrics = export_ensemble(arguments.ensemble)
+        print_summary(folder, metrics)
+    else:
+        folder = arguments.run or the_newest_run()
+        export(folder)
+
+
+def export(folder: Path) -> None:
+    """Write model.onnx of a run again."""
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 

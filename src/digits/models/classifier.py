@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, ClassVar
 
 import torch
@@ -118,9 +119,14 @@ class Classifier(LightningModule):
         self._log(logits, batch[1], "test")
         self.test_logits.append(logits)
 
+    def described(self) -> dict[str, Any]:
+        """What a checkpoint needs, beside the values, to be enough to rebuild the model; see `rebuilt`."""
+        model_class = f"{type(self).__module__}.{type(self).__qualname__}"
+        return {"model_class": model_class, "hyper_parameters": dict(self.hparams)}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Store the class's name, so that the file alone is enough to rebuild the model."""
-        checkpoint["model_class"] = f"{type(self).__module__}.{type(self).__qualname__}"
+        """Store the class's name and the calibration."""
+        checkpoint |= self.described()
         checkpoint["state_dict"]["sharpness"] = self.sharpness  # that of averaged weights is a mean of old values
 
     def _log(self, logits: Tensor, labels: Tensor, split: str) -> None:
@@ -135,3 +141,17 @@ class Classifier(LightningModule):
 def not_calibrated(model: nn.Module, state_dict: dict[str, Tensor], prefix: str, *_: Any) -> None:
     """Load checkpoints that are older than the calibration."""
     state_dict.setdefault(f"{prefix}sharpness", torch.tensor(1.0))
+
+
+def rebuilt(model_class: str, hyper_parameters: Mapping[str, Any]) -> Classifier:
+    """The classifier that a checkpoint names, with untrained values.
+
+    Raises:
+        ImportError: it is none of this project's.
+        AttributeError, TypeError: there is no such class, or it takes other hyperparameters.
+    """
+    module, _, name = model_class.rpartition(".")
+    if not module.startswith("digits.models."):
+        raise ImportError(f"model class is {model_class}, wanted one of digits.models")
+    kind: type[Classifier] = getattr(import_module(module), name)
+    return kind(**kind.upgraded(hyper_parameters))

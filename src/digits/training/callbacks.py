@@ -137,12 +137,6 @@ class AveragedWeights(WeightAveraging):
         pl_module.to(trainer.strategy.root_device)
         super().setup(trainer, pl_module, stage)
 
-    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Leave the average in the model, but for its calibration: that is a mean of old ones."""
-        sharpness = pl_module.sharpness.clone()
-        super().on_train_end(trainer, pl_module)
-        pl_module.sharpness.copy_(sharpness)
-
     @staticmethod
     def updated(average: Tensor, weight: Tensor, steps: Tensor) -> Tensor:
         """The average of a parameter or buffer after one more step."""
