@@ -1,18 +1,22 @@
-"""A file that differs from its checkpoint is not exported; a file of several runs."""
+"""A file that differs from its checkpoint is not exported; a file of several runs, a file of small numbers."""
 
 import json
+import runpy
+import shutil
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import QUIET, run_folders
+from conftest import QUIET, ROOT, run_folders
 
-from digits.errors import DigitsError
+from digits.errors import DigitsError, ModelFileError
 from digits.models.mlp import MLP
 from digits.record import read_metrics
 from digits.reporting.evaluation import Evaluation
+from digits.serving.reader import Reader
 from digits.training.export import export_onnx
+from digits.training.int8 import export_int8
 
 CLASSES = [3, 7]
 
@@ -97,3 +101,40 @@ def test_members_of_other_digits_and_single_members_are_refused(quickstart, comm
         done = command("scripts/export.py", "--ensemble", *members)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and reason in done.stderr
     assert not list(tmp_path.glob("outputs/*/*_ensemble"))
+
+
+@pytest.fixture
+def copied(quickstart, tmp_path):
+    return shutil.copytree(quickstart, tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
+def test_int8_reads_as_well_and_says_how_it_differs(copied, command, monkeypatch, capsys):
+    monkeypatch.setattr("digits.training.int8.BOUND", 0.01)  # a digit more or less, of 500, says little
+    monkeypatch.setattr("sys.argv", ["export.py", str(copied), "--int8"])
+    runpy.run_path(str(ROOT / "scripts" / "export.py"))["main"]()
+    printed = capsys.readouterr().out
+    small = copied / "model.int8.onnx"
+    assert small.stat().st_size < 0.4 * (copied / "model.onnx").stat().st_size
+    metadata = onnxruntime.InferenceSession(small).get_modelmeta().custom_metadata_map
+    metrics = read_metrics(copied)
+    assert float(metadata["val_accuracy"]) >= metrics.val_accuracy - 0.01
+    assert f"test_accuracy {float(metadata['test_accuracy']):.4g}" in printed
+    assert metadata["checkpoint_sha256"] == metrics.checkpoint_sha256
+    found = [Reader(path) for path in (copied, small)]
+    assert [reader.name for reader in found] == ["cnn", "cnn int8"]
+    images = np.random.default_rng(0).random((50, 1, 28, 28), np.float32)
+    one, other = (reader.probabilities(images) for reader in found)
+    assert 0 < np.abs(one - other).max() < 0.3
+    read = command("scripts/predict.py", small, copied / "report" / "mistakes.png")
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
+def test_int8_that_reads_worse_is_not_written(copied, monkeypatch):
+    monkeypatch.setattr("digits.training.int8.BOUND", -0.5)
+    with pytest.raises(ModelFileError, match=r"in int8 it would read \d.* of the validation digits, and not 9"):
+        export_int8(copied)
+    assert not list(copied.glob("*int8*"))
