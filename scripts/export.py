@@ -10,9 +10,33 @@ from digits.record import the_newest_run
 def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
-    folder = parser.parse_args().run or the_newest_run()
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
+    help_ensemble = "make one model of several runs, the mean of their probabilities, in a run's folder of its own"
+    group.add_argument("--ensemble", type=Path, nargs="+", metavar="RUN", help=help_ensemble)
+    parser.add_argument("--int8", action="store_true", help="also write model.int8.onnx, smaller, if it reads as well")
+    arguments = parser.parse_args()
+    if arguments.ensemble:
+        from digits.reporting.report import print_summary
+        from digits.training.ensemble import export_ensemble
 
+        folder, metrics = export_ensemble(arguments.ensemble)
+        print_summary(folder, metrics)
+    else:
+        folder = arguments.run or the_newest_run()
+        export(folder)
+    if arguments.int8:
+        from digits.reporting.compare import speed
+        from digits.training.int8 import export_int8
+
+        small, facts = export_int8(folder)
+        print(f"{small}: {small.stat().st_size:,} bytes; " + ", ".join(f"{key} {facts[key]:.4g}" for key in facts))
+        times = (f"{path.name} {speed(path)[0]:.3f}" for path in (folder / "model.onnx", small))
+        print("ms for a picture on one thread: " + ", ".join(times))
+
+
+def export(folder: Path) -> None:
+    """Write model.onnx of a run again."""
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 

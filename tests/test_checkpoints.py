@@ -2,16 +2,20 @@
 
 import pickle
 from types import SimpleNamespace
+from warnings import catch_warnings
 
 import pytest
 import torch
 from conftest import QUIET, run_folders
+from torch.nn.functional import cross_entropy
 
 from digits.data.mnist_5k import Mnist5k
 from digits.errors import ModelFileError
 from digits.files import atomic_path, write_text
 from digits.models.cnn import CNN
 from digits.models.linear import Linear
+from digits.models.mlp import MLP
+from digits.training.callbacks import AveragedWeights
 from digits.training.checkpoints import BestCheckpoint, check_resumable, load_model, read_checkpoint
 from digits.training.trainer import Trainer
 
@@ -66,6 +70,54 @@ def test_missing_cut_off_foreign_or_of_another_model(best, tmp_path):
     torch.save(outside, foreign)
     with pytest.raises(ModelFileError, match="does not fit its model"):
         load_model(foreign)
+
+
+def calibrated_again(checkpoint):
+    """The sharpness in a checkpoint, and the one that its weights ask for on the quickstart's validation digits."""
+    model, data = load_model(checkpoint), Mnist5k(val_size=500)
+    data.setup()
+    found = model.sharpness.item()
+    with torch.no_grad():
+        scores = model.scores(data.val_images / 255)
+    model.calibrate(scores, data.val_labels, smoothing=1 / 500)
+    return found, model, scores, data.val_labels
+
+
+def test_checkpoint_holds_its_calibration_which_changes_no_prediction(best):
+    sharpness, model, scores, labels = calibrated_again(best)
+    assert sharpness == pytest.approx(model.sharpness.item(), rel=0.02) and abs(sharpness - 1) > 0.05
+    logits = model.calibrated(scores)
+    assert cross_entropy(logits, labels) < cross_entropy(scores, labels)
+    assert torch.equal(logits.argsort(), scores.argsort())
+
+
+def test_mean_of_the_weights_is_calibrated_by_itself_and_not_by_a_mean(tmp_path):
+    best = BestCheckpoint(dirpath=tmp_path, filename="best", monitor="val/accuracy", mode="max")
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(
+        accelerator="cpu", precision="32-true", callbacks=[AveragedWeights(), best], max_epochs=2, **quiet
+    )
+    with catch_warnings(action="ignore"):
+        trainer.fit(MLP(classes=list(range(10)), hidden=[64]), Mnist5k(val_size=500))
+    sharpness, again, *_ = calibrated_again(tmp_path / "best.ckpt")
+    assert sharpness == pytest.approx(again.sharpness.item(), rel=1e-3)
+
+
+def test_a_model_without_a_mistake_is_not_as_sure_as_can_be():
+    model = Linear(classes=[0, 1])
+    labels = torch.arange(100) % 2
+    model.calibrate(torch.eye(2)[labels], labels, smoothing=1 / 100)
+    assert 0.98 < model.calibrated(torch.eye(2)).softmax(dim=1).max() < 0.999
+
+
+def test_checkpoint_older_than_the_calibration_is_loaded_and_resumed(quickstart, tmp_path):
+    older = torch.load(quickstart / "checkpoints" / "last.ckpt", weights_only=True)
+    del older["state_dict"]["sharpness"]
+    torch.save(older, tmp_path / "older.ckpt")
+    assert load_model(tmp_path / "older.ckpt").sharpness == 1
+    model = CNN(**older["hyper_parameters"])
+    check_resumable(tmp_path / "older.ckpt", model, [])
+    assert model.load_state_dict(older["state_dict"]).missing_keys == []
 
 
 def test_best_so_far_is_carried_into_the_folder_of_the_resumed_run(tmp_path):

@@ -10,6 +10,9 @@ import pytest
 import torch
 from conftest import QUIET, run_command, run_folders
 
+from digits.data.mnist_5k import Mnist5k
+from digits.training.checkpoints import load_model
+
 FAULTS = """
 import resource, torch
 from digits.training.trainer import Trainer
@@ -67,6 +70,15 @@ def test_steps_are_shared(two):
     """3,500 samples in batches of 64 on each of two ranks are 28 steps an epoch."""
     checkpoint = torch.load(two / "checkpoints" / "last.ckpt", weights_only=True)
     assert checkpoint["global_step"] == 3 * 28
+
+
+def test_calibration_is_by_all_validation_digits(two):
+    model, data = load_model(two / "checkpoints" / "best.ckpt"), Mnist5k(val_size=500)
+    data.setup()
+    found = model.sharpness.item()
+    with torch.no_grad():
+        model.calibrate(model.scores(data.val_images / 255), data.val_labels, smoothing=1 / 500)
+    assert model.sharpness.item() == pytest.approx(found, rel=1e-3)
 
 
 def test_log_is_written_once(two):

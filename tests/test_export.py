@@ -1,12 +1,22 @@
-"""A file that differs from its checkpoint is not exported."""
+"""A file that differs from its checkpoint is not exported; a file of several runs, a file of small numbers."""
 
+import json
+import runpy
+import shutil
+
+import numpy as np
+import onnxruntime
 import pytest
 import torch
+from conftest import QUIET, ROOT, run_folders
 
-from digits.errors import DigitsError
+from digits.errors import DigitsError, ModelFileError
 from digits.models.mlp import MLP
+from digits.record import read_metrics
 from digits.reporting.evaluation import Evaluation
+from digits.serving.reader import Reader
 from digits.training.export import export_onnx
+from digits.training.int8 import export_int8
 
 CLASSES = [3, 7]
 
@@ -36,3 +46,95 @@ def test_differing_file_is_not_written(evaluation, tmp_path, spoil):
     with pytest.raises(DigitsError, match=r"model\.onnx differs from the checkpoint"):
         export_onnx(evaluation, tmp_path / "model.onnx", {})
     assert list(tmp_path.iterdir()) == []
+
+
+def probabilities_of(run):
+    return np.loadtxt(run / "report" / "predictions.csv", delimiter=",", skiprows=1)[:, 4:]
+
+
+@pytest.fixture
+def other(command, tmp_path):
+    """A run of another model, which has validated other digits than the quickstart."""
+    done = command("train.py", "data=mnist_5k", "model=linear", "seed=1", "trainer.max_epochs=1", *QUIET)
+    assert done.returncode == 0, done.stderr
+    return run_folders(tmp_path)[0]
+
+
+def test_an_ensemble_is_a_run_like_any_other(quickstart, other, command, tmp_path):
+    done = command("scripts/export.py", "--ensemble", quickstart, other)
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder,) = tmp_path.glob("outputs/*/*_ensemble")
+    metrics, members = read_metrics(folder), [read_metrics(run) for run in (quickstart, other)]
+    assert metrics.onnx.samples == 1000 and metrics.onnx.argmax_agreement == 1
+    assert metrics.val_accuracy is None, "each member has learned from validation digits of the other"
+    assert metrics.fit_seconds == pytest.approx(sum(member.fit_seconds for member in members))
+    assert metrics.parameters == sum(member.parameters for member in members)
+    mean = (probabilities_of(quickstart) + probabilities_of(other)) / 2
+    assert probabilities_of(folder) == pytest.approx(mean, abs=2e-6)
+
+    session = onnxruntime.InferenceSession(folder / "model.onnx")
+    logits, probabilities = session.run(None, {"images": np.random.default_rng(0).random((9, 1, 28, 28), np.float32)})
+    assert np.exp(logits) == pytest.approx(probabilities, abs=1e-6)
+    names = json.loads(session.get_modelmeta().custom_metadata_map["members"])
+    assert [name.split(" (")[0] for name in names] == [str(quickstart), str(other)]
+
+    (folder / "report" / "index.html").unlink()
+    again = command("scripts/evaluate.py", folder)
+    assert (again.returncode, again.stderr) == (0, "") and (folder / "report" / "index.html").exists()
+    assert read_metrics(folder).test_accuracy == metrics.test_accuracy
+    compared = command("scripts/compare.py", "outputs", quickstart)
+    assert compared.returncode == 0 and "ensemble" in compared.stdout and "left out" not in compared.stderr
+    (tmp_path / "seven.png").write_bytes((quickstart / "report" / "mistakes.png").read_bytes())
+    read = command("scripts/predict.py", folder, "seven.png")
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+def test_members_of_other_digits_and_single_members_are_refused(quickstart, command, tmp_path):
+    small = ["data=mnist_5k", "data.classes=[3,7]", "data.val_size=50", "model=linear", "trainer.max_epochs=1"]
+    assert command("train.py", *small, *QUIET).returncode == 0
+    (pair,) = run_folders(tmp_path)
+    for members, reason in (
+        ([quickstart, pair], f"{pair}: its data have test 200, and those of {quickstart} 1000; wanted"),
+        ([pair], f"--ensemble: got {pair}; wanted two different runs or more"),
+        ([pair, "nowhere"], "nowhere: not begun, wanted the folder of a finished run with a report"),
+    ):
+        done = command("scripts/export.py", "--ensemble", *members)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1) and reason in done.stderr
+    assert not list(tmp_path.glob("outputs/*/*_ensemble"))
+
+
+@pytest.fixture
+def copied(quickstart, tmp_path):
+    return shutil.copytree(quickstart, tmp_path / "run")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
+def test_int8_reads_as_well_and_says_how_it_differs(copied, command, monkeypatch, capsys):
+    monkeypatch.setattr("digits.training.int8.BOUND", 0.01)  # a digit more or less, of 500, says little
+    monkeypatch.setattr("sys.argv", ["export.py", str(copied), "--int8"])
+    runpy.run_path(str(ROOT / "scripts" / "export.py"))["main"]()
+    printed = capsys.readouterr().out
+    small = copied / "model.int8.onnx"
+    assert small.stat().st_size < 0.4 * (copied / "model.onnx").stat().st_size
+    metadata = onnxruntime.InferenceSession(small).get_modelmeta().custom_metadata_map
+    metrics = read_metrics(copied)
+    assert float(metadata["val_accuracy"]) >= metrics.val_accuracy - 0.01
+    assert f"test_accuracy {float(metadata['test_accuracy']):.4g}" in printed
+    assert metadata["checkpoint_sha256"] == metrics.checkpoint_sha256
+    found = [Reader(path) for path in (copied, small)]
+    assert [reader.name for reader in found] == ["cnn", "cnn int8"]
+    images = np.random.default_rng(0).random((50, 1, 28, 28), np.float32)
+    one, other = (reader.probabilities(images) for reader in found)
+    assert 0 < np.abs(one - other).max() < 0.3
+    read = command("scripts/predict.py", small, copied / "report" / "mistakes.png")
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
+def test_int8_that_reads_worse_is_not_written(copied, monkeypatch):
+    monkeypatch.setattr("digits.training.int8.BOUND", -0.5)
+    with pytest.raises(ModelFileError, match=r"in int8 it would read \d.* of the validation digits, and not 9"):
+        export_int8(copied)
+    assert not list(copied.glob("*int8*"))

@@ -18,7 +18,7 @@ MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0..1
 
 
 class Network(Classifier):
-    """A subclass sets `self.net`, from normalised images [N, 1, 28, 28] to logits [N, classes].
+    """A subclass sets `self.net`, from normalised images [N, 1, 28, 28] to scores [N, classes].
 
     Args:
         classes: the digits that the logits stand for, in the order of the logits.
@@ -57,8 +57,8 @@ class Network(Classifier):
         others = {name: value for name, value in hyper_parameters.items() if name not in amounts}
         return others | ({"augmentation": amounts} if amounts else {})
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to logits [N, classes]."""
+    def scores(self, images: Tensor) -> Tensor:
+        """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to scores [N, classes]."""
         return self.net((images - MEAN) / STD)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
@@ -66,12 +66,12 @@ class Network(Classifier):
         images, labels = batch
         if self.augment:
             images = self.augment(images)
-        logits = self(images)
+        scores = self.scores(images)
         if self.learns_none:
-            # One more class is no digit. Its logit is always 0, so the energy of the others is the log-odds of a digit.
-            none = logits.shape[1]
-            logits, labels = F.pad(logits, (0, 1)), labels.where(labels != NO_DIGIT, none)
-        loss = F.cross_entropy(logits, labels, label_smoothing=self.hparams["label_smoothing"])
+            # One more class is no digit. Its score is always 0, so the energy of the others is the log-odds of a digit.
+            none = scores.shape[1]
+            scores, labels = F.pad(scores, (0, 1)), labels.where(labels != NO_DIGIT, none)
+        loss = F.cross_entropy(scores, labels, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:  # Lightning takes time to log at other steps, for nothing

@@ -3,7 +3,6 @@
 import logging
 import shutil
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from digits.errors import ModelFileError
 from digits.files import atomic_path
-from digits.models.classifier import Classifier
+from digits.models.classifier import Classifier, rebuilt
 
 log = logging.getLogger(__name__)
 
@@ -122,16 +121,12 @@ def load_model(path: Path) -> Classifier:
         ModelFileError: as read_checkpoint, or the file does not fit the class that it names.
     """
     checkpoint = read_checkpoint(path)
-    module, _, name = str(checkpoint["model_class"]).rpartition(".")
-    if not module.startswith("digits.models."):
-        raise ModelFileError(f"{path}: model class is {module}.{name}, wanted one of digits.models")
     try:
-        kind: type[Classifier] = getattr(import_module(module), name)
-        model = kind(**kind.upgraded(checkpoint["hyper_parameters"]))
+        model = rebuilt(checkpoint["model_class"], checkpoint["hyper_parameters"])
         model.load_state_dict(checkpoint["state_dict"])
     except (ImportError, AttributeError, TypeError, RuntimeError) as error:
         first_line = str(error).split("\n")[0]
-        raise ModelFileError(f"{path}: does not fit its model {module}.{name} ({first_line})") from error
+        raise ModelFileError(f"{path}: does not fit its model {checkpoint['model_class']} ({first_line})") from error
     return model.eval()
 
 
@@ -149,7 +144,7 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
                 f"{path}: early stopping ended this run after epoch {state['stopped_epoch']}; to train longer, "
                 "resume without it: ~callbacks.early_stopping"
             )
-    found = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    found = {"sharpness": ()} | {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if found != wanted or "optimizer_states" not in checkpoint:
         settings = ", ".join(f"{key}={value}" for key, value in checkpoint["hyper_parameters"].items())

@@ -56,7 +56,8 @@ def export_onnx(evaluation: Evaluation, path: Path, metadata: dict[str, Any]) ->
 
 def onnx_metadata(metrics: Metrics, record: RunRecord) -> dict[str, Any]:
     """What a reader of the file needs to know."""
-    return {
+    members = record.config["model"].get("members")  # of an ensemble
+    return ({"members": members} if members else {}) | {
         "model": metrics.model,
         "classes": metrics.dataset.classes,
         "input": "images: float32 [batch, 1, 28, 28], ink 1, paper 0; nothing to normalise",

@@ -1,0 +1,75 @@
+"""Make one model of several finished runs, in a run's folder of its own."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+from digits.errors import ConfigError
+from digits.files import sha256_of
+from digits.models.ensemble import Ensemble
+from digits.record import Epoch, Metrics, RunRecord, read_record
+from digits.training.checkpoints import AtomicCheckpointIO, load_model
+from digits.training.finish import config_of, data_of, finish
+from digits.training.run import Run
+
+SAME = ("name", "sha256", "test_split", "test", "classes")  # of all members' data
+
+
+def export_ensemble(members: list[Path]) -> tuple[Path, Metrics]:
+    """Test, export and report the mean of the best checkpoints of finished runs, which is a run in a new folder.
+
+    Its validation figures are left out where a member may have learned from another's validation digits.
+
+    Raises:
+        ConfigError: there are less than two members, one is not finished, or they differ in data or classes.
+        DataError, ModelFileError: the data or a checkpoint are not what they should be.
+    """
+    records = [read_record(member) for member in members]
+    _check(members, records)
+    paths = [member / "checkpoints" / "best.ckpt" for member in members]
+    models = [load_model(path) for path in paths]
+    ensemble = Ensemble(list(models[0].hparams["classes"]), [model.described() for model in models])
+    for place, model in zip(ensemble.members, models, strict=True):
+        place.load_state_dict(model.state_dict())
+
+    now = datetime.now()
+    folder = Path("outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S-%f}_ensemble")
+    folder.joinpath(".hydra").mkdir(parents=True)
+    names = [f"{path.parents[1]} (best.ckpt {sha256_of(path)[:12]})" for path in paths]
+    rows = [row for record in records for row in record.history]
+    with Run(folder) as run:
+        checkpoint = {"state_dict": ensemble.state_dict(), **ensemble.described()}
+        AtomicCheckpointIO().save_checkpoint(checkpoint, folder / "checkpoints" / "best.ckpt")
+        run.record.model, run.record.config, run.record.data = "ensemble", _config(records, names), records[0].data
+        OmegaConf.save(run.record.config, folder / ".hydra" / "config.yaml")
+        seconds, images = sum(row.seconds for row in rows), sum(row.images or 0 for row in rows)
+        run.record.history = [Epoch(epoch=0, step=0, seconds=seconds, images=images)]
+        metrics = finish(run, config_of(folder), data_of(config_of(folder)), [])
+    return folder, metrics
+
+
+def _check(members: list[Path], records: list[RunRecord]) -> None:
+    if len({member.resolve() for member in members}) < max(2, len(members)):
+        raise ConfigError(f"--ensemble: got {', '.join(map(str, members))}; wanted two different runs or more")
+    for member, record in zip(members, records, strict=True):
+        if not record.reported:
+            raise ConfigError(f"{member}: {record.status}, wanted the folder of a finished run with a report")
+        for key in SAME:
+            found, wanted = getattr(record.data, key), getattr(records[0].data, key)
+            if found != wanted:
+                raise ConfigError(
+                    f"{member}: its data have {key} {found}, and those of {members[0]} {wanted}; "
+                    "wanted members that were tested on the same digits"
+                )
+
+
+def _config(records: list[RunRecord], members: list[str]) -> dict[str, Any]:
+    """The config of the ensemble: data and limits are those of the first member."""
+    config = records[0].config
+    splits = {(record.config["data"]["seed"], record.config["data"]["val_size"]) for record in records}
+    trainer = config["trainer"] | ({"limit_val_batches": 0} if len(splits) > 1 else {})
+    model = {"_target_": "digits.models.ensemble.Ensemble", "members": members}
+    unset = dict.fromkeys(("name", "callbacks", "logger", "search"))
+    return config | unset | {"tags": [], "model": model, "trainer": trainer}

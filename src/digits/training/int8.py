@@ -1,0 +1,80 @@
+"""Write an ONNX file that computes with 8-bit integers, if that costs no accuracy."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from digits.errors import ModelFileError
+from digits.files import atomic_path
+from digits.serving.reader import Reader
+from digits.training.finish import config_of, data_of, evaluate_again
+
+BOUND = 0.0005  # of the validation digits: the accuracy that may be lost
+LAYERS = ["Conv", "Gemm", "MatMul"]
+CALIBRATION = 1000  # training digits that the ranges of values are read off
+
+
+class Digits(CalibrationDataReader):
+    """Images float32 [N, 1, 28, 28] for the quantisation, in batches."""
+
+    def __init__(self, images: NDArray[np.float32]) -> None:
+        self.batches = iter(np.array_split(images, 10))
+
+    def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+        return next(({"images": batch} for batch in self.batches), None)
+
+
+def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
+    """Write model.int8.onnx beside the model.onnx of a finished run.
+
+    Returns:
+        The new file, and how it differs from the checkpoint, which its metadata say too.
+
+    Raises:
+        ModelFileError: more than BOUND of accuracy is lost, or there are no validation digits to see that on.
+    """
+    path, result = folder / "model.onnx", folder / "model.int8.onnx"
+    _, evaluation, _ = evaluate_again(folder)
+    data = data_of(config_of(folder))
+    train, val, test = (_pixels(each) for each in (data.train_images[:CALIBRATION], data.val_images, evaluation.images))
+    if not len(val):
+        raise ModelFileError(f"{path}: no validation digits to measure what int8 costs; wanted data.val_size above 0")
+    with atomic_path(result) as temporary:
+        quant_pre_process(path, temporary, skip_symbolic_shape=True)
+        # With 7 bits for weights no sum overflows: processors without VNNI add products up in 16 bits.
+        options = {"activation_type": QuantType.QUInt8, "reduce_range": True, "per_channel": True}
+        quantize_static(temporary, temporary, Digits(train), op_types_to_quantize=LAYERS, **options)
+        _describe(temporary, path, {})
+        before, after = (_accuracy(Reader(file).probabilities(val), data.val_labels) for file in (path, temporary))
+        if before - after > BOUND:
+            raise ModelFileError(
+                f"{path}: in int8 it would read {after:.2%} of the validation digits, and not {before:.2%}; wanted to "
+                f"lose at most {BOUND:.2%}; nothing was written"
+            )
+        found, wanted = Reader(temporary).probabilities(test), evaluation.probabilities.numpy()
+        facts = {"val_accuracy": after, "test_accuracy": _accuracy(found, evaluation.labels)}
+        facts["max_abs_diff"] = float(np.abs(found - wanted).max())  # of probabilities
+        facts["argmax_agreement"] = float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean())
+        _describe(temporary, path, facts)
+    return result, facts
+
+
+def _pixels(images: Any) -> NDArray[np.float32]:
+    return images.float().div(255).numpy()
+
+
+def _accuracy(probabilities: NDArray[np.float32], labels: Any) -> float:
+    return float((probabilities.argmax(axis=1) == labels.numpy()).mean())
+
+
+def _describe(quantised: Path, original: Path, facts: dict[str, float]) -> None:
+    """Copy the metadata, and add facts."""
+    model, old = onnx.load(quantised), {each.key: each.value for each in onnx.load(original).metadata_props}
+    new = {"model": f"{old['model']} int8"} | {key: str(value) for key, value in facts.items()}
+    onnx.helper.set_model_props(model, old | new)
+    onnx.save(model, quantised)
