@@ -1,12 +1,14 @@
 /** Reads digits in the browser with ONNX Runtime Web; takes the place of reader.js in the static site. */
 
 import * as ort from "./ort.wasm.bundle.min.js";
-import { prepare } from "./prepare.js";
+import { prepare, prepareNumber } from "./prepare.js";
 
 export const canSave = false; // so the page never calls the other two
 export const saveDrawing = null;
 export const deleteDrawing = null;
 
+const MAX_DOUBT = 6.5; // as in numbers.py
+const TOUCHING = "no single digit";
 const WASM = "ort-wasm-simd-threaded.wasm";
 const SITE = new URL("./", document.baseURI).href; // names the cache too, which all pages of a host share
 const sessions = new Map();
@@ -35,18 +37,40 @@ export async function loadModels(report) {
 /** As in reader.js. */
 export async function readPicture(picture, names) {
   const pixels = await prepare(picture); // Float32Array of 784
-  const images = new ort.Tensor("float32", pixels, [1, 1, 28, 28]);
+  const answers = [];
+  for (const model of names) answers.push({ model, ...(await answer(model, pixels)) });
+  return { image: Array.from({ length: 28 }, (_, y) => [...pixels.subarray(28 * y, 28 * y + 28)]), answers };
+}
+
+/** As in reader.js. */
+export async function readNumber(picture, names) {
+  const rows = await prepareNumber(picture);
   const answers = [];
   for (const model of names) {
-    const session = sessions.get(model);
-    const { data } = (await session.run({ images }, ["probabilities"])).probabilities;
-    const probabilities = session.classes
-      .map((digit, index) => ({ digit, probability: data[index] }))
-      .sort((a, b) => b.probability - a.probability);
-    const [{ digit, probability: confidence }, second] = probabilities;
-    answers.push({ model, digit, confidence, runner_up: second?.digit, probabilities });
+    const lines = [];
+    for (const row of rows) {
+      const digits = [];
+      for (const { image, doubt } of row) {
+        const read = await answer(model, image);
+        if (doubt + 1.1 * Math.log(1.001 - read.confidence) > MAX_DOUBT) throw Object.assign(new Error(TOUCHING), { status: 422 });
+        digits.push(read);
+      }
+      lines.push({ number: digits.map(({ digit }) => digit).join(""), digits });
+    }
+    answers.push({ model, lines });
   }
-  return { image: Array.from({ length: 28 }, (_, y) => [...pixels.subarray(28 * y, 28 * y + 28)]), answers };
+  return { answers };
+}
+
+async function answer(model, pixels) {
+  const session = sessions.get(model);
+  const images = new ort.Tensor("float32", pixels, [1, 1, 28, 28]);
+  const { data } = (await session.run({ images }, ["probabilities"])).probabilities;
+  const probabilities = session.classes
+    .map((digit, index) => ({ digit, probability: data[index] }))
+    .sort((a, b) => b.probability - a.probability);
+  const [{ digit, probability: confidence }, second] = probabilities;
+  return { digit, confidence, runner_up: second?.digit, probabilities };
 }
 
 async function startSession({ name, classes }, content) {
