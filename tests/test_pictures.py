@@ -187,7 +187,7 @@ def test_digits_of_a_number_are_found_line_by_line_and_prepared_as_alone():
     digits = [picture_of("canvas", digit, 0) for digit in (4, 2, 0)]
     ((*prepared,),) = prepare_number(side_by_side(*digits))
     for place, ((group, image, _), picture) in enumerate(zip(prepared, digits, strict=True)):
-        assert np.abs(image - prepare(picture)).max() < 0.1
+        assert np.abs(image - prepare(picture)).max() < 0.02
         marked = np.flatnonzero((np.asarray(picture)[..., 0] < 128).any(axis=0)) + 280 * place
         assert abs(group.left - marked[0]) <= 2 and abs(group.right - 1 - marked[-1]) <= 2
 

@@ -147,7 +147,12 @@ def prepare_number(picture: Image.Image) -> list[list[tuple[Group, Floats, float
     strength, labels, (left, top) = _inked(picture)
 
     def prepared(digit: Group) -> tuple[Group, Floats, float]:
-        place = np.s_[max(0, digit.top - 2) : digit.bottom + 2, max(0, digit.left - 2) : digit.right + 2]
+        margin = 2 + max(digit.width, digit.height) // 10  # resizing looks a twentieth of a side beyond the box
+        rows, columns = (
+            slice(max(0, start - margin), end + margin)
+            for start, end in ((digit.top, digit.bottom), (digit.left, digit.right))
+        )
+        place = rows, columns
         own = np.isin(labels[place], digit.labels)
         alone = strength[place] * _dilated(_dilated(own)) * (own | (labels[place] == 0))
         return digit.moved(left, top), _centred(_scaled(alone))[None], crowding(own)
