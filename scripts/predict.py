@@ -1,4 +1,4 @@
-"""Read the digits on pictures: photographs, drawings, scans; one digit a picture."""
+"""Read the digits on pictures: photographs, drawings, scans; one digit a picture, or numbers."""
 
 import argparse
 import sys
@@ -18,6 +18,7 @@ def main() -> None:
     formats = parser.add_mutually_exclusive_group()
     formats.add_argument("--json", action="store_true", help="print a list of objects")
     formats.add_argument("--csv", action="store_true", help="print comma-separated values")
+    parser.add_argument("--number", action="store_true", help="read several digits, line by line; they must not touch")
     sheet_help = "also draw each picture, the model's input and all probabilities on one sheet"
     parser.add_argument("--show", type=Path, metavar="SHEET.png", help=sheet_help)
     arguments = parser.parse_intermixed_args()
@@ -25,15 +26,26 @@ def main() -> None:
     if arguments.show and (arguments.show.suffix != ".png" or arguments.show.exists()):
         raise ConfigError(f"--show: got {arguments.show}, wanted the name of a new .png file")
 
+    if arguments.show and arguments.number:
+        raise ConfigError("--show: not with --number, wanted one of them")
+
     from digits.serving.reader import Reader
-    from digits.serving.terminal import read_pictures, skipped_files, write_csv, write_json, write_sheet, write_table
+    from digits.serving.terminal import (
+        read_numbers,
+        read_pictures,
+        skipped_files,
+        write_csv,
+        write_json,
+        write_sheet,
+        write_table,
+    )
 
     model, pictures = Path(arguments.pictures[0]), arguments.pictures[1:]
     if model.suffix != ".onnx" and not any((model / name).exists() for name in ("run.json", "model.onnx")):
         model, pictures = the_newest_run(), arguments.pictures
     elif not pictures:
         raise ConfigError(f"{model}: a model and no picture; name pictures after it")
-    readings = read_pictures(Reader(model), pictures)
+    readings = (read_numbers if arguments.number else read_pictures)(Reader(model), pictures)
     (write_json if arguments.json else write_csv if arguments.csv else write_table)(readings)
     if arguments.show and any(reading.answer for reading in readings):
         write_sheet(readings, arguments.show)

@@ -5,11 +5,17 @@ import socket
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from digits.cli import plain_errors
-from digits.errors import ConfigError
+from digits.errors import ConfigError, Terminated
 from digits.record import newest_run
+
+if TYPE_CHECKING:
+    import uvicorn
+    from fastapi import FastAPI
 
 RUNS = Path("outputs")
 
@@ -22,7 +28,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8000, help="port to listen on; 0 for any free one")
     parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="another name of this server")
     parser.add_argument("--drawings", type=Path, default=Path("data/drawings.sqlite"), help="file to save drawings in")
+    parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that answer (default: 1)")
     arguments = parser.parse_args()
+    if arguments.workers < 1:
+        raise ConfigError(f"--workers: got {arguments.workers}, wanted at least 1")
 
     from digits.serving.drawings import Drawings
 
@@ -36,10 +45,41 @@ def main() -> None:
         from digits.serving.reader import Reader, by_name
 
         readers = [Reader(path) for path in models]
-        app = create_app(readers, drawings, ["localhost", arguments.host], arguments.allow_host)
+        hosts = ["localhost", arguments.host], arguments.allow_host
         host, port = listener.getsockname()[:2]
         print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
-        uvicorn.Server(uvicorn.Config(app, log_level="warning", server_header=False)).run(sockets=[listener])
+        options: dict[str, Any] = {"log_level": "warning", "server_header": False}
+        if arguments.workers == 1:
+            app = create_app(readers, drawings, *hosts)
+            uvicorn.Server(uvicorn.Config(app, **options)).run(sockets=[listener])
+        else:
+            factory = partial(app_of_worker, models, arguments.drawings, *hosts)
+            run_workers(uvicorn.Config(factory, factory=True, workers=arguments.workers, **options), listener)
+
+
+def app_of_worker(models: list[Path], drawings: Path, hosts: list[str], origins: list[str]) -> "FastAPI":
+    """Build the application in a worker, which opens the models and the drawings for itself."""
+    from digits.serving.app import create_app
+    from digits.serving.drawings import Drawings
+    from digits.serving.reader import Reader
+
+    return create_app([Reader(path) for path in models], Drawings(drawings, mode="rw"), hosts, origins)
+
+
+def run_workers(config: "uvicorn.Config", listener: socket.socket) -> None:
+    """Keep the workers running until a signal; uvicorn starts a new one for one that dies."""
+    from uvicorn.supervisors import Multiprocess
+
+    class Supervisor(Multiprocess):
+        ended_by: type[BaseException] = KeyboardInterrupt
+
+        def handle_term(self) -> None:
+            self.ended_by = Terminated
+            super().handle_term()
+
+    supervisor = Supervisor(config, sockets=[listener])
+    supervisor.run()
+    raise supervisor.ended_by
 
 
 def listen(arguments: argparse.Namespace) -> socket.socket:

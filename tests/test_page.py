@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +23,11 @@ from drawn import ALL, encoded, picture_of
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
 from served import serving
+from written import number_of
 
 from digits.errors import ConfigError, DigitsError
 from digits.serving import site
-from digits.serving.pictures import read_picture
+from digits.serving.pictures import decode, prepare_number, read_picture
 
 NASTY = "<img src=x onerror=\"document.title='run'\">"
 PREPARE = ROOT / "src" / "digits" / "serving" / "page" / "prepare.js"
@@ -183,6 +185,28 @@ def test_what_looks_like_no_digit_is_said_and_the_guess_stays(opened, quickstart
         expect(page.locator("#announcement")).to_contain_text(f"{said}, {guess}; ")
         expect(page.locator("#others")).not_to_contain_text(said)
         audit(page)
+
+
+def placed(digit, left):
+    """The strokes of a digit, smaller, with its left side at a share of the pad's width."""
+    return [[(left + 0.75 * (x - 0.25), 0.5 + 0.75 * (y - 0.5)) for x, y in stroke] for stroke in STROKES[digit]]
+
+
+def test_a_number_is_read_by_itself_and_touching_digits_are_named(opened, url, faults):
+    page = opened(url)
+    draw(page, placed(4, 0.1))
+    draw(page, placed(2, 0.52))
+    expect(page.locator("#first .digit")).to_have_text("42")
+    expect(page.locator("#first .text")).to_contain_text("a number")
+    expect(page.locator(".digits button").first).to_be_disabled()
+    page.click("#clear")
+    draw(page, [[(0.2, 0.2), (0.2, 0.8)], [(0.4, 0.5), (0.6, 0.5)], [(0.8, 0.2), (0.8, 0.8)]])
+    expect(page.locator("#first .text")).to_contain_text("Digits touch, or a sign is among them.")
+    page.click("#clear")
+    draw(page, 7)
+    answer(page, 7)
+    assert all("status of 409" in fault for fault in faults)
+    faults.clear()  # the server's word that these are several digits
 
 
 def test_answer_follows_the_pen_before_it_is_lifted(page):
@@ -495,6 +519,23 @@ def test_browser_prepares_photographs_as_python_does(page):
     for digit, scene in enumerate(ALL):
         content = photograph(scene, digit % 10)
         assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, scene
+
+
+def test_browser_finds_the_digits_of_numbers_as_python_does(page):
+    run = """async (content) => {
+      const { prepareNumber } = await import("./prepare.js");
+      const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+      const rows = await prepareNumber(new Blob([bytes], { type: "image/png" }));
+      return rows.map((row) => row.map(({ image }) => [...image]));
+    }"""
+    for number in range(8):
+        content = encoded(number_of(number)[0])
+        prepared(page, photograph("canvas", 1))  # has the page's modules come from the source
+        rows = page.evaluate(run, base64.b64encode(content).decode())
+        wanted = prepare_number(decode(content))
+        assert [len(row) for row in rows] == [len(row) for row in wanted]
+        for image, (_, expected, _) in zip(chain(*rows), chain(*wanted), strict=True):
+            assert np.abs(np.reshape(image, (1, 28, 28)) - expected).max() <= 2 / 255, number
 
 
 class Packing(SimpleHTTPRequestHandler):

@@ -9,10 +9,13 @@ from drawn import KINDS, SCENES, encoded, grain, ink_of, light, picture_of, scor
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+from written import number_of
+from written import score as score_numbers
 
 from digits.data.mnist_5k import Mnist5k
 from digits.serving import PictureError, Reader, read_picture
-from digits.serving.pictures import FORMATS, decode, prepare
+from digits.serving.numbers import read_lines
+from digits.serving.pictures import FORMATS, SeveralDigitsError, decode, prepare, prepare_number
 
 # Rectangles of ink: first and last row, first and last column, pixels of 400.
 LINES = {
@@ -166,6 +169,58 @@ def test_an_unreadable_file_is_an_error(content: bytes, sentence: str):
 def test_a_large_photograph_is_read_at_a_working_size():
     picture = picture_of("far", 3, 0).resize((4800, 3600))
     assert max(decode(encoded(picture, "JPEG")).size) == 512
+
+
+def side_by_side(*pictures: Image.Image) -> Image.Image:
+    row = Image.new("RGB", (280 * len(pictures), 280), "white")
+    for place, picture in enumerate(pictures):
+        row.paste(picture, (280 * place, 0))
+    return row
+
+
+def test_digits_of_a_number_are_found_line_by_line_and_prepared_as_alone():
+    found = []
+    for number in range(2000, 2012):
+        picture, lines = number_of(number)
+        found.append([len(row) for row in prepare_number(decode(encoded(picture)))] == [len(line) for line in lines])
+    assert np.mean(found) >= 0.9
+    digits = [picture_of("canvas", digit, 0) for digit in (4, 2, 0)]
+    ((*prepared,),) = prepare_number(side_by_side(*digits))
+    for place, ((group, image, _), picture) in enumerate(zip(prepared, digits, strict=True)):
+        assert np.abs(image - prepare(picture)).max() < 0.02
+        marked = np.flatnonzero((np.asarray(picture)[..., 0] < 128).any(axis=0)) + 280 * place
+        assert abs(group.left - marked[0]) <= 2 and abs(group.right - 1 - marked[-1]) <= 2
+
+
+def test_several_digits_are_no_digit_but_one_in_pieces_is():
+    with pytest.raises(SeveralDigitsError, match="--number"):
+        prepare(side_by_side(picture_of("canvas", 4, 0), picture_of("canvas", 2, 0)))
+    amount = np.zeros((200, 200))
+    amount[30:42, 70:130] = 1  # the bar of a five, apart from
+    amount[50:100, 70:82] = amount[88:100, 70:120] = amount[88:160, 118:130] = amount[150:162, 70:130] = 1
+    assert prepare(pictured(amount)).max() == 1 and len(prepare_number(pictured(amount))[0]) == 1
+    amount[:] = 0
+    amount[40:110, 60:72] = amount[100:112, 60:110] = amount[40:170, 118:130] = 1  # a four in two strokes
+    assert prepare(pictured(amount)).max() == 1
+    amount[:] = 0
+    amount[40:170, 40:52] = amount[40:170, 100:112] = 1  # eleven
+    with pytest.raises(SeveralDigitsError):
+        prepare(pictured(amount))
+
+
+def test_numbers_are_read_and_signs_and_touching_digits_refused(quickstart: Path):
+    reader = Reader(quickstart)
+    ((line,),) = [read_lines(reader, encoded(side_by_side(*(picture_of("canvas", digit, 0) for digit in (2, 0, 7)))))]
+    assert line.number == "207" and [each.digit for each in line.digits] == [2, 0, 7]
+    counts = score_numbers(reader, 10)
+    assert counts["apart"]["right"] >= 6 and counts["touching"]["refused"] >= 8
+    dash = side_by_side(picture_of("canvas", 4, 0), pictured(np.pad(np.ones((20, 110)), ((130, 130), (85, 85)))))
+    with pytest.raises(PictureError, match="no single digit"):
+        read_lines(reader, encoded(dash))
+    large = side_by_side(picture_of("canvas", 4, 0), picture_of("canvas", 2, 0)).resize((2240, 1120))
+    small_line, large_line = (read_lines(reader, encoded(each))[0] for each in (large.resize((560, 280)), large))
+    for small, big in zip(small_line.digits, large_line.digits, strict=True):
+        assert np.abs(np.array(small.box) * 4 - big.box).max() <= 16
 
 
 def test_pictures_are_read_that_simpler_methods_misread(quickstart: Path):

@@ -74,6 +74,25 @@ def test_what_looks_like_no_digit_is_said_in_each_format(command: Command, quick
     ]
 
 
+def test_numbers_are_read_and_one_digit_is_wanted_without_the_option(
+    command: Command, quickstart: Path, tmp_path: Path
+):
+    row = Image.new("RGB", (560, 280), "white")
+    for place, digit in enumerate((4, 2)):
+        row.paste(picture_of("canvas", digit, 0), (280 * place, 0))
+    row.save(tmp_path / "number.png")
+    done = command("scripts/predict.py", "--number", str(quickstart), "number.png")
+    assert done.returncode == 0 and done.stdout.startswith("42 ") and done.stdout.endswith("number.png\n"), done.stderr
+    done = command("scripts/predict.py", "--number", "--json", str(quickstart), "number.png")
+    (result,) = json.loads(done.stdout)
+    assert result["number"] == "42" and [each["digit"] for each in result["lines"][0]["digits"]] == [4, 2]
+    done = command("scripts/predict.py", str(quickstart), "number.png")
+    assert done.returncode == 3 and done.stdout == ""
+    assert done.stderr.startswith("error: number.png: several digits on the picture, wanted one; predict.py --number")
+    done = command("scripts/predict.py", "--number", "--show", "sheet.png", str(quickstart), "number.png")
+    assert done.returncode == 2 and done.stderr == "error: --show: not with --number, wanted one of them\n"
+
+
 def test_standard_input_is_read_and_a_sheet_is_drawn(quickstart: Path, pictures: Path, tmp_path: Path):
     with (pictures / "2.png").open("rb") as picture:
         words = [sys.executable, ROOT / "scripts" / "predict.py", quickstart, "-", pictures, "--show", "out/sheet.png"]

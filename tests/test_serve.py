@@ -1,6 +1,7 @@
 """The server as people start it: answers, refusals, limits, and drawings that survive a crash."""
 
 import http.client
+import io
 import json
 import os
 import signal
@@ -19,10 +20,12 @@ import onnx
 import pytest
 from conftest import Command, run_folders
 from drawn import encoded, picture_of
+from PIL import Image as PillowImage
 from served import Server, serving, start
 
 from digits.data.mnist_5k import Mnist5k
 from digits.serving import read_picture
+from digits.serving.pictures import FORMATS
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,22 @@ def test_a_picture_is_read(server: Server, seven: bytes):
     assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-5)
     assert np.abs(np.array(answer["image"]) - read_picture(seven)[0]).max() < 1e-3
     assert answer["model"] == "cnn" and 0 < answer["milliseconds"] < 10_000
+
+
+def test_a_number_is_read_and_is_no_digit(server: Server, seven: bytes):
+    row = PillowImage.new("RGB", (560, 280), "white")
+    for place in (0, 280):
+        row.paste(picture_of("canvas", 7, 0), (place, 0))
+    both = encoded(row)
+    reply = server.ask("POST", "/api/number?model=cnn", both, "image/png")
+    (line,) = reply.json["lines"]
+    assert reply.status == 200 and reply.json["model"] == "cnn" and line["number"] == "77"
+    left, top, right, bottom = line["digits"][1]["box"]
+    assert 280 < left < right < 560 and 0 < top < bottom < 280 and 0 < line["digits"][1]["confidence"] <= 1
+    reply = server.ask("POST", "/api/predict", both, "image/png")
+    assert reply.status == 409 and "several digits" in reply.json["error"]
+    assert server.ask("POST", "/api/number", seven, "image/png").json["lines"][0]["number"] == "7"
+    assert server.ask("POST", "/api/number", {"pixels": []}).status == 415
 
 
 def test_pixels_are_neither_scaled_nor_centred(server: Server, seven: bytes):
@@ -208,6 +227,38 @@ def test_every_drawing_the_server_confirmed_survives_a_kill(quickstart: Path, tm
         for request in requests:
             request.result()
     assert set(confirmed) <= server.saved().keys()
+
+
+def test_clients_save_and_delete_through_two_workers_at_once(quickstart: Path, tmp_path: Path):
+    with serving(quickstart, "--workers", "2", cwd=tmp_path) as server, ThreadPoolExecutor(4) as people:
+
+        def save_and_delete(number: int) -> tuple[str, bool]:
+            given = drawing(label=number % 10)
+            assert server.ask("POST", "/api/drawings", given).status == 201
+            assert server.ask("POST", "/api/drawings", given).status == 200
+            is_deleted = number % 3 == 0
+            if is_deleted:
+                assert server.ask("DELETE", f"/api/drawings/{given['id']}").status == 204
+            return given["id"], is_deleted
+
+        results = list(people.map(save_and_delete, range(120)))
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        assert len(children) >= 2
+        assert server.saved().keys() == {id for id, is_deleted in results if not is_deleted}
+        os.kill(server.process.pid, signal.SIGTERM)
+        assert server.process.wait(timeout=20) == 143
+    assert [path.name for path in tmp_path.glob("drawings.*")] == ["drawings.sqlite"]
+
+
+def test_heic_is_read_or_the_extra_is_named(server: Server):
+    reply = server.ask("POST", "/api/predict", b"\0\0\0\x18ftypheic" + bytes(99), "image/heic")
+    if "HEIF" in FORMATS:
+        file = io.BytesIO()
+        picture_of("canvas", 7, 0).save(file, "HEIF")
+        assert reply.status == 422
+        assert server.ask("POST", "/api/predict", file.getvalue(), "image/heic").json["digit"] == 7
+    else:
+        assert reply.status == 415 and "pip install -e .[heic]" in reply.json["error"]
 
 
 def test_sixteen_people_at_once_get_right_answers(server: Server):

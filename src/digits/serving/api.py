@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -17,14 +18,19 @@ from pydantic import BaseModel, ValidationError
 
 from digits.serving.drawings import Drawing, Drawings
 from digits.serving.guard import MAX_BODY
-from digits.serving.pictures import NO_INK, PictureError, is_small, read_picture
+from digits.serving.numbers import read_lines
+from digits.serving.pictures import FORMATS, NO_INK, PictureError, is_small, read_picture
 from digits.serving.reader import Reader
-from digits.serving.schemas import Image, LabelledDrawing, ModelFacts, Models, Prediction, Problem, SavedDrawing
+from digits.serving.schemas import Image, LabelledDrawing, ModelFacts, Models, Number, Prediction, Problem, SavedDrawing
 
-PICTURE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff")
+PICTURE_TYPES = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff"]
+HEIC_TYPES = ["image/heic", "image/heif"]
+if "HEIF" in FORMATS:
+    PICTURE_TYPES += HEIC_TYPES
 MAX_BODY_SECONDS = 10.0
 
 Content = TypeVar("Content")
+Result = TypeVar("Result")
 Schema = TypeVar("Schema", bound=BaseModel)
 ModelName = Annotated[str | None, Query(description="the model's name; the first model by default")]
 
@@ -34,21 +40,36 @@ def read_routes(readers: dict[str, Reader]) -> APIRouter:
     router = APIRouter()
     pool = ThreadPoolExecutor(os.cpu_count())  # large pictures take memory: no more at once than there are cores
 
-    @router.post("/api/predict", responses=_problems(404, 408, 413, 415, 422, 503), openapi_extra=_takes(Image, True))
-    async def predict(request: Request, model: ModelName = None) -> Prediction:
-        """Read the digit on a picture or in 28x28 pixels."""
+    def named(model: str | None) -> str:
         name = next(iter(readers)) if model is None else model
         if name not in readers:
             raise HTTPException(404, f"no such model, wanted one of {', '.join(readers)}")
+        return name
+
+    async def in_pool(work: Callable[[bytes], Result], body: bytes) -> Result:
+        if is_small(body):  # quicker at once than in another thread
+            return work(body)
+        return await asyncio.get_running_loop().run_in_executor(pool, work, body)
+
+    @router.post(
+        "/api/predict", responses=_problems(404, 408, 409, 413, 415, 422, 503), openapi_extra=_takes(Image, True)
+    )
+    async def predict(request: Request, model: ModelName = None) -> Prediction:
+        """Read the digit on a picture or in 28x28 pixels."""
+        name = named(model)
         kind, body = _content_type(request), await _body(request)
         if kind == "application/json":
             return _predict(name, readers[name], _image, _parse(Image, body))
-        if kind not in PICTURE_TYPES:
-            raise HTTPException(415, f"Content-Type: wanted application/json or one of {', '.join(PICTURE_TYPES)}")
-        if is_small(body):  # quicker at once than in another thread
-            return _predict(name, readers[name], read_picture, body)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(pool, _predict, name, readers[name], read_picture, body)
+        _check_picture_type(kind, "application/json or one of ")
+        return await in_pool(partial(_predict, name, readers[name], read_picture), body)
+
+    @router.post("/api/number", responses=_problems(404, 408, 413, 415, 422, 503), openapi_extra=_takes(None, True))
+    async def number(request: Request, model: ModelName = None) -> Number:
+        """Read the digits on a picture from left to right, line by line."""
+        name = named(model)
+        kind, body = _content_type(request), await _body(request)
+        _check_picture_type(kind, "one of ")
+        return Number(lines=await in_pool(partial(read_lines, readers[name]), body), model=name)
 
     @router.get("/api/models")
     async def models() -> Models:
@@ -102,12 +123,20 @@ def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": Problem} for status in statuses}
 
 
-def _takes(schema: type[BaseModel], pictures: bool = False) -> dict[str, Any]:
+def _takes(schema: type[BaseModel] | None, pictures: bool = False) -> dict[str, Any]:
     """The request body of a route, for openapi.json: FastAPI cannot tell, because _body and _parse read it."""
     picture = {"schema": {"type": "string", "format": "binary"}}
     content: dict[str, Any] = dict.fromkeys(PICTURE_TYPES, picture) if pictures else {}
-    content["application/json"] = {"schema": schema.model_json_schema()}
+    if schema is not None:
+        content["application/json"] = {"schema": schema.model_json_schema()}
     return {"requestBody": {"required": True, "content": content, "description": f"At most {MAX_BODY:,} bytes."}}
+
+
+def _check_picture_type(kind: str, others: str) -> None:
+    if kind in HEIC_TYPES and kind not in PICTURE_TYPES:
+        raise HTTPException(415, "image/heic needs pillow-heif on the server: pip install -e .[heic]; or send a JPEG")
+    if kind not in PICTURE_TYPES:
+        raise HTTPException(415, f"Content-Type: wanted {others}{', '.join(PICTURE_TYPES)}")
 
 
 def _content_type(request: Request) -> str:

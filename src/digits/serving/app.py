@@ -13,7 +13,7 @@ from digits.errors import DataError
 from digits.serving.api import drawing_routes, read_routes
 from digits.serving.drawings import Drawings
 from digits.serving.guard import TOO_LARGE, Guard
-from digits.serving.pictures import PictureError
+from digits.serving.pictures import PictureError, SeveralDigitsError
 from digits.serving.reader import Reader, by_name
 
 
@@ -63,7 +63,7 @@ async def _error(request: Request, error: Exception) -> JSONResponse:
         first = error.errors()[0]  # its value is left out: it may be long or hostile
         place = ".".join(str(part) for part in first["loc"])
         return JSONResponse({"error": f"{place}: {first['msg']}" if place else first["msg"]}, 422)
-    if isinstance(error, PictureError):
-        return JSONResponse({"error": str(error)}, 422)
+    if isinstance(error, PictureError):  # 409 tells the page to ask /api/number
+        return JSONResponse({"error": str(error)}, 409 if isinstance(error, SeveralDigitsError) else 422)
     print(f"error: {error}", file=sys.stderr, flush=True)
     return JSONResponse({"error": "the drawing was not saved or deleted; the server's terminal shows why"}, 503)

@@ -13,6 +13,7 @@ MAX_WIDTH, MIN_LENGTH = 0.04, 0.2  # of a line, as shares of the picture's side
 MAX_ASPECT = 0.06  # width of a line by its length; a stroke is thicker
 MAX_SLOPE = 0.06  # pixels across by pixels along a line
 MIN_LEVEL = 10  # levels of 255 between a line and what lies on both sides of it
+DARKER = 2  # times the level of a line; a stroke that crosses a pale line is
 
 
 @dataclass
@@ -100,7 +101,10 @@ def _opened(rows: Levels, size: int) -> Levels:
 
 
 def _erased(levels: Levels, lines: list[Line]) -> Levels:
-    """Lower each line to what lies on both sides of it: paper, or a stroke that crosses it."""
+    """Lower each line to what lies on both sides of it: paper, or a stroke that crosses it.
+
+    What is much darker than the line itself is a stroke too, however thin: it stays.
+    """
     levels = levels.copy()
     for line in lines:
         rows = levels if line.axis == 0 else levels.T
@@ -108,7 +112,8 @@ def _erased(levels: Levels, lines: list[Line]) -> Levels:
         across = np.floor(line.at(along) + 0.5).astype(np.intp) + np.arange(-reach, reach + 1)[:, None]
         across = across.clip(0, len(rows) - 1)
         first = max(0, across.min() - size)
-        rows[across, along] = _opened(rows[first : across.max() + size + 1], size)[across - first, along]
+        low, before = _opened(rows[first : across.max() + size + 1], size)[across - first, along], rows[across, along]
+        rows[across, along] = np.where(before > DARKER * np.median(before[reach]), before, low)
     return levels
 
 

@@ -10,6 +10,8 @@ from scipy import ndimage
 
 from digits.errors import DataError
 from digits.serving.lines import otsu, without_lines
+from digits.serving.marks import Group, crowding, has_several, marks_of, rows_of
+from digits.serving.paper import flat_paper, paper_surface
 
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"]
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # the bytes 8 to 12 of a file that starts with ftyp
@@ -20,6 +22,7 @@ MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not
 SPACE = 24  # pixels of paper that are left round the ink
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
 NO_INK = "no ink found on the picture: it looks like empty paper"
+SEVERAL = "several digits on the picture, wanted one; predict.py --number and POST /api/number read numbers"
 Floats = NDArray[np.float32]
 
 try:
@@ -37,6 +40,10 @@ Image.core.set_blocks_max(4)  # Pillow keeps 4 blocks of 16 MB for reuse: new me
 
 class PictureError(DataError):
     """A picture cannot be decoded or shows no ink."""
+
+
+class SeveralDigitsError(PictureError):
+    """A picture shows more than one digit."""
 
 
 def read_picture(content: bytes) -> Floats:
@@ -119,13 +126,50 @@ def prepare(picture: Image.Image) -> Floats:
 
     Raises:
         PictureError: no ink.
+        SeveralDigitsError: more than one digit.
     """
-    levels = without_lines(_ink_levels(picture))
+    strength, labels, _ = _inked(picture)
+    if has_several(rows_of(labels)):
+        raise SeveralDigitsError(SEVERAL)
+    return _centred(_scaled(strength))[None]
+
+
+def prepare_number(picture: Image.Image) -> list[list[tuple[Group, Floats, float]]]:
+    """Find the digits in an RGB picture, row by row, and prepare each of them as `prepare` does.
+
+    Returns:
+        Rows from top to bottom, in each from left to right a digit's place in the picture; its image, float32
+        [1, 28, 28]; and its crowding.
+
+    Raises:
+        PictureError: no ink.
+    """
+    strength, labels, (left, top) = _inked(picture)
+
+    def prepared(digit: Group) -> tuple[Group, Floats, float]:
+        margin = 2 + max(digit.width, digit.height) // 10  # resizing looks a twentieth of a side beyond the box
+        rows, columns = (
+            slice(max(0, start - margin), end + margin)
+            for start, end in ((digit.top, digit.bottom), (digit.left, digit.right))
+        )
+        place = rows, columns
+        own = np.isin(labels[place], digit.labels)
+        alone = strength[place] * _dilated(_dilated(own)) * (own | (labels[place] == 0))
+        return digit.moved(left, top), _centred(_scaled(alone))[None], crowding(own)
+
+    return [[prepared(digit) for digit in row] for row in rows_of(labels)]
+
+
+def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], tuple[int, int]]:
+    """Find the ink: its strength from 0 to 1, [H, W], the labels of its marks, and where in the picture both begin."""
+    levels, corner = _ink_levels(picture)
+    levels = without_lines(levels)
     if levels.max() < MIN_CONTRAST:
         raise PictureError(NO_INK)
     counts = np.array(Image.fromarray(levels).histogram())
     threshold, separation = otsu(counts)
-    is_ink = _without_specks(levels > threshold)
+    labels = marks_of(levels > threshold)
+    is_ink = labels > 0
     ink = _quantile_level(np.bincount(levels[is_ink], minlength=256), 0.5)
     paper = _quantile_level(counts[: threshold + 1], 0.5)
     noise = _quantile_level(counts[: threshold + 1], 0.84) - paper  # one standard deviation of a normal distribution
@@ -133,11 +177,10 @@ def prepare(picture: Image.Image) -> Floats:
     if ink - paper < max(MIN_CONTRAST, (4 if separation < 0.76 else 3) * noise):
         raise PictureError(NO_INK)
     near_ink = _dilated(_dilated(is_ink))  # keeps the soft edge of a stroke
-    strength = ((levels - np.float32(paper)) / (ink - paper)).clip(0, 1) * near_ink
-    return _centred(_scaled(strength))[None]
+    return ((levels - np.float32(paper)) / (ink - paper)).clip(0, 1) * near_ink, labels, corner
 
 
-def _ink_levels(picture: Image.Image) -> NDArray[np.uint8]:
+def _ink_levels(picture: Image.Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Measure each pixel's distance from the paper's colour in the ink's direction: uint8 [H, W], black on white 255.
 
     The paper may have any colour and slowly changing light: a surface of second degree is fitted to it, with little
@@ -145,8 +188,8 @@ def _ink_levels(picture: Image.Image) -> NDArray[np.uint8]:
     """
     step = -(-max(picture.size) // COARSE_SIDE)
     coarse = np.asarray(picture.reduce(step), np.float32) / np.float32(255)
-    flat = _flat_paper(coarse)
-    paper = _paper_surface(coarse) if flat is None else flat
+    flat = flat_paper(coarse)
+    paper = paper_surface(coarse) if flat is None else flat
     difference = coarse - paper
     distance = np.einsum("yxc,yxc->yx", difference, difference) ** 0.5
     direction = difference[distance >= 0.7 * distance.max()].mean(axis=0)
@@ -164,54 +207,12 @@ def _ink_levels(picture: Image.Image) -> NDArray[np.uint8]:
     return _cropped(Image.fromarray(np.rint(levels).clip(0, 255).astype(np.uint8)))
 
 
-def _cropped(levels: Image.Image) -> NDArray[np.uint8]:
-    """Crop to what is not quite paper, with a margin."""
+def _cropped(levels: Image.Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Crop to what is not quite paper, with a margin; return where the crop begins too."""
     left, top, right, bottom = levels.getbbox() or (0, 0, *levels.size)
-    width, height = levels.size
-    return np.asarray(
-        levels.crop((max(0, left - SPACE), max(0, top - SPACE), min(width, right + SPACE), min(height, bottom + SPACE)))
-    )
-
-
-def _flat_paper(colours: Floats) -> Floats | None:
-    """The paper's colour if more than half of the picture has exactly that one, as on a screen."""
-    colour = np.median(colours[[0, -1]].reshape(-1, 3), axis=0)
-    return colour if (colours == colour).all(axis=2).mean() > 0.5 else None
-
-
-def _paper_surface(colours: NDArray[np.floating]) -> Floats:
-    """Fit a smooth surface to most of the colours, [H, W, 3], by iteratively reweighted least squares.
-
-    Each term is a power of y times a power of x, so sums over all pixels are products of small matrices.
-    """
-    height, width = colours.shape[:2]
-    y, x = (np.linspace(-1, 1, side) ** np.arange(5)[:, None] for side in (height, width))
-    y_power, x_power = np.array([[0, 0, 1, 0, 1, 2], [0, 1, 0, 2, 1, 0]])  # of each term
-    values = np.array(colours.transpose(2, 0, 1), np.float64, order="C")
-    margin = max(1, round(0.08 * min(height, width)))
-    border = np.ones((height, width), bool)
-    border[margin:-margin, margin:-margin] = False
-    surface = np.median(values[:, border], axis=1)[:, None, None]
-    for scale in np.geomspace(0.3, 0.04, 8):  # wide first, so that dark corners count as paper; narrow at last
-        squared_distance = ((values - surface) ** 2).mean(axis=0)
-        weights = 1 / (1 + squared_distance / scale**2) ** 2
-        products = (y @ weights @ x.T)[y_power + y_power[:, None], x_power + x_power[:, None]]
-        targets = (y[:3] @ (weights * values) @ x[:3].T)[:, y_power, x_power]
-        terms = np.zeros((3, 3, 3))
-        terms[:, y_power, x_power] = np.linalg.solve(products + 1e-6 * np.eye(6), targets.T).T
-        surface = y[:3].T @ terms @ x[:3]
-    return surface.transpose(1, 2, 0).astype(np.float32)
-
-
-def _without_specks(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Keep the marks that can belong to the digit; drop dust, and the desk that shows beside the sheet."""
-    labels, count = ndimage.label(is_ink, np.ones((3, 3)))
-    sizes = np.bincount(labels[is_ink], minlength=count + 1)
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        covers_edge = np.bincount(edge, minlength=count + 1) > len(edge) / 3
-        if (sizes * ~covers_edge).max() > max(labels.size / 2000, 0.02 * (sizes * covers_edge).max()):
-            sizes[covers_edge] = 0
-    return (sizes >= max(1, 0.08 * sizes.max())).take(labels)
+    left, top = max(0, left - SPACE), max(0, top - SPACE)
+    box = (left, top, min(levels.width, right + SPACE), min(levels.height, bottom + SPACE))
+    return np.asarray(levels.crop(box)), (left, top)
 
 
 def _dilated(marks: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from digits.ranges import Digit
+from digits.serving.numbers import Line
 from digits.serving.reader import DigitProbability
 
 Ink = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -65,6 +66,13 @@ class Prediction(BaseModel):
     image: list[list[float]] = Field(description=f"the model's input: {PIXELS}")
     model: str
     milliseconds: float = Field(description="for preparation and model, without waiting")
+
+
+class Number(BaseModel):
+    """The digits on a picture, from left to right, line by line."""
+
+    lines: list[Line] = Field(description="from top to bottom; boxes are left, top, right, bottom in pixels")
+    model: str
 
 
 class Problem(BaseModel):

@@ -3,7 +3,8 @@
 import csv
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from digits.serving.numbers import Line, read_lines
 from digits.serving.pictures import PictureError, decode, prepare
 from digits.serving.reader import Answer, Reader
 
@@ -27,9 +29,13 @@ class Reading:
     error: str | None = None  # one sentence
     thumbnail: Image.Image | None = None  # RGB, at most 96 pixels a side
     image: NDArray[np.float32] | None = None  # the model's input, [1, 28, 28]
+    lines: list[Line] | None = None  # of a picture read as numbers
 
     def as_dict(self) -> dict[str, object]:
-        """The picture's name with its answer's fields or its error, for JSON and CSV."""
+        """The picture's name with its answer's fields, its lines or its error, for JSON and CSV."""
+        if self.lines is not None:
+            number = " ".join(line.number for line in self.lines)
+            return {"picture": self.picture, "number": number, "lines": [asdict(line) for line in self.lines]}
         return {"picture": self.picture, **(asdict(self.answer) if self.answer else {"error": self.error})}
 
 
@@ -42,6 +48,11 @@ def read_pictures(reader: Reader, names: Iterable[str]) -> list[Reading]:
         if reading.image is not None:
             reading.answer = next(answers)
     return readings
+
+
+def read_numbers(reader: Reader, names: Iterable[str]) -> list[Reading]:
+    """Read the numbers on each picture that the names stand for, as read_pictures."""
+    return [_number(reader, path) for name in names for path in _paths(name)]
 
 
 def skipped_files(names: Iterable[str]) -> list[Path]:
@@ -58,14 +69,16 @@ def write_json(readings: Iterable[Reading]) -> None:
 
 def write_csv(readings: Iterable[Reading]) -> None:
     """Write a header, then a line for each picture."""
-    columns = ["picture", "digit", "confidence", "runner_up", "certain", "error"]
+    readings = list(readings)
+    is_number = any(reading.lines is not None for reading in readings)
+    columns = ["picture", *(["number"] if is_number else ["digit", "confidence", "runner_up", "certain"]), "error"]
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(reading.as_dict() for reading in readings)
 
 
 def write_table(readings: Iterable[Reading]) -> None:
-    """Write a line for each picture that could be read, for people."""
+    """Write a line for each picture that could be read, or for each of its numbers with its least sure digit."""
     for reading in readings:
         if reading.answer:
             first, second = reading.answer.probabilities[:2]
@@ -74,6 +87,8 @@ def write_table(readings: Iterable[Reading]) -> None:
             if not reading.answer.certain:
                 said = f"?  no digit I know (perhaps {first.digit})"
             print(f"{said}  {reading.picture}")
+        for line in reading.lines or []:
+            print(f"{line.number}  {min(digit.confidence for digit in line.digits):7.2%}  {reading.picture}")
 
 
 def write_sheet(readings: Iterable[Reading], path: Path) -> None:
@@ -97,16 +112,35 @@ def _paths(name: str) -> list[Path]:
 
 
 def _prepare(path: Path) -> Reading:
-    name = str(path)
+    reading = Reading(str(path))
+    with _explained(reading):
+        picture = decode(_content(path))
+        reading.image, reading.thumbnail = prepare(picture), ImageOps.contain(picture, (96, 96))
+    return reading
+
+
+def _number(reader: Reader, path: Path) -> Reading:
+    reading = Reading(str(path))
+    with _explained(reading):
+        reading.lines = read_lines(reader, _content(path))
+    return reading
+
+
+def _content(path: Path) -> bytes:
+    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+
+
+@contextmanager
+def _explained(reading: Reading) -> Iterator[None]:
+    """Note down why a picture cannot be read."""
     try:
-        picture = decode(sys.stdin.buffer.read() if name == "-" else path.read_bytes())
-        return Reading(name, thumbnail=ImageOps.contain(picture, (96, 96)), image=prepare(picture))
+        yield
     except PictureError as error:
-        return Reading(name, error=str(error))
+        reading.error = str(error)
     except IsADirectoryError:
-        return Reading(name, error="no picture in this folder")
+        reading.error = "no picture in this folder"
     except OSError as error:
-        return Reading(name, error=str(error.strerror))
+        reading.error = str(error.strerror)
 
 
 def _tile(reading: Reading, answer: Answer) -> Image.Image:

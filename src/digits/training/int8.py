@@ -50,13 +50,13 @@ def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
         options = {"activation_type": QuantType.QUInt8, "reduce_range": True, "per_channel": True}
         quantize_static(temporary, temporary, Digits(train), op_types_to_quantize=LAYERS, **options)
         _describe(temporary, path, {})
-        before, after = (_accuracy(Reader(file).probabilities(val), data.val_labels) for file in (path, temporary))
+        before, after = (_accuracy(Reader(file).outputs(val)[1], data.val_labels) for file in (path, temporary))
         if before - after > BOUND:
             raise ModelFileError(
                 f"{path}: in int8 it would read {after:.2%} of the validation digits, and not {before:.2%}; wanted to "
                 f"lose at most {BOUND:.2%}; nothing was written"
             )
-        found, wanted = Reader(temporary).probabilities(test), evaluation.probabilities.numpy()
+        found, wanted = Reader(temporary).outputs(test)[1], evaluation.probabilities.numpy()
         facts = {"val_accuracy": after, "test_accuracy": _accuracy(found, evaluation.labels)}
         facts["max_abs_diff"] = float(np.abs(found - wanted).max())  # of probabilities
         facts["argmax_agreement"] = float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean())

@@ -36,6 +36,19 @@ export function addCard({ name, classes, test_accuracy: testAccuracy, dataset },
   cards.set(name, { article, digit, text, confidence, meters: new Map(meters) });
 }
 
+/** "42", and how sure the model is of its least sure digit: an answer of readNumber() as the card shows it. */
+const ofNumber = ({ model, lines }) => ({
+  model, number: lines.map(({ number }) => number).join("\n"), probabilities: [],
+  certain: true, confidence: Math.min(...lines.flatMap(({ digits }) => digits.map(({ confidence }) => confidence))),
+});
+
+/** Shows the answers of readNumber(), and returns them as text. */
+export function showNumbers(answers) {
+  const [first, ...others] = answers.map(ofNumber);
+  for (const each of [first, ...others]) fillCard(cards.get(each.model), each, words.number, first.number);
+  return first.number;
+}
+
 /** Shows the answers of readPicture(); an answer that differs from the default model's is marked. */
 export function fillCards(answers) {
   for (const answer of answers) fillCard(cards.get(answer.model), answer, digitText(answer), answers[0].digit);
@@ -48,14 +61,16 @@ export function emptyCards(text) {
 
 /** Fills a card with an answer, or with none, and a text; `firstDigit` is the default model's. */
 function fillCard(card, answer, text, firstDigit) {
-  const { digit, confidence, certain, probabilities } = answer;
-  const isBlank = digit === undefined;
-  card.digit.textContent = digit ?? "?";
+  const { digit, confidence, certain, probabilities, number } = answer;
+  const shown = number ?? digit;
+  const isBlank = shown === undefined;
+  card.digit.textContent = shown ?? "?";
   card.text.textContent = text;
   card.confidence.textContent = isBlank ? "" : sureText(answer);
   card.article.classList.toggle("blank", isBlank);
-  card.article.classList.toggle("refused", !isBlank && !certain);
-  card.article.classList.toggle("differs", !isBlank && digit !== firstDigit);
+  card.article.classList.toggle("refused", digit !== undefined && !certain);
+  card.article.classList.toggle("differs", !isBlank && shown !== firstDigit);
+  card.article.classList.toggle("number", number !== undefined);
   const shares = new Map(probabilities.map(({ digit, probability }) => [digit, probability]));
   for (const [meterDigit, meter] of card.meters) {
     const share = shares.get(meterDigit) ?? 0;

@@ -7,6 +7,7 @@ const [MAX_WIDTH, MIN_LENGTH] = [0.04, 0.2]; // of a line, as shares of the pict
 const MAX_ASPECT = 0.06; // width of a line by its length; a stroke is thicker
 const MAX_SLOPE = 0.06; // pixels across by pixels along a line
 const MIN_LEVEL = 10; // levels of 255 between a line and what lies on both sides of it
+const DARKER = 2; // times the level of a line; a stroke that crosses a pale line is
 
 const at = (line, along) => line.offset + line.slope * along; // the row, with axis 1 the column, of a line's middle
 
@@ -112,7 +113,7 @@ function opened({ width, height, data }, size) {
   return { width, height, data: out.slice(width, (height + 1) * width) };
 }
 
-/** Lowers each line to what lies on both sides of it: paper, or a stroke that crosses it. */
+/** Lowers each line to what lies on both sides of it: paper, or a stroke that crosses it, or what is much darker. */
 function erased(image, lines) {
   let out = { ...image, data: image.data.slice() };
   for (const line of lines) {
@@ -125,8 +126,11 @@ function erased(image, lines) {
     const last = Math.min(height, Math.max(...ends.map((x) => row(x, reach))) + size + 1);
     const band = { width, height: last - first, data: data.subarray(first * width, last * width) };
     const { data: low } = opened(band, size);
+    const level = quantile(range(line.end - line.start).map((k) => data[row(line.start + k, 0) * width + line.start + k]), 0.5);
     for (let x = line.start; x < line.end; x++) {
-      for (let y = row(x, -reach); y <= row(x, reach); y++) data[y * width + x] = low[(y - first) * width + x];
+      for (let y = row(x, -reach); y <= row(x, reach); y++) {
+        if (data[y * width + x] <= DARKER * level) data[y * width + x] = low[(y - first) * width + x];
+      }
     }
     if (line.axis) out = transposed(out);
   }

@@ -1,8 +1,8 @@
 /** The page: reads the drawing while it is drawn, shows the answers, saves labelled drawings. */
 
-import { addCard, digitText, emptyCards, fillCards, showInput, sureText } from "./cards.js";
+import { addCard, digitText, emptyCards, fillCards, showInput, showNumbers, sureText } from "./cards.js";
 import { Pad } from "./pad.js";
-import { canSave, deleteDrawing, loadModels, readPicture, saveDrawing } from "./reader.js";
+import { canSave, deleteDrawing, loadModels, readNumber, readPicture, saveDrawing } from "./reader.js";
 import { megabytes, translate, words } from "./words.js";
 
 const OUTDATED_AFTER = 300; // milliseconds that an answer may stay after the drawing has changed
@@ -39,7 +39,9 @@ async function readUntilCurrent() {
     // An answer to an earlier part of the same stroke is still shown: the next one follows at once.
     const isOutdated = () => readVersion !== version && !(stroke && stroke === pad.stroke);
     try {
-      const result = await readPicture(pad.picture, names);
+      const result = await readPicture(pad.picture, names).catch((error) =>
+        error.status === 409 ? readNumber(pad.picture, names) : Promise.reject(error),
+      );
       [wait, trouble] = [1, null];
       if (!isOutdated()) showAnswers(result, readVersion === version && !pad.stroke);
       answeredVersion = readVersion;
@@ -58,12 +60,17 @@ async function readUntilCurrent() {
 function explain(error) {
   if (error.status === undefined) return "noAnswer";
   if (isTemporary(error)) return "busy";
+  if (error.message.includes("no single digit")) return "touching";
   return { 413: "tooLarge", 415: "noPicture", 422: "noInk" }[error.status] ?? words.failed(error.message);
 }
 
-/** Shows the result of readPicture(); `isFinal` if it belongs to the complete drawing, which may then be saved. */
+/** Shows the result of readPicture() or readNumber(); `isFinal` if it is of a digit and belongs to the complete drawing, which may then be saved. */
 function showAnswers(result, isFinal) {
   const { answers, image } = result;
+  if (!image) {
+    offerLabels(null);
+    return finishShowing([], showNumbers(answers));
+  }
   fillCards(answers);
   const text = (answer) => `${digitText(answer)}, ${sureText(answer)}`;
   finishShowing(image, answers.map((answer) => (names[1] ? `${answer.model}: ` : "") + text(answer)).join("; "));

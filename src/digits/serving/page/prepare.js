@@ -2,6 +2,7 @@
 
 import { inkLevels } from "./ink.js";
 import { histogram, labelled, otsu, withoutLines } from "./lines.js";
+import { doubtOf, hasSeveral, rowsOf } from "./marks.js";
 import { clip, quantile, range, rounded, sum } from "./numbers.js";
 import { resized, triangle } from "./resize.js";
 
@@ -15,11 +16,39 @@ const MIN_SIDE = 8; // pixels
  * @throws {Error} with status 422 if there is no ink, 415 if it is not a picture.
  */
 export async function prepare(picture) {
-  const colours = toColours(picture instanceof Blob ? await toCanvas(picture) : picture);
-  const { width, height, data: levels } = withoutLines(inkLevels(colours));
+  const { strength, rows } = inked(await canvasOf(picture));
+  if (hasSeveral(rows)) throw failure(409, "several digits");
+  return centred(scaled(strength));
+}
+
+/**
+ * @param {HTMLCanvasElement | Blob} picture - as for prepare().
+ * @returns {Promise<{image, doubt}[][]>} line by line, the image of each digit and what speaks against a single one
+ *   before it is read: its width and its crowding. Infinity: it is no digit.
+ * @throws {Error} as prepare().
+ */
+export async function prepareNumber(picture) {
+  const { strength, labels, rows } = inked(await canvasOf(picture));
+  const { width } = strength;
+  return rows.map((row) =>
+    row.map((digit) => {
+      const own = labels.map((label) => Number(digit.labels.includes(label)));
+      const near = dilated(dilated(own, width), width);
+      const alone = strength.data.map((ink, index) => (near[index] && (own[index] || !labels[index]) ? ink : 0));
+      return { image: centred(scaled({ ...strength, data: alone })), doubt: doubtOf(digit, row, own, width) };
+    }),
+  );
+}
+
+const canvasOf = (picture) => (picture instanceof Blob ? toCanvas(picture) : picture);
+
+/** Finds the ink: its strength from 0 to 1, the labels of its marks, and the digits that they make. */
+function inked(canvas) {
+  const { width, height, data: levels } = withoutLines(inkLevels(toColours(canvas)));
   const counts = histogram(levels);
   const [threshold, separation] = otsu(counts);
-  const isInk = withoutSpecks(levels.map((level) => level > threshold), width, height);
+  const { labels, groups } = marksOf(levels.map((level) => level > threshold), width, height);
+  const isInk = Uint8Array.from(labels, (label) => label > 0);
   const paperCounts = counts.slice(0, threshold + 1);
   const ink = quantileLevel(histogram(levels, isInk), 0.5);
   const paper = quantileLevel(paperCounts, 0.5);
@@ -32,7 +61,7 @@ export async function prepare(picture) {
   for (let index = 0; index < data.length; index++) {
     data[index] = nearInk[index] * clip((levels[index] - paper) / (ink - paper), 0, 1);
   }
-  return centred(scaled({ width, height, depth: 1, data }));
+  return { strength: { width, height, depth: 1, data }, labels, rows: rowsOf(groups) };
 }
 
 const failure = (status, text) => Object.assign(new Error(text), { status });
@@ -76,8 +105,8 @@ function quantileLevel(counts, share) {
   return counts.findIndex((count) => (below += count) >= enough);
 }
 
-/** Keeps the marks that can belong to the digit; drops dust, and the desk that shows beside the sheet. */
-function withoutSpecks(isInk, width, height) {
+/** Labels the marks that can belong to a digit, and gives a group for each; drops dust, and the desk that shows beside the sheet. */
+function marksOf(isInk, width, height) {
   const { labels, marks } = labelled(isInk, width, height);
   const sizes = marks.map(({ size }) => size);
   const largest = (list) => list.reduce((a, b) => Math.max(a, b), 0);
@@ -92,7 +121,9 @@ function withoutSpecks(isInk, width, height) {
     if (largest(others) > Math.max(isInk.length / 2000, 0.02 * covering)) sizes.splice(0, sizes.length, ...others);
   }
   const minSize = Math.max(1, 0.08 * largest(sizes));
-  return isInk.map((_, index) => sizes[labels[index]] >= minSize);
+  const groups = marks.map(({ box: [[top, bottom], [left, right]] }, label) => ({ labels: [label], left, top, right, bottom }));
+  const isKept = (label) => label > 0 && sizes[label] >= minSize;
+  return { labels: labels.map((label) => (isKept(label) ? label : 0)), groups: groups.filter((_, label) => isKept(label)) };
 }
 
 /** Adds the four neighbours of each pixel of a mask. */

@@ -2,12 +2,14 @@
 
 import * as ort from "./ort.wasm.bundle.min.js";
 import { sum } from "./numbers.js";
-import { prepare } from "./prepare.js";
+import { prepare, prepareNumber } from "./prepare.js";
 
 export const canSave = false; // so the page never calls the other two
 export const saveDrawing = null;
 export const deleteDrawing = null;
 
+const MAX_DOUBT = 6.5; // as in numbers.py
+const TOUCHING = "no single digit";
 const WASM = "ort-wasm-simd-threaded.wasm";
 const SITE = new URL("./", document.baseURI).href; // names the cache too, which all pages of a host share
 const sessions = new Map();
@@ -36,19 +38,41 @@ export async function loadModels(report) {
 /** As in reader.js. */
 export async function readPicture(picture, names) {
   const pixels = await prepare(picture); // Float32Array of 784
-  const images = new ort.Tensor("float32", pixels, [1, 1, 28, 28]);
+  const answers = [];
+  for (const model of names) answers.push({ model, ...(await answer(model, pixels)) });
+  return { image: Array.from({ length: 28 }, (_, y) => [...pixels.subarray(28 * y, 28 * y + 28)]), answers };
+}
+
+/** As in reader.js. */
+export async function readNumber(picture, names) {
+  const rows = await prepareNumber(picture);
   const answers = [];
   for (const model of names) {
-    const session = sessions.get(model);
-    const { logits, probabilities: shares } = await session.run({ images }, ["logits", "probabilities"]);
-    const probabilities = session.classes
-      .map((digit, index) => ({ digit, probability: shares.data[index] }))
-      .sort((a, b) => b.probability - a.probability);
-    const [{ digit, probability: confidence }, second] = probabilities;
-    const certain = session.leastEnergy == null || energyOf([...logits.data]) >= session.leastEnergy;
-    answers.push({ model, digit, confidence, runner_up: second?.digit, certain, probabilities });
+    const lines = [];
+    for (const row of rows) {
+      const digits = [];
+      for (const { image, doubt } of row) {
+        const read = await answer(model, image);
+        if (!read.certain || doubt + 1.1 * Math.log(1.001 - read.confidence) > MAX_DOUBT) throw Object.assign(new Error(TOUCHING), { status: 422 });
+        digits.push(read);
+      }
+      lines.push({ number: digits.map(({ digit }) => digit).join(""), digits });
+    }
+    answers.push({ model, lines });
   }
-  return { image: Array.from({ length: 28 }, (_, y) => [...pixels.subarray(28 * y, 28 * y + 28)]), answers };
+  return { answers };
+}
+
+async function answer(model, pixels) {
+  const session = sessions.get(model);
+  const images = new ort.Tensor("float32", pixels, [1, 1, 28, 28]);
+  const { logits, probabilities: shares } = await session.run({ images }, ["logits", "probabilities"]);
+  const probabilities = session.classes
+    .map((digit, index) => ({ digit, probability: shares.data[index] }))
+    .sort((a, b) => b.probability - a.probability);
+  const [{ digit, probability: confidence }, second] = probabilities;
+  const certain = session.leastEnergy == null || energyOf([...logits.data]) >= session.leastEnergy;
+  return { digit, confidence, runner_up: second?.digit, certain, probabilities };
 }
 
 /** The logarithm of the sum of the exponentials; low where the model knows no such digit. */

@@ -1,0 +1,113 @@
+"""Group the marks of ink on a picture: marks make a digit, digits make a row."""
+
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+class Group(NamedTuple):
+    """Marks that make one digit."""
+
+    labels: tuple[int, ...]  # of the marks
+    left: int  # the box, pixels; right and bottom are one beyond it
+    top: int
+    right: int
+    bottom: int
+
+    def moved(self, right: int, down: int) -> "Group":
+        """The group as much further right and down."""
+        return Group(self.labels, self.left + right, self.top + down, self.right + right, self.bottom + down)
+
+    @property
+    def height(self) -> int:
+        """Of the box, pixels."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Of the box, pixels."""
+        return self.right - self.left
+
+
+def marks_of(is_ink: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Label the connected marks that can belong to a digit from 1 on; paper, dust and the desk get 0."""
+    labels, count = ndimage.label(is_ink, np.ones((3, 3)))
+    sizes = np.bincount(labels[is_ink], minlength=count + 1)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        covers_edge = np.bincount(edge, minlength=count + 1) > len(edge) / 3
+        if (sizes * ~covers_edge).max() > max(labels.size / 2000, 0.02 * (sizes * covers_edge).max()):
+            sizes[covers_edge] = 0
+    kept = sizes >= max(1, 0.08 * sizes.max())
+    return (np.arange(count + 1, dtype=np.int32) * kept).take(labels)
+
+
+def rows_of(labels: NDArray[np.int32]) -> list[list[Group]]:
+    """Find the digits of a picture: rows from top to bottom, each from left to right.
+
+    Pieces of one digit lie above each other and close together: a five and its bar, a stroke with a gap. A row follows
+    its digits from left to right, so it may rise or fall.
+    """
+    marks = enumerate(ndimage.find_objects(labels), 1)
+    groups = [Group((label,), x.start, y.start, x.stop, y.stop) for label, (y, x) in filter(all, marks)]
+    tallest = max(group.height for group in groups)
+    groups.sort(key=lambda group: -group.height)
+    digits: list[Group] = []
+    while groups:
+        group = groups.pop(0)
+        piece = next((other for other in groups if _belong(group, other, tallest)), None)
+        if piece is None:
+            digits.append(group)
+        else:
+            groups.remove(piece)
+            groups.insert(0, _joined(group, piece))
+    rows: list[list[Group]] = []
+    for digit in sorted(digits, key=lambda digit: digit.left + digit.right):
+        fitting = [row for row in rows if _overlap(row[-1].top, row[-1].bottom, digit.top, digit.bottom) >= 0.5]
+        if fitting:
+            min(fitting, key=lambda row: abs(row[-1].top + row[-1].bottom - digit.top - digit.bottom)).append(digit)
+        else:
+            rows.append([digit])
+    return sorted(rows, key=lambda row: sum(digit.top + digit.bottom for digit in row) / len(row))
+
+
+def _joined(a: Group, b: Group) -> Group:
+    corner = min(a.left, b.left), min(a.top, b.top)
+    return Group(a.labels + b.labels, *corner, max(a.right, b.right), max(a.bottom, b.bottom))
+
+
+def _belong(a: Group, b: Group, tallest: int) -> bool:
+    """Whether two groups of marks are pieces of one digit."""
+    if _overlap(a.left, a.right, b.left, b.right) < 0.5:
+        return False
+    gap, height = max(a.top, b.top) - min(a.bottom, b.bottom), _joined(a, b).height
+    if gap < 0:  # beside each other, like the two strokes of a four; or two digits that lean
+        return min(a.height, b.height) < 0.75 * tallest
+    return height <= 1.25 * tallest or gap < 0.1 * height
+
+
+def _overlap(start: int, stop: int, other_start: int, other_stop: int) -> float:
+    """How much of the shorter of two stretches lies in the other, 0 to 1."""
+    return max(0, min(stop, other_stop) - max(start, other_start)) / min(stop - start, other_stop - other_start)
+
+
+def has_several(rows: list[list[Group]]) -> bool:
+    """Whether these are several digits for certain, and not one in pieces, or beside dirt or the rest of a frame."""
+    digits = [group for row in rows for group in row if group.width >= 0.08 * group.height]
+    tallest = max((group.height for group in digits), default=0)
+    digits = [group for group in digits if group.height >= 0.5 * tallest]
+    return any(_are_apart(a, b, tallest) for a, b in combinations(digits, 2))
+
+
+def _are_apart(a: Group, b: Group, tallest: int) -> bool:
+    """Whether there is more space between two groups, or both are wider, than in a digit whose pen was lifted."""
+    across, down = max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom)
+    return max(across, down) >= 0.25 * tallest or (across > 0 and _joined(a, b).width > 1.2 * tallest)
+
+
+def crowding(own: NDArray[np.bool_]) -> float:
+    """The share of rows of pixels, 0 to 1, that cross more than two strokes: much of 80, little of any digit."""
+    strokes = (own & ~np.pad(own, ((0, 0), (1, 0)))[:, :-1]).sum(axis=1)
+    return float((strokes > 2).sum() / own.any(axis=1).sum())

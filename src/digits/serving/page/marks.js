@@ -1,0 +1,75 @@
+/** Groups the marks of ink on a picture by the same steps as marks.py: marks make a digit, digits make a row. */
+
+/** How much of the shorter of two stretches lies in the other, 0 to 1. */
+const overlap = (start, stop, otherStart, otherStop) =>
+  Math.max(0, Math.min(stop, otherStop) - Math.max(start, otherStart)) / Math.min(stop - start, otherStop - otherStart);
+
+const MIN_HEIGHT = 0.4; // of a digit, as a share of the tallest one in its line; signs are lower
+const heightOf = ({ top, bottom }) => bottom - top;
+const widthOf = ({ left, right }) => right - left;
+const middle = ({ top, bottom }) => top + bottom;
+
+const joined = (a, b) => ({
+  labels: [...a.labels, ...b.labels],
+  left: Math.min(a.left, b.left), top: Math.min(a.top, b.top),
+  right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom),
+});
+
+/** Whether two groups of marks are pieces of one digit. */
+function belong(a, b, tallest) {
+  if (overlap(a.left, a.right, b.left, b.right) < 0.5) return false;
+  const [gap, height] = [Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom), heightOf(joined(a, b))];
+  if (gap < 0) return Math.min(heightOf(a), heightOf(b)) < 0.75 * tallest; // a four's strokes, or two digits that lean
+  return height <= 1.25 * tallest || gap < 0.1 * height;
+}
+
+/** Finds the digits, from groups {labels, left, top, right, bottom} of one mark each: rows, each from left to right. */
+export function rowsOf(marks) {
+  const tallest = Math.max(...marks.map(heightOf));
+  const groups = marks.toSorted((a, b) => heightOf(b) - heightOf(a));
+  const digits = [];
+  while (groups.length) {
+    const group = groups.shift();
+    const at = groups.findIndex((other) => belong(group, other, tallest));
+    if (at < 0) digits.push(group);
+    else groups.unshift(joined(group, groups.splice(at, 1)[0]));
+  }
+  const rows = [];
+  for (const digit of digits.toSorted((a, b) => a.left + a.right - b.left - b.right)) {
+    const away = (row) => Math.abs(middle(row.at(-1)) - middle(digit));
+    const fits = (row) => overlap(row.at(-1).top, row.at(-1).bottom, digit.top, digit.bottom) >= 0.5;
+    const [row] = rows.filter(fits).sort((a, b) => away(a) - away(b));
+    if (row) row.push(digit);
+    else rows.push([digit]);
+  }
+  const mean = (row) => row.reduce((total, digit) => total + middle(digit), 0) / row.length;
+  return rows.sort((a, b) => mean(a) - mean(b));
+}
+
+/** Whether these are several digits for certain, and not one in pieces or beside dirt. */
+export function hasSeveral(rows) {
+  const wide = rows.flat().filter((group) => widthOf(group) >= 0.08 * heightOf(group));
+  const tallest = Math.max(...wide.map(heightOf));
+  const digits = wide.filter((group) => heightOf(group) >= 0.5 * tallest);
+  return digits.some((a, index) => digits.slice(index + 1).some((b) => areApart(a, b, tallest)));
+}
+
+/** Whether there is more space between two groups, or both are wider, than in a digit whose pen was lifted. */
+function areApart(a, b, tallest) {
+  const across = Math.max(a.left, b.left) - Math.min(a.right, b.right);
+  const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);
+  return Math.max(across, down) >= 0.25 * tallest || (across > 0 && widthOf(joined(a, b)) > 1.2 * tallest);
+}
+
+/** What speaks against a single digit, as in numbers.py: it is wide, and many rows of pixels cross three strokes. */
+export function doubtOf(digit, row, own, width) {
+  const tallest = Math.max(...row.map(heightOf));
+  if (heightOf(digit) < MIN_HEIGHT * tallest) return Infinity;
+  let crowded = 0;
+  for (let y = digit.top; y < digit.bottom; y++) {
+    let strokes = 0;
+    for (let x = digit.left; x < digit.right; x++) strokes += own[y * width + x] && !(x > 0 && own[y * width + x - 1]);
+    crowded += strokes > 2;
+  }
+  return (7 * widthOf(digit)) / tallest + 9 * Math.sqrt(crowded / heightOf(digit));
+}

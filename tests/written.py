@@ -1,0 +1,165 @@
+"""Pictures of numbers for the tests, drawn by program: 1 to 10 digits in 1 to 3 lines.
+
+`python tests/written.py FOLDER` writes the pictures, `python tests/written.py RUN --score` counts how many of them a
+model reads.
+"""
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+from drawn import Floats, encoded, grain, light, mixed, strokes_of
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy.ndimage import gaussian_filter, maximum_filter
+
+from digits.cli import plain_errors
+from digits.data.hands import draw_hands
+from digits.serving import PictureError, Reader
+from digits.serving.numbers import read_lines
+
+PEN_COLOURS = [(0.1, 0.1, 0.12), (0.15, 0.2, 0.55), (0.1, 0.4, 0.2), (0.6, 0.1, 0.15), (0.3, 0.3, 0.32)]
+PAPERS = ["screen", "dark", "grey", "photo", "ruled", "squared", "yellow"]
+
+
+def _digit(digit: int, rng: np.random.Generator, height: float, pen: float) -> Floats:
+    """The ink of one digit, [H, W], 0 to 1, cut out: drawn stroke by stroke, or one of data.hands made larger."""
+    if rng.random() < 0.5:
+        image = draw_hands(1, [digit], int(rng.integers(2**31)))[0][0, 0].numpy()
+        side = round(height * 28 / 20)
+        ink = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)) / 255
+    else:
+        side, fine = int(2.4 * height), 3
+        picture = Image.new("L", (side * fine, side * fine))
+        draw = ImageDraw.Draw(picture)
+        for stroke in strokes_of(digit, rng):
+            pixels = [tuple(point) for point in (stroke * height + side / 2) * fine]
+            draw.line(pixels, 255, max(3, round(pen * height * fine)), "curve")
+            for x, y in (pixels[0], pixels[-1]):
+                radius = pen * height * fine / 2
+                draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
+        ink = np.asarray(picture.resize((side, side), Image.Resampling.BOX)) / 255
+    ink = (ink / np.quantile(ink[ink > 0.3], 0.6)).clip(0, 1)  # one pen writes the whole number
+    rows, columns = np.flatnonzero((ink > 0.3).any(1)), np.flatnonzero((ink > 0.3).any(0))
+    return ink[max(0, rows[0] - 2) : rows[-1] + 3, max(0, columns[0] - 2) : columns[-1] + 3]
+
+
+def _line(digits: list[int], rng: np.random.Generator, height: float, touching: int | None) -> Floats:
+    """The ink of a line of digits, at any gap that keeps them apart; the digit `touching` touches the one before it."""
+    pen, tilt = rng.uniform(0.04, 0.14), rng.normal(0, 0.03)
+    close, wide = sorted(rng.uniform(0.02, 0.45, 2))
+    ink = np.zeros((int(3.2 * height), int(1.7 * height * (len(digits) + 1))))
+    apart = 2 * max(3, round(0.05 * height)) + 1
+    right = int(0.3 * height)
+    for place, digit in enumerate(digits):
+        own = _digit(digit, rng, height * rng.uniform(0.88, 1.1), pen)
+        top = int(1.6 * height - len(own) / 2 + height * rng.normal(0, 0.04) + tilt * right)
+        left = right + int(height * rng.uniform(close, wide)) if place else right
+        around, strong = maximum_filter(ink > 0.3, apart), own > 0.3
+
+        def meets(marks: NDArray[np.bool_], at: int, strong=strong, top=top) -> bool:
+            return bool((marks[top : top + len(strong), at : at + len(strong[0])] & strong).any())
+
+        if place and place == touching:
+            while not meets(ink > 0.5, left) and left > 0:
+                left -= 1
+            left -= int(0.03 * height)
+        else:
+            while meets(around, left):
+                left += 1
+        region = ink[top : top + len(own), left : left + len(own[0])]
+        np.maximum(region, own, out=region)
+        right = left + len(own[0])
+    rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def number_of(number: int, touching: bool = False) -> tuple[Image.Image, list[str]]:
+    """Draw some digits, and return them line by line; with `touching` two of them touch. Each `number` is another."""
+    rng = np.random.default_rng([8, number, touching])
+    count = int(rng.integers(2 if touching else 1, 11))
+    digits = rng.integers(0, 10, count).tolist()
+    lines = [each.tolist() for each in np.array_split(digits, min(count, rng.choice([1, 1, 1, 2, 3])))]
+    height = rng.uniform(30, 110)
+    at = int(rng.integers(len(lines))) if touching else -1
+    if touching and len(lines[at]) < 2:
+        lines = [digits]
+        at = 0
+    inks = [
+        _line(line, rng, height, int(rng.integers(1, len(line))) if n == at else None) for n, line in enumerate(lines)
+    ]
+    gaps = (height * rng.uniform(0.35, 1.0, len(inks))).astype(int)
+    margins = (height * rng.uniform(0.1, 1.5, 4)).astype(int) + 1
+    width = max(len(ink[0]) for ink in inks)
+    amount = np.zeros((sum(map(len, inks)) + gaps[1:].sum() + margins[:2].sum(), width + margins[2:].sum()))
+    top = margins[0]
+    for ink, gap in zip(inks, [*gaps[1:], 0], strict=True):
+        left = margins[2] + int(rng.integers(0, (width - len(ink[0])) // 3 + 1))
+        amount[top : top + len(ink), left : left + len(ink[0])] = ink
+        top += len(ink) + gap
+    pixels = np.clip(_on_paper(amount, rng, height), 0, 1)
+    picture = Image.fromarray((255 * pixels).round().astype(np.uint8))
+    return picture, ["".join(map(str, line)) for line in lines]
+
+
+def _on_paper(amount: Floats, rng: np.random.Generator, height: float) -> Floats:
+    """Put ink on one of PAPERS, half of them in uneven light."""
+    frame, kind = amount.shape, PAPERS[rng.integers(len(PAPERS))]
+    if kind == "screen":
+        return mixed(1.0, 0.0, amount)
+    if kind == "dark":
+        return mixed(0.1 + grain(frame, rng, 0.01), 0.9, amount)
+    ink = PEN_COLOURS[rng.integers(len(PEN_COLOURS))]
+    paper = {"grey": 0.75, "yellow": np.array([0.97, 0.88, 0.42])}.get(kind, 0.92)
+    if kind in ("ruled", "squared"):
+        printed = np.zeros(frame)
+        step, start = int(height * rng.uniform(0.5, 1.6)), int(height * rng.uniform(0, 0.5))
+        printed[start::step] = 1
+        if kind == "squared":
+            printed[:, start::step] = 1
+        paper = mixed(paper, (0.7, 0.78, 0.9), np.clip(gaussian_filter(printed, 0.7) * 1.6, 0, 1))
+    drawn = mixed(paper, ink, 0.95 * amount)
+    if kind == "photo" or rng.random() < 0.5:
+        drawn = drawn * light(frame, rng, rng.uniform(0.1, 0.5))
+    return drawn + grain(frame, rng, rng.uniform(0.005, 0.02))
+
+
+def score(reader: Reader, number: int, first: int = 1000) -> dict[str, Counter[str]]:
+    """Count what becomes of `number` pictures each: right, refused or wrong; of digits apart, and of some that touch.
+
+    The limits in serving/numbers.py were chosen on pictures below 1000.
+    """
+    counts = {"apart": Counter[str](), "touching": Counter[str]()}
+    for kind, count in counts.items():
+        for picture, lines in (number_of(first + each, kind == "touching") for each in range(number)):
+            try:
+                found = [line.number for line in read_lines(reader, encoded(picture))]
+                count["right" if found == lines else "wrong"] += 1
+            except PictureError:
+                count["refused"] += 1
+    return counts
+
+
+def main() -> None:
+    """Parse the command line, then write the pictures or count."""
+    parser = argparse.ArgumentParser(description="Draw pictures of numbers, or count how many a model reads.")
+    parser.add_argument("path", type=Path, help="a folder to write to; with --score a run's folder or its model.onnx")
+    parser.add_argument("--score", action="store_true", help="print how many are right, refused and wrong")
+    parser.add_argument("--pictures", type=int, default=500, help="of each kind (default: %(default)s)")
+    arguments = parser.parse_args()
+    if arguments.score:
+        for kind, count in score(Reader(arguments.path), arguments.pictures).items():
+            print(f"{kind:10}", *(f"{word} {count[word]:4}" for word in ("right", "refused", "wrong")))
+    else:
+        arguments.path.mkdir(parents=True, exist_ok=True)
+        for touching in (False, True):
+            for number in range(arguments.pictures):
+                picture, lines = number_of(number, touching)
+                name = f"{'_'.join(lines)}-{'touching' if touching else 'apart'}-{number}.png"
+                picture.save(arguments.path / name)
+
+
+if __name__ == "__main__":
+    with plain_errors():
+        main()
