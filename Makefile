@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills results pictures-score bench pictures load gpu schemas lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results pictures-score bench pictures load gpu schemas lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,9 @@ test-accuracy: $(READY)  ## the tests that train for minutes on full MNIST (MNIS
 
 test-kills: $(READY)  ## a sweep of twelve jobs and a search of twelve trials, each killed five times (four minutes)
 	SWEEP_JOBS=12 SWEEP_KILLS=5 $(BIN)/python -m pytest tests/test_sweep.py tests/test_search.py -k killed
+
+test-cluster: $(READY)  ## sweeps and searches on a private Slurm and PostgreSQL, with killed drivers and nodes (ten minutes)
+	CLUSTER_JOBS=6 CLUSTER_KILLS=3 CLUSTER_TRIALS=12 $(BIN)/python -m pytest -n 0 -v tests/test_cluster.py
 
 results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores); again continues
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form

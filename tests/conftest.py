@@ -10,7 +10,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import onnx
+import postgres
 import pytest
+import slurm
 from axe_playwright_python.sync_playwright import Axe
 from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -141,6 +143,11 @@ def missing() -> dict[str, str]:
             find_spec("hydra_plugins.hydra_joblib_launcher"),
             "jobs in parallel: not tested, pip install -e .[joblib] to test them",
         ),
+        "cluster": (
+            not slurm.missing() and find_spec("hydra_plugins.hydra_submitit_launcher"),
+            f"sweeps on a cluster: not tested, install slurm-wlm and munge ({', '.join(slurm.missing())} not found)",
+        ),
+        "database": (postgres.found().keys() >= set(postgres.PROGRAMS), "PostgreSQL: not tested, install it"),
     }
     return {fixture: line for fixture, (there, line) in needs.items() if not there}
 

@@ -1,16 +1,22 @@
 """One CPU process and its memory; two as one run."""
 
+import contextlib
 import json
 import os
 import platform
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import QUIET, run_command, run_folders
+from conftest import QUIET, ROOT, run_command, run_folders
+from test_sweep import driver, wait_for
 
 from digits.data.mnist_5k import Mnist5k
+from digits.record import read_record
 from digits.training.checkpoints import load_model
 
 FAULTS = """
@@ -105,7 +111,62 @@ def test_rank_variables_do_not_make_a_rank_of_a_run_on_one_device(command, tmp_p
     assert '"finished"' in (folder / "run.json").read_text()
 
 
-def test_a_sweep_on_several_devices_is_refused(command):
-    done = command("train.py", "-m", "trainer=ddp", "seed=1,2", "data=mnist_5k")
+TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data=mnist_5k", *QUIET)
+TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(ROOT / "train.py"))
+
+
+@pytest.mark.slow
+def test_the_ranks_of_torchrun_share_one_folder(tmp_path):
+    pattern = "hydra.run.dir=" + str(tmp_path / "runs" / "${now:%S-%f}")  # another name for each rank
+    command = [*TORCHRUN, *TWO, "model=linear", "trainer.max_epochs=1", pattern]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert read_record(folder).status == "finished" and (folder / "model.onnx").exists()
+
+
+@pytest.mark.slow
+def test_torchrun_for_one_device_is_refused_once(tmp_path):
+    command = [*TORCHRUN, "data=mnist_5k", "model=linear", "trainer.accelerator=cpu"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode != 0 and not run_folders(tmp_path)
+    assert done.stderr.count("error: trainer.devices: got 1, but torchrun or srun has started 2 processes") == 1
+
+
+@pytest.mark.slow
+def test_each_job_of_a_sweep_has_two_processes_and_a_dead_one_ends_its_job_only(tmp_path):
+    sweep = tmp_path / "sweep"
+    arguments = ("-m", *TWO, "model=mlp", "seed=1,2", "trainer.max_epochs=1,400", f"hydra.sweep.dir={sweep}")
+    with driver(tmp_path, *arguments) as process:  # jobs 0 and 2 are short, 1 and 3 are long
+        wait_for(process, (sweep / "1/checkpoints/last.ckpt").exists, tmp_path)
+        os.kill(ranks_above_0(sweep / "1")[0], signal.SIGKILL)
+        began = time.monotonic()
+        wait_for(process, lambda: read_record(sweep / "1").status == "failed", tmp_path)
+        assert time.monotonic() - began < 30
+        wait_for(process, (sweep / "3/checkpoints/last.ckpt").exists, tmp_path)
+        assert ranks_above_0(sweep / "3")
+        process.kill()
+        deadline = time.monotonic() + 30
+        while ranks_above_0(sweep / "3"):
+            assert time.monotonic() < deadline, "a process outlives its killed driver"
+            time.sleep(0.1)
+    statuses = [read_record(sweep / str(number)).status for number in range(4)]
+    assert statuses == ["finished", "failed", "finished", "running"]
+    assert [read_record(sweep / number).config["seed"] for number in ("0", "2")] == [1, 2]
+
+
+def ranks_above_0(folder):
+    """The processes that Lightning has started for a job."""
+    commands = {path.parent.name: path for path in Path("/proc").glob("[0-9]*/cmdline")}
+    found = []
+    for pid, path in commands.items():
+        with contextlib.suppress(OSError):
+            if str(folder) in path.read_text() and "LOCAL_RANK=1" in path.with_name("environ").read_text():
+                found.append(int(pid))
+    return found
+
+
+def test_a_search_on_several_devices_is_refused(command):
+    done = command("train.py", "-m", "search=mlp", "trainer=ddp", "data=mnist_5k")
     assert done.returncode == 2
-    assert "a sweep trains each job on one device; take trainer=default trainer.devices=1" in done.stderr
+    assert "a search trains each trial on one device; take trainer=default trainer.devices=1" in done.stderr

@@ -462,14 +462,15 @@ def test_proposals_do_not_depend_on_how_often_a_search_was_continued(tmp_path):
     assert found == proposals(tmp_path / "other", 2) and len(set(found)) == 3
 
 
-def test_each_process_takes_a_gpu_of_its_own_while_there_are_any(tmp_path, monkeypatch):
+def test_processes_spread_over_the_gpus_and_then_share_them_evenly(tmp_path, monkeypatch):
     """The answer of CUDA is put in; that a GPU then trains is not shown here."""
     monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     (tmp_path / ".locks").mkdir()
     taken = []
-    for _ in range(3):  # as many processes
+    for _ in range(5):  # as many processes
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
         jobs.choose_gpu.__wrapped__(tmp_path)
         taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
-    assert taken == ["0", "1", ""]
+    assert taken == ["0", "1", "0", "1", "0"]
     jobs._locks.clear()

@@ -199,8 +199,8 @@ def _override_mistake(override: str, error: Exception) -> str:
         needs_quotes = value and set(value) & set("=~'\" @") and value[0] not in "[{"
         how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
         return f"{override}: cannot be read ({reason}){how}"
-    if override == "hydra/launcher=joblib":
-        return NOT_INSTALLED.format(choice=override, extra="joblib")
+    if override in ("hydra/launcher=joblib", "hydra/launcher=slurm"):
+        return NOT_INSTALLED.format(choice=override, extra=value)
     if isinstance(error, MissingConfigException) and error.options:
         return f"{override}: no such choice{nearest(value, error.options)}"
     cause = error.__cause__

@@ -19,7 +19,8 @@ from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, Pruned, StudyError
 from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
 from digits.sweeping.jobs import begin_job, print_job
-from digits.training.ranks import forget_rank, is_distributed, rank
+from digits.sweeping.slurm import on_slurm
+from digits.training.ranks import forget_rank, is_distributed, rank, share_folder, started_processes
 from digits.training.resume import resume
 
 
@@ -31,10 +32,11 @@ class Launch(Callback):
         try:
             if config.get("resume"):
                 resume(config)  # each rank needs the run's own config
-            if not is_distributed(config.trainer):
+            together = started_processes() > 1
+            if not together and not is_distributed(config.trainer):
                 forget_rank()
-            elif rank() > 0:
-                return  # rank 0 does the rest
+            elif rank() > 0:  # rank 0 does the rest
+                return _follow(config) if together else None
             chosen = {group: config.hydra.runtime.choices[group] for group in ("experiment", "model", "data")}
             print(
                 "   ".join(f"{group} {name}" for group, name in chosen.items() if name), flush=True
@@ -45,6 +47,8 @@ class Launch(Callback):
             _refuse(mistakes)
             if not config.get("resume"):
                 _set_folder(config, "run", _claim_run(config))
+            if together:
+                share_folder(config.hydra.run.dir)
             print(f"folder {config.hydra.run.dir}", flush=True)
         except Exception as error:
             stop(error)
@@ -60,6 +64,8 @@ class Launch(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.hydra.mode == RunMode.MULTIRUN:
             logging.captureWarnings(True)  # to train.log
+            if not is_distributed(config.trainer):
+                forget_rank()  # of the srun that started it
             begin_job(Path(config.hydra.sweep.dir), config.hydra.job.num)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
@@ -89,6 +95,13 @@ class Launch(Callback):
                 sys.exit(1)
         except Exception as error:
             stop(error)
+
+
+def _follow(config: DictConfig) -> None:
+    """Take the folder of rank 0, and leave to it to write the config there."""
+    _set_folder(config, "run", Path(share_folder()))
+    with read_write(config.hydra):
+        config.hydra.output_subdir = None
 
 
 def _refuse(mistakes: list[str]) -> None:
@@ -137,11 +150,14 @@ def _begin_multirun(config: DictConfig) -> Path:
 
 def _mistakes_in_multirun(config: DictConfig, configs: list[DictConfig]) -> list[str]:
     mistakes = [mistake for job in configs for mistake in mistakes_in(job)]
-    if any(is_distributed(job.trainer) for job in configs):
+    if config.get("search") and any(is_distributed(job.trainer) for job in configs):
+        mistakes.append("trainer: a search trains each trial on one device; take trainer=default trainer.devices=1")
+    if config.get("search") and on_slurm(config) and str(config.search.storage or "sqlite").startswith("sqlite"):
         mistakes.append(
-            "trainer: a sweep trains each job on one device; take trainer=default trainer.devices=1, "
-            "or run the jobs one by one without -m"
+            "search.storage: got SQLite, which several machines cannot share; take postgresql+psycopg://USER@HOST/NAME"
         )
+    if any((job.trainer.num_nodes or 1) > 1 for job in configs):
+        mistakes.append("trainer.num_nodes: a job of a sweep trains on one machine; run it without -m, by srun")
     if not config.get("search") and any(job.get("search") for job in configs):
         mistakes.append("search: one search a command; run the others with a command each")
     if config.get("resume"):

@@ -18,7 +18,8 @@ from digits.errors import ConfigError
 from digits.files import write_text
 from digits.record import read_record
 from digits.settings import flat, settings_of
-from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs
+from digits.sweeping.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end
+from digits.sweeping.slurm import Queue
 
 JOBS = "jobs.json"  # the overrides of each job; its place in the list is its number
 
@@ -120,17 +121,24 @@ def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
     return [numbers[meaning_of(job)] for job in jobs]
 
 
-def run_sweep(launch: Launch, folder: Path) -> None:
-    """Run the jobs that have not finished.
+def run_sweep(launch: Launch, folder: Path, queue: Queue | None) -> None:
+    """Run the jobs that have not finished. On a cluster, jobs that are in its `queue` already are waited for.
 
     A failed or killed job starts again from nothing: its checkpoint may be of other code or another machine.
     """
     jobs = read_jobs(folder)
     left = [number for number in range(len(jobs)) if read_record(folder / str(number)).status != "finished"]
+    there = queue.numbers() if queue else set()
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by val/accuracy")
-    for number in left:
+    if queue:
+        print(f"{len(there)} in Slurm's queue before; scancel --me --name={folder.name} ends them", flush=True)
+    new, varied = {number: jobs[number] for number in left if number not in there}, varied_in(jobs)
+    for number in new:
         delete_job(folder, number)
-    launch_jobs(launch, folder, {number: jobs[number] for number in left}, varied_in(jobs))
+    launch_jobs(launch, folder, new, varied)
+    if queue:
+        for number in queue.wait(left):
+            print_end(folder, number, len(jobs), job_name(jobs[number], varied))
 
 
 def read_jobs(folder: Path) -> list[list[str]]:

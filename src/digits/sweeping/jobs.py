@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Collection
 from functools import cache
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from digits.cli import print_error
 from digits.errors import DigitsError
 from digits.record import Epoch, read_record
 from digits.settings import short
+from digits.sweeping.slurm import claim_job
 
 Launch = Callable[..., Any]  # of Hydra's launcher: a list of jobs, and the number of the first one
 
@@ -35,6 +36,8 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied
         try:
             told = [[*jobs[number], f"hydra.job.name='{job_name(jobs[number], varied)}'", QUIET] for number in numbers]
             launch(told, initial_job_idx=numbers[0])
+        except DigitsError:  # Slurm refuses them
+            raise
         except Exception as error:  # a process of the launcher died, perhaps for lack of memory
             if len(numbers) == 1:
                 print_error(DigitsError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
@@ -71,6 +74,15 @@ def print_job(folder: Path, number: int, total: int, name: str, metric: str, end
     print("   ".join([*words, f"about {left:.0f} s left"] if left else words), flush=True)
 
 
+def print_end(folder: Path, number: int, total: int, name: str, metric: str = "val/accuracy") -> None:
+    """Print how a job ended that ran on a cluster, where its own lines go into a file."""
+    record = read_record(folder / str(number))
+    lost = "" if record.status in ("finished", "pruned", "failed") else "lost; the same command runs it again"
+    print_job(folder, number, total, name, metric, lost or ("" if record.status == "finished" else record.status))
+    if record.error:
+        print_error(DigitsError(f"#{number}: {record.error}"))
+
+
 def value_of(history: list[Epoch], metric: str) -> float | None:
     """A trial's value: the metric of the epoch that best.ckpt is of, the first with the best validation accuracy.
 
@@ -95,6 +107,7 @@ def begin_job(folder: Path, number: int) -> None:
 
     Threads need no care: the launcher gives each process its share of the cores.
     """
+    claim_job(folder, number)
     if driver := multiprocessing.parent_process():
         _end_with(driver.pid)
         if "job" in _locks:
@@ -124,16 +137,16 @@ def _end_with(driver: int | None) -> None:
 
 @cache
 def choose_gpu(folder: Path) -> None:
-    """Let this process see one GPU that no other process of the sweep uses; if all are used, it shares the first."""
+    """Let this process see one GPU: one that the fewest processes of the sweep use."""
     import torch
 
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     gpus = visible.split(",") if visible else [str(index) for index in range(torch.cuda.device_count())]
-    for gpu in gpus:
-        lock = free_lock(folder / ".locks" / f"gpu-{gpu}")
+    for place, gpu in product(range(os.cpu_count() or 1), gpus):  # the first place on each GPU comes first
+        lock = free_lock(folder / ".locks" / f"gpu-{gpu}.{place}")
         if lock:
             os.environ["CUDA_VISIBLE_DEVICES"] = gpu
-            _locks[f"gpu-{gpu}"] = lock
+            _locks[lock.lock_file] = lock
             return
 
 

@@ -2,6 +2,8 @@
 
 import math
 import random
+import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,8 @@ from digits.ranges import Count
 from digits.record import read_record
 from digits.settings import short
 from digits.sweeping.grid import changes
-from digits.sweeping.jobs import Launch, delete_job, free_lock, launch_jobs, value_of
+from digits.sweeping.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end, value_of
+from digits.sweeping.slurm import POLL, Queue
 from digits.sweeping.space import Space, search_of, suggest, trial_overrides
 from digits.sweeping.study import EXHAUSTED, Database, Metric, Study
 
@@ -57,6 +60,7 @@ class Search:
     storage: str | None  # URL of a database; None for SQLite in the folder
     study_name: str
     space: dict[str, str]  # what is searched, in Hydra's sweep notation
+    at_once: Count | None = None  # trials; None for as many as the launcher has processes
 
     def __post_init__(self) -> None:
         self.database = Database(self.folder, self.storage, self.study_name)
@@ -109,8 +113,11 @@ class Search:
                 "that this search began with, or another hydra.sweep.dir"
             )
 
-    def next_trials(self, most: int, space: Space) -> list[Trial]:
-        """Take at most `most` trials for this process: first those a killed one left, then new ones up to the total."""
+    def next_trials(self, most: int, space: Space, queued: Collection[int] = ()) -> list[Trial]:
+        """Take at most `most` trials for this process: first those a killed one left, then new ones up to the total.
+
+        The folder of a trial that was left is deleted, unless the trial has ended or is `queued` on a cluster.
+        """
         taken: list[Trial] = []
         with self.database.opened():
             study = self._study(0)
@@ -119,7 +126,7 @@ class Search:
                 if len(taken) < most and trial.state == TrialState.RUNNING and self._take(trial.number):
                     taken.append(Trial(self._study(trial.number), self.database.trial_id(trial.number)))
                     suggest(taken[-1], space)  # the process may have been killed before it had chosen all values
-                    if not self.has_ended(trial.number):
+                    if not self.has_ended(trial.number) and trial.number not in queued:
                         delete_job(self.folder, trial.number)
             begun = sum(trial.state != TrialState.WAITING for trial in known)
             left = 0 if EXHAUSTED in study.user_attrs else self.trials - begun
@@ -186,15 +193,27 @@ class Search:
         return self.database.study(sampler, pruner)
 
 
-def run_search(launch: Launch, folder: Path, config: DictConfig, overrides: list[str]) -> None:
-    """Run trials, as many at a time as the launcher has processes, up to the total."""
+def run_search(launch: Launch, folder: Path, config: DictConfig, overrides: list[str], queue: Queue | None) -> None:
+    """Run trials up to the total: as many at a time as the launcher has processes, or as `at_once` says.
+
+    A cluster's `queue` takes the next trial whenever one has ended. Other launchers return when all they got have.
+    """
     plain, space = search_of(overrides)
     search = Search.of(config, folder)
-    processes = effective_n_jobs(config.hydra.launcher.get("n_jobs", 1))
+    at_once = search.at_once or effective_n_jobs(config.hydra.launcher.get("n_jobs", 1))
     ended = sum(search.has_ended(number) for number in range(search.trials))
     print(f"{search.trials} trials in {folder}, {ended} of them ended before; best by {search.metric}", flush=True)
-    while trials := search.next_trials(processes, space):
-        waiting = [trial for trial in trials if not search.has_ended(trial.number)]
-        launch_jobs(launch, folder, {trial.number: trial_overrides(plain, trial.params) for trial in waiting}, space)
-        for trial in trials:
-            search.tell(trial.number)
+    while True:
+        queued = queue.numbers() if queue else set()
+        for number in sorted(search.held.keys() - queued):
+            trial = search.tell(number)
+            if queue:
+                name = job_name(trial_overrides([], trial.params), space)
+                print_end(folder, number, search.trials, name, search.metric)
+        trials = search.next_trials(at_once - len(search.held), space, queued)
+        waiting = [each for each in trials if each.number not in queued and not search.has_ended(each.number)]
+        launch_jobs(launch, folder, {each.number: trial_overrides(plain, each.params) for each in waiting}, space)
+        if not search.held:
+            return
+        if queue and not trials:
+            time.sleep(POLL)

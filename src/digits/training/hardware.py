@@ -8,7 +8,7 @@ from lightning.pytorch.accelerators import CUDAAccelerator, MPSAccelerator
 from lightning.pytorch.strategies import StrategyRegistry
 
 from digits.models.muon import multiplies_bf16
-from digits.training.ranks import is_distributed
+from digits.training.ranks import is_distributed, mistakes_in_start
 
 Accelerator = Literal["auto", "cpu", "gpu", "cuda", "mps"]
 Precision = Literal["32-true", "16-mixed", "bf16-mixed"]
@@ -53,7 +53,7 @@ def hardware_mistakes(config: Mapping[str, Any]) -> list[str]:
     elif str(strategy).endswith(("spawn", "fork", "notebook")):
         mistakes.append(f"trainer.strategy: got {strategy}, whose processes lose the history of the run; take ddp")
     mistakes += _cpu_mistakes(config) if kind == "cpu" else _gpu_mistakes(config, kind)
-    return mistakes
+    return mistakes or mistakes_in_start(config)
 
 
 def _cpu_mistakes(config: Mapping[str, Any]) -> list[str]:

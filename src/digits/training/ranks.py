@@ -1,10 +1,12 @@
-"""Is this process one of several that train one model?"""
+"""Is this process one of several that train one model, and which folder do they share?"""
 
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+
+_stores: list[Any] = []  # rank 0 answers the others as long as its store lives
 
 
 def is_distributed(config: Mapping[str, Any]) -> bool:
@@ -19,6 +21,29 @@ def rank() -> int:
     return max(int(os.environ.get(name, 0)) for name in RANKS)
 
 
+def started_processes() -> int:
+    """How many processes torchrun or srun has started for this run; 1 without them."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return int(os.environ["WORLD_SIZE"])
+    if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # Lightning too takes such a shell for no step
+        return 1
+    return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
+
+
+def mistakes_in_start(config: Mapping[str, Any]) -> list[str]:
+    """Compare a checked trainer config with the number of processes that torchrun or srun has started."""
+    started, nodes, devices = started_processes(), config.get("num_nodes") or 1, config.get("devices", 1)
+    each = len(devices) if isinstance(devices, list) else devices
+    if started == 1 and nodes > 1:
+        return [f"trainer.num_nodes: got {nodes}, but this is one process; start one on each with srun or torchrun"]
+    if started == 1 or each == "auto" or each * nodes == started:
+        return []
+    return [
+        f"trainer.devices: got {devices} on {nodes} machine{'s' * (nodes > 1)}, but torchrun or srun has started "
+        f"{started} processes; take trainer=ddp, and trainer.devices times trainer.num_nodes as many"
+    ]
+
+
 def forget_rank() -> None:
     """Remove the variables that torchrun, srun or an earlier job left to a process that trains alone.
 
@@ -26,3 +51,20 @@ def forget_rank() -> None:
     """
     for name in (*RANKS, "SLURM_NTASKS"):
         os.environ.pop(name, None)
+
+
+def share_folder(folder: str = "") -> str:
+    """The run's folder, which rank 0 gives and the others wait for: each would name it by the second it starts in."""
+    from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+    from torch.distributed.rendezvous import rendezvous
+
+    attempt = f"run_folder {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # torchrun's store outlives a failed one
+    if "SLURM_NTASKS" in os.environ:  # Lightning reads this, which srun --ntasks=2 does not set
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(started_processes() // int(os.environ["SLURM_NNODES"])))
+    environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment()
+    url = f"tcp://{environment.main_address}:{environment.main_port}"
+    store, *_ = next(rendezvous(url, rank(), started_processes()))
+    _stores.append(store)
+    if folder:
+        store.set(attempt, folder)
+    return store.get(attempt).decode()

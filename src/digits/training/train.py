@@ -1,6 +1,7 @@
 """One run, from a checked config to a report. The whole story, top to bottom."""
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,18 +51,16 @@ def train(cfg: DictConfig) -> float | None:
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
             shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if alone else []
             trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *shown, KeepSigterm()], [*loggers.values()])
-            if cfg.ckpt_path is not None:
-                check_resumable(Path(cfg.ckpt_path), model, callbacks.values())
+            checkpoint = begin_from(cfg, model, callbacks.values())
             describe(run, cfg, data, trainer)
             if alone:
                 announce(model, trainer)
 
         with run.phase("fit"):
-            fit(trainer, model, data, cfg.ckpt_path)
-        if not trainer.is_global_zero:
-            return None
+            fit(trainer, model, data, checkpoint)
         if trainer.fast_dev_run:
             log.info("dry run: one batch of training and one of validation passed; nothing is kept")
+        if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
         run.record.history = callbacks["history"].rows
         log_settings(loggers.values(), run.record)
@@ -82,6 +81,18 @@ def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback]
     return instantiate(
         config, callbacks=callbacks, logger=loggers, enable_progress_bar=False, **model.placement, _convert_="all"
     )
+
+
+def begin_from(cfg: DictConfig, model: Classifier, callbacks: Iterable[Callback]) -> str | None:
+    """The checkpoint that training goes on from: the config's, or this run's own last one. None for a new run.
+
+    A folder holds one before its run begins only if a cluster has put the job back into its queue.
+    """
+    last = Path(cfg.run_folder) / "checkpoints" / "last.ckpt"
+    checkpoint = cfg.ckpt_path or (str(last) if last.exists() else None)
+    if checkpoint is not None:
+        check_resumable(Path(checkpoint), model, callbacks)
+    return checkpoint
 
 
 def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> None:

@@ -2,15 +2,19 @@
 
 import ctypes
 import sys
+from datetime import timedelta
 from typing import Any, Literal
 
 import lightning
 from lightning import Callback
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 
 from digits.ranges import Count, NonNegativeCount
 from digits.training.checkpoints import AtomicCheckpointIO
 from digits.training.hardware import Accelerator, Precision, accelerator_kind, automatic_precision
+
+LOST = timedelta(seconds=45)  # without an answer of another process, the run ends
 
 
 class Trainer(lightning.Trainer):
@@ -39,14 +43,17 @@ class Trainer(lightning.Trainer):
     ) -> None:
         if accelerator_kind(accelerator) == "cpu":
             keep_freed_memory()
+        plugins: list[Any] = [AtomicCheckpointIO()]
+        if SLURMEnvironment.detect():  # a job that Lightning puts back into the queue would begin a run of its own
+            plugins.append(SLURMEnvironment(auto_requeue=False))
         super().__init__(
             accelerator=accelerator,
             devices=devices,
             precision=automatic_precision(accelerator) if precision == "auto" else precision,
             max_epochs=max_epochs,
             # training does not use the statistics of batch normalisation: Network shares them once an epoch
-            strategy=DDPStrategy(forward_sync_buffers=False) if strategy == "ddp" else strategy,
-            plugins=[AtomicCheckpointIO()],
+            strategy=DDPStrategy(forward_sync_buffers=False, timeout=LOST) if strategy == "ddp" else strategy,
+            plugins=plugins,
             use_distributed_sampler=False,  # DigitsData deals the batches among ranks itself, none twice
             **options,
         )

@@ -1,0 +1,58 @@
+"""A job of a sweep that several processes train: a tree of processes of its own."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from digits.errors import DigitsError
+from digits.record import read_metrics
+from digits.training.ranks import forget_rank
+
+TRAIN = Path(__file__).parents[3] / "train.py"
+
+
+def train_apart(cfg: DictConfig) -> float | None:
+    """Train in a new process, whose children Lightning starts; it ends when this one does.
+
+    In this process they would each run the whole sweep.
+
+    Returns:
+        val/accuracy of the best checkpoint; None in a dry run or without validation.
+
+    Raises:
+        DigitsError: the process failed; the text is its last line.
+    """
+    folder = Path(cfg.run_folder)
+    if (folder / "checkpoints" / "last.ckpt").exists():  # a cluster has put the job back into its queue
+        overrides = [f"resume={folder}"]
+    else:
+        (folder / "run.json").unlink(missing_ok=True)
+        name = HydraConfig.get().job.name
+        overrides = [*HydraConfig.get().overrides.task, f"hydra.run.dir='{folder}'", f"hydra.job.name='{name}'"]
+    forget_rank()
+    done = subprocess.run(
+        [sys.executable, TRAIN, *overrides],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=_end_with_parent if sys.platform == "linux" else None,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
+        raise DigitsError(lines[-1].removeprefix("error: "))
+    if not (folder / "report" / "metrics.json").exists():  # a dry run
+        return None
+    return read_metrics(folder).val_accuracy
+
+
+def _end_with_parent() -> None:
+    """Have the kernel kill this process when its parent has ended: a killed parent cannot."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    if os.getppid() == 1:  # it ended before
+        os._exit(1)
