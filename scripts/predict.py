@@ -22,37 +22,27 @@ def main() -> None:
     sheet_help = "also draw each picture, the model's input and all probabilities on one sheet"
     parser.add_argument("--show", type=Path, metavar="SHEET.png", help=sheet_help)
     arguments = parser.parse_intermixed_args()
-
     if arguments.show and (arguments.show.suffix != ".png" or arguments.show.exists()):
         raise ConfigError(f"--show: got {arguments.show}, wanted the name of a new .png file")
-
     if arguments.show and arguments.number:
         raise ConfigError("--show: not with --number, wanted one of them")
 
+    from digits.serving import terminal
     from digits.serving.reader import Reader
-    from digits.serving.terminal import (
-        read_numbers,
-        read_pictures,
-        skipped_files,
-        write_csv,
-        write_json,
-        write_sheet,
-        write_table,
-    )
 
     model, pictures = Path(arguments.pictures[0]), arguments.pictures[1:]
     if model.suffix != ".onnx" and not any((model / name).exists() for name in ("run.json", "model.onnx")):
         model, pictures = the_newest_run(), arguments.pictures
     elif not pictures:
         raise ConfigError(f"{model}: a model and no picture; name pictures after it")
-    readings = (read_numbers if arguments.number else read_pictures)(Reader(model), pictures)
-    (write_json if arguments.json else write_csv if arguments.csv else write_table)(readings)
+    readings = (terminal.read_numbers if arguments.number else terminal.read_pictures)(Reader(model), pictures)
+    (terminal.write_json if arguments.json else terminal.write_csv if arguments.csv else terminal.write_table)(readings)
     if arguments.show and any(reading.answer for reading in readings):
-        write_sheet(readings, arguments.show)
+        terminal.write_sheet(readings, arguments.show)
     failed = [reading for reading in readings if reading.error]
     for reading in failed:
         print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
-    if skipped := skipped_files(pictures):
+    if skipped := terminal.skipped_files(pictures):
         names = ", ".join(map(str, skipped[:5])) + ", …" * (len(skipped) > 5)
         print(f"skipped, as no picture by its suffix: {len(skipped)} ({names})", file=sys.stderr)
     if failed:

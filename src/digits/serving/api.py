@@ -41,19 +41,13 @@ def read_routes(readers: dict[str, Reader]) -> APIRouter:
     pool = ThreadPoolExecutor(os.cpu_count())  # large pictures take memory: no more at once than there are cores
 
     def named(model: str | None) -> str:
-        name = next(iter(readers)) if model is None else model
-        if name not in readers:
+        if model is not None and model not in readers:
             raise HTTPException(404, f"no such model, wanted one of {', '.join(readers)}")
-        return name
+        return next(iter(readers)) if model is None else model
 
-    async def in_pool(work: Callable[[bytes], Result], body: bytes) -> Result:
-        if is_small(body):  # quicker at once than in another thread
-            return work(body)
-        return await asyncio.get_running_loop().run_in_executor(pool, work, body)
+    problems = _problems(404, 408, 413, 415, 422, 503)
 
-    @router.post(
-        "/api/predict", responses=_problems(404, 408, 409, 413, 415, 422, 503), openapi_extra=_takes(Image, True)
-    )
+    @router.post("/api/predict", responses=problems | _problems(409), openapi_extra=_takes(Image, True))
     async def predict(request: Request, model: ModelName = None) -> Prediction:
         """Read the digit on a picture or in 28x28 pixels."""
         name = named(model)
@@ -61,15 +55,15 @@ def read_routes(readers: dict[str, Reader]) -> APIRouter:
         if kind == "application/json":
             return _predict(name, readers[name], _image, _parse(Image, body))
         _check_picture_type(kind, "application/json or one of ")
-        return await in_pool(partial(_predict, name, readers[name], read_picture), body)
+        return await _done(pool, partial(_predict, name, readers[name], read_picture), body)
 
-    @router.post("/api/number", responses=_problems(404, 408, 413, 415, 422, 503), openapi_extra=_takes(None, True))
+    @router.post("/api/number", responses=problems, openapi_extra=_takes(None, True))
     async def number(request: Request, model: ModelName = None) -> Number:
         """Read the digits on a picture from left to right, line by line."""
         name = named(model)
         kind, body = _content_type(request), await _body(request)
         _check_picture_type(kind, "one of ")
-        return Number(lines=await in_pool(partial(read_lines, readers[name]), body), model=name)
+        return Number(lines=await _done(pool, partial(read_lines, readers[name]), body), model=name)
 
     @router.get("/api/models")
     async def models() -> Models:
@@ -149,6 +143,12 @@ async def _body(request: Request) -> bytes:
             return await request.body()
     except TimeoutError as error:
         raise HTTPException(408, f"the body took longer than {MAX_BODY_SECONDS:g} seconds") from error
+
+
+async def _done(pool: ThreadPoolExecutor, work: Callable[[bytes], Result], body: bytes) -> Result:
+    if is_small(body):  # quicker at once than in another thread
+        return work(body)
+    return await asyncio.get_running_loop().run_in_executor(pool, work, body)
 
 
 def _parse(schema: type[Schema], body: bytes) -> Schema:

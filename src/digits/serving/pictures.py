@@ -27,12 +27,11 @@ Floats = NDArray[np.float32]
 
 try:
     from pillow_heif import register_heif_opener
-except ImportError:  # the extra `heic` is not installed; decode() says so when such a file comes
-    pass
-else:
+
     register_heif_opener()
     FORMATS.append("HEIF")
-
+except ImportError:  # the extra `heic` is not installed; decode() says so when such a file comes
+    pass
 # decode() refuses pictures above MAX_PIXELS itself, so Pillow's warning about them would be a second message.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 Image.core.set_blocks_max(4)  # Pillow keeps 4 blocks of 16 MB for reuse: new memory costs a fifth of the time

@@ -58,8 +58,6 @@ def train(cfg: DictConfig) -> float | None:
 
         with run.phase("fit"):
             fit(trainer, model, data, checkpoint)
-        if trainer.fast_dev_run:
-            log.info("dry run: one batch of training and one of validation passed; nothing is kept")
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
         run.record.history = callbacks["history"].rows
@@ -122,6 +120,8 @@ def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | 
             has_last = (folder / "checkpoints" / "last.ckpt").exists()
             raise type(interrupt)(f"continue with: python train.py resume={folder}" if has_last else "") from None
         raise
+    if trainer.fast_dev_run:
+        log.info("dry run: one batch of training and one of validation passed; nothing is kept")
     if torch.distributed.is_initialized():
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
