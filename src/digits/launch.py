@@ -29,10 +29,10 @@ class Launch(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a wrong config, or make a folder for the run that no other run has."""
+        together = started_processes() > 1
         try:
             if config.get("resume"):
                 resume(config)  # each rank needs the run's own config
-            together = started_processes() > 1
             if not together and not is_distributed(config.trainer):
                 forget_rank()
             elif rank() > 0:  # rank 0 does the rest
@@ -51,6 +51,8 @@ class Launch(Callback):
                 share_folder(config.hydra.run.dir)
             print(f"folder {config.hydra.run.dir}", flush=True)
         except Exception as error:
+            if together and rank() == 0 and isinstance(error, ConfigError):
+                share_folder("")
             stop(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
@@ -99,7 +101,10 @@ class Launch(Callback):
 
 def _follow(config: DictConfig) -> None:
     """Take the folder of rank 0, and leave to it to write the config there."""
-    _set_folder(config, "run", Path(share_folder()))
+    folder = share_folder()
+    if not folder:  # rank 0 has said why
+        sys.exit(ConfigError.exit_code)
+    _set_folder(config, "run", Path(folder))
     with read_write(config.hydra):
         config.hydra.output_subdir = None
 

@@ -1,6 +1,7 @@
 """Is this process one of several that train one model, and which folder do they share?"""
 
 import os
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -39,7 +40,7 @@ def mistakes_in_start(config: Mapping[str, Any]) -> list[str]:
     if started == 1 or each == "auto" or each * nodes == started:
         return []
     return [
-        f"trainer.devices: got {devices} on {nodes} machine{'s' * (nodes > 1)}, but torchrun or srun has started "
+        f"trainer.devices: got {devices}{f' on {nodes} machines' * (nodes > 1)}, but torchrun or srun has started "
         f"{started} processes; take trainer=ddp, and trainer.devices times trainer.num_nodes as many"
     ]
 
@@ -53,18 +54,28 @@ def forget_rank() -> None:
         os.environ.pop(name, None)
 
 
-def share_folder(folder: str = "") -> str:
-    """The run's folder, which rank 0 gives and the others wait for: each would name it by the second it starts in."""
+def share_folder(folder: str | None = None) -> str:
+    """The run's folder, which rank 0 gives and the others wait for: each would name it by the second it starts in.
+
+    Rank 0 gives an empty text if there will be no run, and then waits until the others know.
+    """
     from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
     from torch.distributed.rendezvous import rendezvous
 
     attempt = f"run_folder {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # torchrun's store outlives a failed one
+    started = started_processes()
     if "SLURM_NTASKS" in os.environ:  # Lightning reads this, which srun --ntasks=2 does not set
-        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(started_processes() // int(os.environ["SLURM_NNODES"])))
+        os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(started // int(os.environ["SLURM_NNODES"])))
     environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment()
     url = f"tcp://{environment.main_address}:{environment.main_port}"
-    store, *_ = next(rendezvous(url, rank(), started_processes()))
+    store, *_ = next(rendezvous(url, rank(), started))
     _stores.append(store)
-    if folder:
-        store.set(attempt, folder)
-    return store.get(attempt).decode()
+    if folder is None:
+        folder = store.get(attempt).decode()
+        store.add(f"{attempt} heard", 1)
+        return folder
+    store.set(attempt, folder)
+    end = time.monotonic() + 60
+    while not folder and store.add(f"{attempt} heard", 0) < started - 1 and time.monotonic() < end:
+        time.sleep(0.1)
+    return folder
