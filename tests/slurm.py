@@ -4,6 +4,7 @@
 """
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -95,6 +96,7 @@ def _config(folder: Path) -> str:
         "MinJobAge=300",
         "KillWait=5",
         "JobRequeue=1",
+        f"FirstJobId={random.randrange(1, 9000)}",  # Lightning's port follows from it: two Slurms at once need two
         "UnkillableStepTimeout=20",
     ]
     lines += [
