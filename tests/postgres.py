@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 PROGRAMS = ("initdb", "pg_ctl")
 
@@ -18,23 +19,21 @@ def found() -> dict[str, str]:
 
 
 @contextmanager
-def postgres(folder: Path) -> Iterator[str]:
-    """Start PostgreSQL in `folder` and yield the URL of its database. It refuses root: then `postgres` starts it."""
-    programs, data = found(), folder / "data"
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-        for parent in folder.parents:  # pytest's folders are of one user only
-            if parent.stat().st_uid == os.geteuid() and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+def postgres() -> Iterator[str]:
+    """Start PostgreSQL and yield the URL of its database. It refuses root: then `postgres` starts it."""
+    programs, user = found(), "postgres" if os.geteuid() == 0 else None
+    with TemporaryDirectory(prefix="postgres") as folder:  # pytest's own are closed to other users
+        if user:
+            shutil.chown(folder, user)
 
-    def run(*command: str) -> None:
-        subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+        def run(program: str, *words: str) -> None:
+            command = [programs[program], "--pgdata", f"{folder}/data", *words]
+            subprocess.run(command, user=user, cwd=folder, check=True, stdout=subprocess.DEVNULL)
 
-    run(programs["initdb"], "--pgdata", str(data), "--username=tester", "--auth=trust", "--no-sync")
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}'"
-    run(programs["pg_ctl"], "--pgdata", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
-    try:
-        yield f"postgresql+psycopg://tester@/postgres?host={folder}"
-    finally:
-        run(programs["pg_ctl"], "--pgdata", str(data), "-w", "-m", "fast", "stop")
+        run("initdb", "--username=tester", "--auth=trust", "--no-sync")
+        options = f"-c listen_addresses='' -c unix_socket_directories='{folder}'"
+        run("pg_ctl", "-w", "-l", f"{folder}/log", "-o", options, "start")
+        try:
+            yield f"postgresql+psycopg://tester@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "-w", "-m", "fast", "stop")

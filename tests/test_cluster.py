@@ -15,6 +15,7 @@ import optuna
 import pytest
 import torch
 from conftest import QUIET, ROOT, run_command, run_folders
+from optuna.storages import RDBStorage
 from postgres import postgres
 from slurm import NODES, slurm
 from test_sweep import driver, files, records
@@ -40,8 +41,8 @@ def cluster(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    with postgres(tmp_path_factory.mktemp("postgres")) as url:
+def database():
+    with postgres() as url:
         yield url
 
 
@@ -130,9 +131,11 @@ def test_a_search_takes_the_next_trial_when_one_has_ended(cluster, database, tmp
         process.kill()
     done = run_command("train.py", *arguments, cwd=tmp_path, timeout=1100)
     assert done.returncode == 0, done.stderr
-    study = optuna.load_study(study_name="custom", storage=database)
+    storage = RDBStorage(database)
+    study = optuna.load_study(study_name="custom", storage=storage)
     assert [trial.state.name for trial in study.trials].count("COMPLETE") >= 2
     assert len(study.trials) == TRIALS and all(trial.state.is_finished() for trial in study.trials)
+    storage.engine.dispose()
     assert results(folder) == TRIALS, "each trial once"
     assert "best: #" in done.stdout and (folder / "index.html").exists()
 

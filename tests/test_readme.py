@@ -24,8 +24,12 @@ PAGES = {path: path.read_text() for path in (ROOT / "README.md", ROOT / "CONTRIB
 README, TEXT = PAGES[ROOT / "README.md"], "\n".join(PAGES.values())
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, flags=re.S)
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
-TRAININGS = [line.removeprefix("python train.py").strip() for line in COMMANDS if "python train.py" in line]
-HARDWARE = ("trainer.accelerator=gpu", "trainer.precision=bf16-mixed")  # what this machine may not have
+TRAININGS = [line.partition("python train.py")[2].strip() for line in COMMANDS if "python train.py" in line]
+HARDWARE = (
+    "trainer.accelerator=gpu",
+    "trainer.precision=bf16-mixed",
+    "trainer.num_nodes=2",
+)  # what this machine may not have
 MADE = (
     "outputs/",
     "site",

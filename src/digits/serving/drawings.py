@@ -61,7 +61,7 @@ class Drawings:
             if mode == "rwc":
                 self.path.parent.mkdir(parents=True, exist_ok=True)
             uri = f"{self.path.absolute().as_uri()}?{options}"
-            self._connection = sqlite3.connect(uri, 10, isolation_level=None, check_same_thread=False, uri=True)
+            self._connection = sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
             for statement in () if mode == "ro" else TO_WRITE:
                 self._connection.execute(statement)
 
