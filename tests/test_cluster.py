@@ -190,6 +190,9 @@ def test_srun_with_ntasks_alone_is_enough(cluster, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("trainer.devices: got 1, but torchrun or srun has started 2 processes") == 1
     assert run_folders(tmp_path) == [folder]
+    gone = [*arguments, "trainer=ddp", "trainer.devices=2", "resume=gone"]
+    done = subprocess.run([*command, *gone], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and done.stderr.count("error: resume: gone has no ") == 1, done.stderr
 
 
 def processes():

@@ -31,12 +31,14 @@ class Launch(Callback):
         """Refuse a wrong config, or make a folder for the run that no other run has."""
         together = started_processes() > 1
         try:
+            if together and rank() > 0:
+                return _follow(config)
             if config.get("resume"):
                 resume(config)  # each rank needs the run's own config
             if not together and not is_distributed(config.trainer):
                 forget_rank()
-            elif rank() > 0:  # rank 0 does the rest
-                return _follow(config) if together else None
+            elif rank() > 0:
+                return  # rank 0, which has started it, does the rest
             chosen = {group: config.hydra.runtime.choices[group] for group in ("experiment", "model", "data")}
             print(
                 "   ".join(f"{group} {name}" for group, name in chosen.items() if name), flush=True
@@ -104,6 +106,8 @@ def _follow(config: DictConfig) -> None:
     folder = share_folder()
     if not folder:  # rank 0 has said why
         sys.exit(ConfigError.exit_code)
+    if config.get("resume"):
+        resume(config)
     _set_folder(config, "run", Path(folder))
     with read_write(config.hydra):
         config.hydra.output_subdir = None

@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,12 @@ NO_INK = "no ink found on the picture: it looks like empty paper"
 SEVERAL = "several digits on the picture, wanted one; predict.py --number and POST /api/number read numbers"
 Floats = NDArray[np.float32]
 
-try:
+with suppress(ImportError):  # the extra `heic` is not installed; decode() says so when such a file comes
     from pillow_heif import register_heif_opener
 
     register_heif_opener()
     FORMATS.append("HEIF")
-except ImportError:  # the extra `heic` is not installed; decode() says so when such a file comes
-    pass
+
 # decode() refuses pictures above MAX_PIXELS itself, so Pillow's warning about them would be a second message.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 Image.core.set_blocks_max(4)  # Pillow keeps 4 blocks of 16 MB for reuse: new memory costs a fifth of the time

@@ -31,6 +31,7 @@ class Queue:
 
     def __init__(self, folder: Path, launcher: Callable[..., Launcher]) -> None:
         self.name, self.comment, self.launcher = folder.name, f"{folder.resolve()} ", launcher
+        logging.getLogger("submitit").addFilter(lambda record: False)  # it warns again and again of missing accounts
 
     def __call__(self, jobs: list[list[str]], initial_job_idx: int) -> None:
         """Send jobs to Slurm, and return once they are in the queue.
@@ -47,13 +48,13 @@ class Queue:
             except Exception as error:
                 failed.append(error)
 
-        logging.getLogger("submitit").addFilter(lambda record: False)  # it warns again and again of missing accounts
-        threading.Thread(target=launch, daemon=True).start()
-        while initial_job_idx not in self.numbers():
-            if failed:
-                lines = [line for line in str(failed[0]).splitlines() if line.strip()]
-                raise ConfigError(f"hydra.launcher: Slurm does not take the jobs ({lines[-1].strip()})")
+        thread = threading.Thread(target=launch, daemon=True)
+        thread.start()
+        while thread.is_alive() and initial_job_idx not in self.numbers():
             time.sleep(POLL / 4)
+        if failed:
+            reason = str(failed[0]).strip().splitlines()[-1]
+            raise ConfigError(f"hydra.launcher: Slurm does not take the jobs ({reason})")
 
     def numbers(self) -> set[int]:
         """The numbers of the jobs that wait or run."""
