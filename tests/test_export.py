@@ -9,6 +9,7 @@ import onnxruntime
 import pytest
 import torch
 from conftest import QUIET, ROOT, run_folders
+from drawn import encoded, picture_of
 
 from digits.errors import DigitsError, ModelFileError
 from digits.models.mlp import MLP
@@ -84,9 +85,9 @@ def test_an_ensemble_is_a_run_like_any_other(quickstart, other, command, tmp_pat
     assert read_metrics(folder).test_accuracy == metrics.test_accuracy
     compared = command("scripts/compare.py", "outputs", quickstart)
     assert compared.returncode == 0 and "ensemble" in compared.stdout and "left out" not in compared.stderr
-    (tmp_path / "seven.png").write_bytes((quickstart / "report" / "mistakes.png").read_bytes())
-    read = command("scripts/predict.py", folder, "seven.png")
-    assert (read.returncode, read.stderr) == (0, "")
+    (tmp_path / "7.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
+    read = command("scripts/predict.py", folder, "7.png")
+    assert (read.returncode, read.stderr, read.stdout.split()[0]) == (0, "", "7")
 
 
 def test_members_of_other_digits_and_single_members_are_refused(quickstart, command, tmp_path):
@@ -110,7 +111,7 @@ def copied(quickstart, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 @pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
-def test_int8_reads_as_well_and_says_how_it_differs(copied, command, monkeypatch, capsys):
+def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("digits.training.int8.BOUND", 0.01)  # a digit more or less, of 500, says little
     monkeypatch.setattr("sys.argv", ["export.py", str(copied), "--int8"])
     runpy.run_path(str(ROOT / "scripts" / "export.py"))["main"]()
@@ -127,8 +128,9 @@ def test_int8_reads_as_well_and_says_how_it_differs(copied, command, monkeypatch
     images = np.random.default_rng(0).random((50, 1, 28, 28), np.float32)
     one, other = (reader.outputs(images)[1] for reader in found)
     assert 0 < np.abs(one - other).max() < 0.3
-    read = command("scripts/predict.py", small, copied / "report" / "mistakes.png")
-    assert (read.returncode, read.stderr) == (0, "")
+    (tmp_path / "7.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
+    read = command("scripts/predict.py", small, "7.png")
+    assert (read.returncode, read.stderr, read.stdout.split()[0]) == (0, "", "7")
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
