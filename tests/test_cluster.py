@@ -154,7 +154,8 @@ def test_what_sbatch_refuses_is_said_in_one_line(cluster, tmp_path):
     assert line.startswith("error: hydra.launcher: Slurm does not take the jobs (sbatch: error: "), line
 
 
-def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path):
+@pytest.mark.parametrize("loss", [signal.SIGKILL, signal.SIGSTOP])  # a dead node; one that no longer answers
+def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path, loss):
     command = [*SRUN, sys.executable, str(ROOT / "train.py")]
     endless = [*command, *TWO_NODES, "model=mlp", "model.schedule=constant", "trainer.max_epochs=2000"]
     with (tmp_path / "printed.txt").open("w") as file:
@@ -164,7 +165,8 @@ def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path):
     assert [path.parent for path in tmp_path.glob("outputs/*/*/.hydra")] == [folder], "two nodes, one folder"
     on_second = [pid for pid in processes() if f"SLURMD_NODENAME={NODES[1]}" in environment(pid) and is_python(pid)]
     began = time.monotonic()
-    os.kill(on_second[0], signal.SIGKILL)
+    for pid in on_second:
+        os.kill(pid, loss)
     assert process.wait(90) != 0
     assert time.monotonic() - began < 60
     assert "Traceback" not in (folder / "run.json").read_text() or read_record(folder).status == "failed"

@@ -158,3 +158,32 @@ def test_a_finished_run_is_trained_longer_or_says_how(command, tmp_path):
     assert "leave ckpt_path out to train longer from the start" in done.stderr
     done = command("train.py", "resume=one_cycle")
     assert done.returncode == 2 and "has finished; to train longer, start anew" in done.stderr
+
+
+def test_a_student_of_a_run_is_resumed_bit_for_bit_and_outlives_its_teacher(quickstart, command, tmp_path):
+    teacher = shutil.copytree(quickstart, tmp_path / "teacher")
+    small = ["model=mlp", "data=mnist_5k", "data.train_size=500", "model.augmentation.rotation=10", *QUIET]
+    small += ["model.schedule=constant", "model.teacher=teacher"]
+
+    def train(folder, *arguments):
+        return command("train.py", *small, f"hydra.run.dir={folder}", *arguments)
+
+    assert train("first", "trainer.max_epochs=1").returncode == 0
+    assert train("whole", "trainer.max_epochs=2").returncode == 0
+    done = train("resumed", "trainer.max_epochs=2", "ckpt_path=first/checkpoints/last.ckpt")
+    assert done.returncode == 0, done.stderr
+    assert train("labels", "trainer.max_epochs=2", "model.teacher=null").returncode == 0
+    whole, resumed, other = (
+        weights(tmp_path / name / "checkpoints" / "last.ckpt") for name in ("whole", "resumed", "labels")
+    )
+    assert same(whole, resumed) and not same(whole, other) and whole.keys() == other.keys()
+
+    done = train("pair", "data.classes=[3,7]", "data.val_size=50")
+    assert done.returncode == 2 and "teacher knows the digits [0, 1, 2" in done.stderr
+    done = train("none", "data.non_digits=10")
+    assert done.returncode == 2 and "answers with a digit to each image; take data.non_digits=0" in done.stderr
+    shutil.rmtree(teacher)
+    assert command("scripts/evaluate.py", "whole").returncode == 0
+    done = train("orphan")
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert "teacher/checkpoints/best.ckpt: No such file" in done.stderr

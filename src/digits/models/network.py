@@ -29,6 +29,8 @@ class Network(Classifier):
         warmup: fraction of the steps in which one_cycle raises the learning rate.
         label_smoothing: fraction of each target that is spread evenly over all classes.
         augmentation: the largest random changes of training images, see Augmentation; None for no changes.
+        teacher: folder of a run whose answers to the changed images take the place of the labels (G. Hinton et al.,
+            "Distilling the knowledge in a neural network", 2015); None to learn from the labels.
     """
 
     net: nn.Module
@@ -43,10 +45,12 @@ class Network(Classifier):
         warmup: Fraction = 0.25,
         label_smoothing: Fraction = 0.0,
         augmentation: Augmentation | None = None,
+        teacher: str | None = None,
     ) -> None:
         super().__init__(classes)
         amounts = augmentation or {}
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
+        self.teachers: list[Classifier] = []  # at most one; in a list, so that it is no part of this module
         self.learns_none = False  # whether some training images show no digit
         self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
 
@@ -67,6 +71,9 @@ class Network(Classifier):
         if self.augment:
             images = self.augment(images)
         scores = self.scores(images)
+        for teacher in self.teachers:
+            with torch.no_grad():
+                labels = teacher(images).softmax(dim=1)
         if self.learns_none:
             # One more class is no digit. Its score is always 0, so the energy of the others is the log-odds of a digit.
             none = scores.shape[1]
@@ -77,6 +84,11 @@ class Network(Classifier):
         if every and (self.global_step + 1) % every == 0:  # Lightning takes time to log at other steps, for nothing
             self.log("train/loss", loss, prog_bar=True)
         return loss
+
+    def on_fit_start(self) -> None:
+        """Have the teacher where the images are."""
+        for teacher in self.teachers:
+            teacher.to(self.device)
 
     def on_train_start(self) -> None:
         """Refuse to resume if the run has another length than the schedule in the checkpoint; ask for non-digits."""

@@ -15,13 +15,15 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from digits.data.datamodule import DigitsData
+from digits.errors import ConfigError
 from digits.models.classifier import Classifier
+from digits.models.network import Network
 from digits.record import Dataset
 from digits.reporting.report import print_summary
 from digits.reporting.tracking import log_settings
 from digits.secrets import masked
 from digits.training.callbacks import KeepSigterm, Progress
-from digits.training.checkpoints import check_resumable
+from digits.training.checkpoints import check_resumable, load_model
 from digits.training.finish import data_of, finish
 from digits.training.ranks import rank
 from digits.training.run import Run
@@ -47,6 +49,8 @@ def train(cfg: DictConfig) -> float | None:
             seed_everything(cfg.seed, workers=True, verbose=False)
             data = data_of(cfg)
             model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
+            if isinstance(model, Network) and model.hparams["teacher"]:
+                model.teachers.append(teacher_of(model, data))
             callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
             shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if alone else []
@@ -91,6 +95,22 @@ def begin_from(cfg: DictConfig, model: Classifier, callbacks: Iterable[Callback]
     if checkpoint is not None:
         check_resumable(Path(checkpoint), model, callbacks)
     return checkpoint
+
+
+def teacher_of(model: Network, data: DigitsData) -> Classifier:
+    """The best model of the run that this one learns from.
+
+    Raises:
+        ConfigError: it cannot answer to all training images.
+        ModelFileError: there is no such run.
+    """
+    folder = model.hparams["teacher"]
+    teacher = load_model(Path(folder, "checkpoints", "best.ckpt"))
+    if (known := teacher.hparams["classes"]) != data.classes:
+        raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted a run that knows {data.classes}")
+    if data.non_digits:
+        raise ConfigError("model.teacher: it answers with a digit to each image; take data.non_digits=0")
+    return teacher
 
 
 def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> None:
