@@ -73,7 +73,7 @@ gpu: $(READY)  ## prove on this machine's GPU that everything works there (ten m
 
 $(GRADIO)/.ready: $(READY)
 	$(PYTHON) -m venv $(GRADIO)
-	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check flit_core gradio onnxruntime pillow scipy
+	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check flit_core gradio onnxruntime pillow opencv-python-headless
 	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 

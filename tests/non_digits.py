@@ -17,8 +17,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter
 
 from digits.cli import plain_errors
-from digits.serving import Reader, read_picture
-from digits.serving.pictures import PictureError
+from digits.serving import PictureError, Reader, read_picture
 
 LETTERS = [letter for letter in string.ascii_letters if letter not in "olIOSZ"]  # these six look like digits
 FACES = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono")

@@ -27,7 +27,8 @@ from written import number_of
 
 from digits.errors import ConfigError, DigitsError
 from digits.serving import site
-from digits.serving.pictures import decode, prepare_number, read_picture
+from digits.serving.decode import decode
+from digits.serving.pictures import prepare_number, read_picture
 
 NASTY = "<img src=x onerror=\"document.title='run'\">"
 PREPARE = ROOT / "src" / "digits" / "serving" / "page" / "prepare.js"

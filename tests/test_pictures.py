@@ -14,8 +14,9 @@ from written import score as score_numbers
 
 from digits.data.mnist_5k import Mnist5k
 from digits.serving import PictureError, Reader, read_picture
+from digits.serving.decode import FORMATS, decode
 from digits.serving.numbers import read_lines
-from digits.serving.pictures import FORMATS, SeveralDigitsError, decode, prepare, prepare_number
+from digits.serving.pictures import SeveralDigitsError, prepare, prepare_number
 
 # Rectangles of ink: first and last row, first and last column, pixels of 400.
 LINES = {

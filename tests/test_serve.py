@@ -25,7 +25,7 @@ from served import Server, serving, start
 
 from digits.data.mnist_5k import Mnist5k
 from digits.serving import read_picture
-from digits.serving.pictures import FORMATS
+from digits.serving.decode import FORMATS
 
 
 @pytest.fixture(scope="module")

@@ -16,10 +16,11 @@ from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
+from digits.serving.decode import FORMATS, PictureError, is_small
 from digits.serving.drawings import Drawing, Drawings
 from digits.serving.guard import MAX_BODY
 from digits.serving.numbers import read_lines
-from digits.serving.pictures import FORMATS, NO_INK, PictureError, is_small, read_picture
+from digits.serving.pictures import NO_INK, read_picture
 from digits.serving.reader import Reader
 from digits.serving.schemas import Image, LabelledDrawing, ModelFacts, Models, Number, Prediction, Problem, SavedDrawing
 

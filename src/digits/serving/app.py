@@ -11,9 +11,10 @@ from starlette.exceptions import HTTPException
 
 from digits.errors import DataError
 from digits.serving.api import drawing_routes, read_routes
+from digits.serving.decode import PictureError
 from digits.serving.drawings import Drawings
 from digits.serving.guard import TOO_LARGE, Guard
-from digits.serving.pictures import PictureError, SeveralDigitsError
+from digits.serving.pictures import SeveralDigitsError
 from digits.serving.reader import Reader, by_name
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 Levels = NDArray[np.uint8]  # [H, W], ink 255
 MIN_SIDE = 64  # pixels; on a smaller picture strokes are as thin as lines
@@ -59,9 +59,11 @@ def without_lines(levels: Levels) -> Levels:
 
 def _find(levels: Levels, axis: int) -> list[Line]:
     """Find long, straight, thin marks nearly along the axis: rows of a picture sheared by the best slope."""
-    rows = levels if axis == 0 else np.ascontiguousarray(levels.T)
+    rows = levels if axis == 0 else np.asarray(cv2.transpose(levels), np.uint8)
     height, width = rows.shape
     thin = rows - _opened(rows, max(3, round(MAX_WIDTH * max(rows.shape)) + 2))
+    if np.count_nonzero(thin > MIN_LEVEL) < MIN_LENGTH * width:
+        return []
     grain = np.median(thin[::4, ::4])
     y, x = np.divmod(np.flatnonzero(thin > max(MIN_LEVEL, 3 * grain)), width)  # np.nonzero takes four times as long
     if len(y) < MIN_LENGTH * width:
@@ -91,13 +93,9 @@ def _find(levels: Levels, axis: int) -> list[Line]:
 
 def _opened(rows: Levels, size: int) -> Levels:
     """Remove what is less than `size` pixels high, where paper surrounds the picture."""
-    out = np.pad(rows, ((size, size), (0, 0)))
-    for combine in (np.minimum, np.maximum):
-        reach = 1
-        while reach < size:  # doubling: a few passes over bytes instead of one for each row of the window
-            step = min(reach, size - reach)
-            out, reach = combine(out[:-step], out[step:]), reach + step
-    return out[1:-1]
+    column = np.ones((size, 1), np.uint8)
+    low = cv2.erode(rows, column, anchor=(0, 0), borderType=cv2.BORDER_CONSTANT, borderValue=0)
+    return np.asarray(cv2.dilate(low, column, anchor=(0, size - 1)), np.uint8)
 
 
 def _erased(levels: Levels, lines: list[Line]) -> Levels:
@@ -120,11 +118,12 @@ def _erased(levels: Levels, lines: list[Line]) -> Levels:
 def _main_box(levels: Levels) -> NDArray[np.intp]:
     """Find the first and last row and column of the large marks: [2, 2]."""
     threshold = max(otsu(np.bincount(levels.ravel(), minlength=256))[0], MIN_LEVEL)
-    marks = ndimage.find_objects(ndimage.label(levels > threshold, np.ones((3, 3)))[0])
-    spans = np.array([[(each.start, each.stop) for each in mark] for mark in marks] or [[(0, 0), (0, 0)]])
-    extents = np.ptp(spans, axis=2).max(axis=1)
-    spans = spans[extents >= 0.3 * extents.max()]
-    return np.stack([spans[..., 0].min(axis=0), spans[..., 1].max(axis=0)], axis=1)
+    _, _, boxes, _ = cv2.connectedComponentsWithStats((levels > threshold).view(np.uint8), connectivity=8)
+    if len(boxes) == 1:  # paper only
+        return np.zeros((2, 2), np.intp)
+    first, size = boxes[1:, 1::-1], boxes[1:, 3:1:-1]  # row and column of the first pixel, height and width
+    large = size.max(axis=1) >= 0.3 * size.max()
+    return np.stack([first[large].min(axis=0), (first + size)[large].max(axis=0)], axis=1)
 
 
 def _closed(lines: list[Line], shape: tuple[int, ...]) -> list[Line]:

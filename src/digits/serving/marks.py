@@ -3,9 +3,9 @@
 from itertools import combinations
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 
 class Group(NamedTuple):
@@ -32,28 +32,31 @@ class Group(NamedTuple):
         return self.right - self.left
 
 
-def marks_of(is_ink: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Label the connected marks that can belong to a digit from 1 on; paper, dust and the desk get 0."""
-    labels, count = ndimage.label(is_ink, np.ones((3, 3)))
-    sizes = np.bincount(labels[is_ink], minlength=count + 1)
+def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Group]]:
+    """Label the connected marks that can belong to a digit, and return them; paper, dust and the desk get 0."""
+    count, found, boxes, _ = cv2.connectedComponentsWithStats(is_ink.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
+    labels = np.asarray(found, np.int32)
+    sizes = boxes[:, cv2.CC_STAT_AREA]
+    sizes[0] = 0  # the paper
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        covers_edge = np.bincount(edge, minlength=count + 1) > len(edge) / 3
+        covers_edge = np.bincount(edge, minlength=count) > len(edge) / 3
         if (sizes * ~covers_edge).max() > max(labels.size / 2000, 0.02 * (sizes * covers_edge).max()):
             sizes[covers_edge] = 0
     kept = sizes >= max(1, 0.08 * sizes.max())
-    return (np.arange(count + 1, dtype=np.int32) * kept).take(labels)
+    if not kept[1:].all():
+        labels = (np.arange(count, dtype=np.int32) * kept).take(labels)
+    marks = enumerate(boxes[:, : cv2.CC_STAT_AREA].tolist())
+    return labels, [Group((label,), x, y, x + w, y + h) for label, (x, y, w, h) in marks if kept[label]]
 
 
-def rows_of(labels: NDArray[np.int32]) -> list[list[Group]]:
-    """Find the digits of a picture: rows from top to bottom, each from left to right.
+def rows_of(marks: list[Group]) -> list[list[Group]]:
+    """Group the marks of a picture to digits: rows from top to bottom, each from left to right.
 
     Pieces of one digit lie above each other and close together: a five and its bar, a stroke with a gap. A row follows
     its digits from left to right, so it may rise or fall.
     """
-    marks = enumerate(ndimage.find_objects(labels), 1)
-    groups = [Group((label,), x.start, y.start, x.stop, y.stop) for label, (y, x) in filter(all, marks)]
+    groups = sorted(marks, key=lambda group: -group.height)
     tallest = max(group.height for group in groups)
-    groups.sort(key=lambda group: -group.height)
     digits: list[Group] = []
     while groups:
         group = groups.pop(0)

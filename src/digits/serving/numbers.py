@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from digits.serving.decode import PictureError, decode
 from digits.serving.marks import Group
-from digits.serving.pictures import PictureError, decode, prepare_number
+from digits.serving.pictures import prepare_number
 from digits.serving.reader import Answer, Reader
 
 MAX_DOUBT = 6.5  # chosen on 100 drawn numbers without and 100 with digits that touch: tests/written.py

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from digits.serving.decode import PictureError, decode
 from digits.serving.numbers import Line, read_lines
-from digits.serving.pictures import PictureError, decode, prepare
+from digits.serving.pictures import prepare
 from digits.serving.reader import Answer, Reader
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"}
