@@ -15,7 +15,7 @@ for message in (
     ".*smaller than the logging interval",  # the interval goes on from one epoch to the next
     ".*exists and is not empty",  # the checkpoints of the run that is resumed
     ".*dirpath has changed",  # by the checkpoint of the last epoch, after a resume elsewhere
-    ".*`srun` command is available",  # Slurm is installed, and this run is none of its jobs
+    ".*`srun` command is available",  # Slurm is installed, but this run is not one of its jobs
 ):
     warnings.filterwarnings("ignore", message=message)
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint whole or not at all. Lightning's own does not sync to the disk and hides a full one."""
+    """Write a checkpoint whole or not at all. Lightning's class does not sync, and hides that the disk is full."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path`."""
@@ -44,7 +44,7 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copy the best checkpoint so far into this run's folder, and continue from its score."""
         best = Path(state_dict["best_model_path"])
-        if self._resumed and not best.is_file():  # the folder was moved; the two lie beside each other
+        if self._resumed and not best.is_file():  # the folder was moved: look beside the checkpoint that is resumed
             best = self._resumed.with_name(best.name)
         if not best.is_file() or self.dirpath is None:
             log.warning("the best checkpoint so far is not beside %s; the best is chosen anew", self._resumed)

@@ -1,4 +1,4 @@
-"""What this machine has, and what a trainer config asks for that it has not."""
+"""What this machine has, and what a trainer config asks for that it lacks."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Kind = Literal["cpu", "cuda", "mps"]
 
 
 def accelerator_kind(accelerator: Accelerator) -> Kind | None:
-    """What `accelerator` means on this machine; None where this machine has nothing of the kind."""
+    """The kind of device that `accelerator` means on this machine; None if the machine has none."""
     if accelerator == "cpu":
         return "cpu"
     if accelerator in ("auto", "gpu", "cuda") and CUDAAccelerator.is_available():

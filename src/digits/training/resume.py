@@ -1,4 +1,4 @@
-"""Resume a run in its own folder, by the config it was started with."""
+"""Resume a run in its own folder, with the config it was started with."""
 
 from pathlib import Path
 from typing import Any
@@ -9,13 +9,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from digits.errors import ConfigError
 from digits.record import read_record
 
-FIXED = ("model.", "data.", "search.", "trainer.precision")  # what the run's weights follow from
+FIXED = ("model.", "data.", "search.", "trainer.precision")  # what the run's weights depend on
 
 
 def resume(config: DictConfig) -> None:
     """Replace a config, composed for `resume=RUN`, by the config of that run.
 
-    Overrides beside `resume` still hold, but for those that would make it another run.
+    The other overrides are applied to that config.
 
     Raises:
         ConfigError: there is no such run, it has finished, or an override would make it another run.
@@ -47,4 +47,4 @@ def resume(config: DictConfig) -> None:
         config.hydra.run.dir = str(folder)
         config.hydra.runtime.choices, config.hydra.job.name = first.runtime.choices, first.job.name
         settings = [override.input_line for override in given if override.get_key_element() != "resume"]
-        config.hydra.overrides.task = [*first.overrides.task, *settings]  # they and not `resume` would repeat the run
+        config.hydra.overrides.task = [*first.overrides.task, *settings]  # these repeat the run; `resume` would not
