@@ -88,7 +88,7 @@ class Mnist(DigitsData):
         return all(self._path(name) for name in SHA256)
 
     def _path(self, name: str) -> Path | None:
-        """The first file there is of one name; many sites write train-images.idx3-ubyte."""
+        """The first file with this name, or with a dot in it: many sites write train-images.idx3-ubyte."""
         spellings = [f"{each}{end}" for each in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
         folders = (self.raw, self.folder / "raw", self.folder)
         return next((folder / each for folder in folders for each in spellings if (folder / each).is_file()), None)

@@ -43,7 +43,8 @@ def train(cfg: DictConfig) -> float | None:
     Returns:
         val/accuracy of the best checkpoint; None for a trial, in a dry run, and on ranks above 0.
     """
-    folder, prints = Path(cfg.run_folder), HydraConfig.get().mode == RunMode.RUN and rank() == 0
+    folder = Path(cfg.run_folder)
+    prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0  # jobs of a sweep and other ranks are silent
     with Run(folder) as run:
         with run.phase("setup"):
             seed_everything(cfg.seed, workers=True, verbose=False)
