@@ -1,4 +1,4 @@
-"""Every mistake in a composed config at once, before data are read or a folder exists.
+"""Find every mistake in a composed config at once, before data are read or a folder is made.
 
 Hydra finds the keys that do not exist. digits.schema checks the values of each part against its constructor.
 """

@@ -66,7 +66,7 @@ class RunRecord(Record):
     """run.json.
 
     Attributes:
-        status: whether the run goes on, and how it ended.
+        status: whether the run has begun, still runs, or how it ended.
         name, tags: given by the user; None and an empty list if not.
         seconds: how long each phase took: setup, fit, test, export, report.
         config: the config as composed, all interpolations resolved.
@@ -238,4 +238,4 @@ def _read(kind: type[Typed], path: Path) -> Typed:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{path}: {key}: {first['msg']}; wanted what a run writes") from error
+        raise ConfigError(f"{path}: {key}: {first['msg']}; wanted a file that a run wrote") from error

@@ -27,7 +27,7 @@ class Way(NamedTuple):
 
     turn: float  # standard deviation of its rotation, radians
     extremes: Floats  # two sets of points, [2, K, 2], x and y, the height about 1
-    curve: Floats  # [POINTS, K]; times points of the strokes, it gives positions along them
+    curve: Floats  # [POINTS, K]; multiplied by points of the strokes, it gives positions along them
 
 
 def draw_hands(number: int, digits: list[int], seed: int) -> tuple[Tensor, Tensor]:

@@ -96,7 +96,7 @@ class Mnist(DigitsData):
     def _download(self) -> None:
         """Download with torchvision to a temporary folder, then move the complete files to their place."""
         before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(PATIENCE)  # torchvision itself would wait for ever
+        socket.setdefaulttimeout(PATIENCE)  # torchvision itself would wait forever
         try:
             with tempfile.TemporaryDirectory(dir=self.raw.parent) as temporary:
                 datasets.MNIST(temporary, download=True)

@@ -16,7 +16,7 @@ def commands(folder: Path, record: RunRecord, resumable: bool) -> dict[str, str]
     if resumable:
         found["Resume it, if it was stopped"] = f"python train.py resume={run}"
     found |= {
-        "Test it again, write this page anew": f"python scripts/evaluate.py {run}",
+        "Test it again and write this page again": f"python scripts/evaluate.py {run}",
         "Read pictures with it": f"python scripts/predict.py {run} photo.jpg",
         "Serve a page to draw on": f"python scripts/serve.py {run}",
     }

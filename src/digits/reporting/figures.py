@@ -126,7 +126,7 @@ def reliability(metrics: Metrics) -> Figure:
             left, right, height = 100 * row.low, 100 * row.high, 100 * row.accuracy
             axes.bar(left, height, right - left, align="edge", color=ACCENT, alpha=0.3)
             axes.plot(100 * row.confidence, height, "o", color=ACCENT, markersize=4)
-            foot = 2 if height > 25 else height + 4  # the number stands in the bar, or on a low one
+            foot = 2 if height > 25 else height + 4  # the number is in the bar, or above a low bar
             axes.text((left + right) / 2, foot, f"{row.count:,}", rotation=90, ha="center", va="bottom", fontsize=8)
         axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 102))
     return figure

@@ -108,7 +108,7 @@ def _read(folder: Path) -> FinishedRun:
     try:
         settings = settings_of(record.config)
     except KeyError as error:
-        raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted what a run writes") from error
+        raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted a file that a run wrote") from error
     name = record.name or record.experiment or metrics.model
     return FinishedRun(folder, name, record, metrics, metrics.onnx, settings)
 

@@ -128,11 +128,11 @@ def run_sweep(launch: Launch, folder: Path, queue: Queue | None) -> None:
     """
     jobs = read_jobs(folder)
     left = [number for number in range(len(jobs)) if read_record(folder / str(number)).status != "finished"]
-    there = queue.numbers() if queue else set()
+    queued = queue.numbers() if queue else set()
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by val/accuracy")
     if queue:
-        print(f"{len(there)} in Slurm's queue before; scancel --me --name={folder.name} ends them", flush=True)
-    new, varied = {number: jobs[number] for number in left if number not in there}, varied_in(jobs)
+        print(f"{len(queued)} already in Slurm's queue; scancel --me --name={folder.name} ends them", flush=True)
+    new, varied = {number: jobs[number] for number in left if number not in queued}, varied_in(jobs)
     for number in new:
         delete_job(folder, number)
     launch_jobs(launch, folder, new, varied)

@@ -15,7 +15,7 @@ from digits.reporting.compare_figures import plain_log
 from digits.reporting.figures import ACCENT, FAINT, SECOND, drawing
 from digits.sweeping.search import TrialRow
 
-LEAST = 1e-3  # where a cost of 0 stands on a logarithmic axis
+LEAST = 1e-3  # a cost of 0 is drawn here, on a logarithmic axis
 
 
 def history(rows: list[TrialRow], unit: str) -> Figure:

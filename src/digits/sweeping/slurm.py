@@ -63,7 +63,7 @@ class Queue:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             reason = getattr(error, "stderr", "") or str(error)
-            raise DigitsError(f"squeue: {reason.strip()}; the jobs go on, the same command waits for them") from error
+            raise DigitsError(f"squeue: {reason.strip()}; the jobs run on, the same command waits for them") from error
         found = set()
         for line in done.stdout.splitlines():
             index, _, comment = line.partition("|")
@@ -75,9 +75,9 @@ class Queue:
         """Yield each of the jobs once it has left the queue."""
         left = set(numbers)
         while left:
-            there = self.numbers()
-            yield from sorted(left - there)
-            left &= there
+            queued = self.numbers()
+            yield from sorted(left - queued)
+            left &= queued
             time.sleep(POLL if left else 0)
 
 

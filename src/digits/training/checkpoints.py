@@ -47,7 +47,7 @@ class BestCheckpoint(ModelCheckpoint):
         if self._resumed and not best.is_file():  # the folder was moved: look beside the checkpoint that is resumed
             best = self._resumed.with_name(best.name)
         if not best.is_file() or self.dirpath is None:
-            log.warning("the best checkpoint so far is not beside %s; the best is chosen anew", self._resumed)
+            log.warning("the best checkpoint so far is not beside %s; the best new epoch is kept", self._resumed)
             return
         copy = Path(self.dirpath) / best.name
         if copy != best:
@@ -150,5 +150,5 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
         settings = ", ".join(f"{key}={value}" for key, value in checkpoint["hyper_parameters"].items())
         raise ModelFileError(
             f"{path}: of another model ({checkpoint['model_class']}: {settings}); "
-            f"wanted one of {type(model).__name__} as the config has it; take the model=… of that run"
+            f"wanted one of {type(model).__name__} with the settings of the config; take the model=… of that run"
         )

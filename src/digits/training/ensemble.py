@@ -31,8 +31,8 @@ def export_ensemble(members: list[Path]) -> tuple[Path, Metrics]:
     paths = [member / "checkpoints" / "best.ckpt" for member in members]
     models = [load_model(path) for path in paths]
     ensemble = Ensemble(list(models[0].hparams["classes"]), [model.described() for model in models])
-    for place, model in zip(ensemble.members, models, strict=True):
-        place.load_state_dict(model.state_dict())
+    for member, model in zip(ensemble.members, models, strict=True):
+        member.load_state_dict(model.state_dict())
 
     now = datetime.now()
     folder = Path("outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S-%f}_ensemble")

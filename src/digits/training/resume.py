@@ -18,7 +18,7 @@ def resume(config: DictConfig) -> None:
     The other overrides are applied to that config.
 
     Raises:
-        ConfigError: there is no such run, it has finished, or an override would make it another run.
+        ConfigError: there is no such run, it has finished, or an override would change what it trains.
     """
     folder = Path(config.resume)
     last = folder / "checkpoints" / "last.ckpt"
@@ -28,7 +28,7 @@ def resume(config: DictConfig) -> None:
         raise ConfigError(f"resume: {folder} has no {', '.join(missing)}; wanted the folder of a run that was stopped")
     if read_record(folder).status == "finished":
         raise ConfigError(
-            f"resume: the run in {folder} has finished; to train longer, start anew with a larger trainer.max_epochs, "
+            f"resume: the run in {folder} has finished; to train longer, begin a run with a larger trainer.max_epochs, "
             f"or, if its schedule is constant, with ckpt_path={last} as well"
         )
     first = OmegaConf.load(hydra).hydra
@@ -41,7 +41,7 @@ def resume(config: DictConfig) -> None:
             if key == "resume":
                 continue
             if key.startswith((*FIXED, "+", "~")) or "." not in key:
-                raise ConfigError(f"{override.input_line}: would make another run of {folder}; leave it out")
+                raise ConfigError(f"{override.input_line}: cannot be changed when {folder} is resumed; leave it out")
             OmegaConf.update(config, key, override.value(), force_add=False)
         config.ckpt_path, config.resume = str(last), str(folder)
         config.hydra.run.dir = str(folder)
