@@ -30,7 +30,7 @@ SHOWN = 24  # images in each gallery
 def compare(
     folders: list[Path], page: Path, command: str, tag: str | None, csv: Path | None, json: Path | None
 ) -> None:
-    """Print a table of all finished runs in and below `folders`, or those with a tag; write a page with more, and data.
+    """Print a table of all finished runs in and below `folders`, or those with a tag; write a page and data files.
 
     Raises:
         ConfigError: there is no such run.

@@ -57,7 +57,7 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     """Validate and test in 32-bit on the CPU, where the ONNX file will be compared with it.
 
     By default a GPU computes convolutions in TF32: logits would differ from the file's by about 0.01.
-    The limits on validation and test batches in the run's `trainer` settings hold here too; `data` are set up.
+    The limits on validation and test batches in the run's `trainer` settings hold here too; `data` must be set up.
     """
     settings = ("limit_val_batches", "limit_test_batches")
     tester = lightning.Trainer(

@@ -23,7 +23,7 @@ OF_A_PAIR = 20  # mistakes of each pair of digits that the page can show
 
 
 def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
-    """Write report/ in a run's folder: its page, two figures, its metrics, which have `onnx`, and every prediction."""
+    """Write report/ in a run's folder: page, two figures, every prediction, and `metrics`, which must have `onnx`."""
     report = folder / "report"
     _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
     figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")

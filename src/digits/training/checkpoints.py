@@ -29,7 +29,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint that always leaves a best checkpoint: after a resume elsewhere, and without validation.
+    """A ModelCheckpoint that always leaves a best checkpoint, even without validation, or resumed in a new folder.
 
     Lightning forgets the best score when the folder changes. The first epoch after a resume would then be the best.
     """

@@ -23,9 +23,9 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
     """Test the best checkpoint of a fitted run, export it and write the report.
 
     Args:
-        run: under way; its record has the history of the fit.
-        config: the run's.
-        data: set up.
+        run: still open; its record has the history of the fit.
+        config: that of the run.
+        data: already set up.
         loggers: those of TensorBoard, MLflow and W&B get the results too.
 
     Returns:
