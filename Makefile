@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 train: $(READY)  ## train the quickstart: 5,000 digits, no download
 	$(BIN)/python train.py experiment=quickstart
 
-serve: $(READY)  ## draw digits on http://127.0.0.1:8000 and have them read
+serve: $(READY)  ## start a page on http://127.0.0.1:8000 that reads the digits you draw
 	$(BIN)/python scripts/serve.py
 
 test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
@@ -31,7 +31,7 @@ test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 test-fast: $(READY)  ## run the tests that need no whole run (about two minutes)
 	$(BIN)/python -m pytest -m "not slow"
 
-fuzz: $(READY)  ## some minutes of new requests and broken pictures at the server
+fuzz: $(READY)  ## send new requests and broken pictures to the server, for some minutes
 	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
 
 test-accuracy: $(READY)  ## the tests that train for minutes on full MNIST (MNIST_DIR=…, half an hour)
@@ -44,13 +44,13 @@ test-kills: $(READY)  ## a sweep of twelve jobs and a search of twelve trials, e
 test-cluster: $(READY)  ## sweeps and searches on a private Slurm and PostgreSQL, with killed drivers and nodes (ten minutes)
 	CLUSTER_JOBS=6 CLUSTER_KILLS=3 CLUSTER_TRIALS=12 $(BIN)/python -m pytest -n 0 -v tests/test_cluster.py
 
-results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores); again continues
+results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores); the same command continues it
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn,speedrun,best_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented data.hands=0 data.non_digits=0 seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
 
-pictures-score: $(READY)  ## how many pictures of a folder are read (DIR=… of files like 7_ann.png, RUN=… or the newest run)
+pictures-score: $(READY)  ## count how many pictures of a folder are read right (DIR=… of files like 7_ann.png, RUN=… or the newest run)
 	@test -n "$(DIR)" || { echo "error: DIR is not set; wanted a folder of pictures whose names begin with their digit" >&2; exit 2; }
 	$(BIN)/python tests/score.py $(RUN) $(DIR)
 
@@ -60,15 +60,15 @@ bench: $(READY)  ## measure speed next to plain reference loops, for the README'
 pictures: $(READY)  ## make the pictures of README and docs again with full MNIST (needs Chromium; ten minutes the first time)
 	$(BIN)/python scripts/pictures.py
 
-load: $(READY) $(GRADIO)/.ready  ## how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
+load: $(READY) $(GRADIO)/.ready  ## measure how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
 	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
 	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/canvas_*.png
 
-schemas: $(READY)  ## write .schemas/, by which an editor completes the keys of the configs and checks their values
+schemas: $(READY)  ## write .schemas/, with which an editor completes the keys of the configs and checks their values
 	$(BIN)/python scripts/schemas.py .schemas
 
-gpu: $(READY)  ## prove on this machine's GPU that everything works there (ten minutes)
+gpu: $(READY)  ## check on this machine's GPU that everything works there (ten minutes)
 	$(BIN)/python scripts/benchmark/gpu.py
 
 $(GRADIO)/.ready: $(READY)
@@ -86,7 +86,7 @@ lint: $(READY)  ## check style, format, types and the direction of imports
 tensorboard: $(READY)  ## look at all runs in TensorBoard
 	$(BIN)/tensorboard --logdir outputs
 
-lock:  ## choose versions anew within the ranges of pyproject.toml (needs uv)
+lock:  ## choose versions again within the ranges of pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
 		--custom-compile-command "make lock" --quiet --group dev pyproject.toml -o requirements.lock
 

@@ -16,14 +16,14 @@ def main(cfg: DictConfig) -> float | None:
         from digits.sweeping.apart import train_apart
 
         return train_apart(cfg)
-    from digits.training.train import train  # imports torch and lightning, which --help and --cfg do without
+    from digits.training.train import train  # imports torch and lightning, which --help and --cfg do not need
 
     return train(cfg)
 
 
 def explain(error: Exception) -> Exception:
     """Name every mistake in the command."""
-    from digits.config import explained  # imports pydantic and torch, which --help and --cfg do without
+    from digits.config import explained  # imports pydantic and torch, which --help and --cfg do not need
 
     return explained(error)
 

@@ -12,9 +12,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     group = parser.add_mutually_exclusive_group()
     group.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
-    help_ensemble = "make one model of several runs, the mean of their probabilities, in a run's folder of its own"
+    help_ensemble = "make one model of several runs, the mean of their probabilities, in a new run folder"
     group.add_argument("--ensemble", type=Path, nargs="+", metavar="RUN", help=help_ensemble)
-    parser.add_argument("--int8", action="store_true", help="also write model.int8.onnx, smaller, if it reads as well")
+    parser.add_argument("--int8", action="store_true", help="also write a smaller model.int8.onnx if it is as accurate")
     arguments = parser.parse_args()
     if arguments.ensemble:
         from digits.reporting.report import print_summary

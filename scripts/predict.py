@@ -44,7 +44,7 @@ def main() -> None:
         print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
     if skipped := terminal.skipped_files(pictures):
         names = ", ".join(map(str, skipped[:5])) + ", …" * (len(skipped) > 5)
-        print(f"skipped, as no picture by its suffix: {len(skipped)} ({names})", file=sys.stderr)
+        print(f"skipped, as the suffix is not a picture's: {len(skipped)} ({names})", file=sys.stderr)
     if failed:
         sys.exit(DataError.exit_code)
 

@@ -1,6 +1,6 @@
 """Write JSON Schemas of the files in configs/, so that an editor completes keys, explains them and marks wrong values.
 
-They are read off the constructors that check the command line. Each config names its schema in a comment.
+They come from the constructors that also check the command line. Each config names its schema in a comment.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class ConfigSchema(GenerateJsonSchema):
 
 
 def main(folder: Path) -> None:
-    """Write config.json, for files with keys of several groups, and a file for each group with a node of its own."""
+    """Write config.json, for files with keys of several groups, and one schema for the files of each single group."""
     one = {"data": DigitsData, "model": Classifier, "trainer": lightning.Trainer, "search": Search}
     named = {"callbacks": lightning.Callback, "logger": Logger}
     groups: dict[str, Any] = {group: Union[*mappings(base)] for group, base in one.items()}
@@ -67,7 +67,7 @@ def arguments(name: str) -> dict[str, Any]:
 
 
 def mapping(name: str, keys: dict[str, Any]) -> Any:
-    """A mapping with keys of these types and no others. None is required, as a file may change some of another one."""
+    """A mapping with keys of these types and no others. No key is required: a file may only change some of another."""
     types = {key: kind | Interpolation for key, kind in {"defaults": list[Any], **keys}.items()}
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
     return with_config(config)(TypedDict(name, types, total=False))  # type: ignore[operator]

@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def app_of_worker(models: list[Path], drawings: Path, hosts: list[str], origins: list[str]) -> "FastAPI":
-    """Build the application in a worker, which opens the models and the drawings for itself."""
+    """Build the application in a worker. Each worker opens the models and the drawings itself."""
     from digits.serving.app import create_app
     from digits.serving.drawings import Drawings
     from digits.serving.reader import Reader
@@ -67,7 +67,7 @@ def app_of_worker(models: list[Path], drawings: Path, hosts: list[str], origins:
 
 
 def run_workers(config: "uvicorn.Config", listener: socket.socket) -> None:
-    """Keep the workers running until a signal; uvicorn starts a new one for one that dies."""
+    """Keep the workers running until a signal; uvicorn replaces a worker that dies."""
     from uvicorn.supervisors import Multiprocess
 
     class Supervisor(Multiprocess):

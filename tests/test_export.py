@@ -137,6 +137,6 @@ def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, m
 @pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
 def test_int8_that_reads_worse_is_not_written(copied, monkeypatch):
     monkeypatch.setattr("digits.training.int8.BOUND", -0.5)
-    with pytest.raises(ModelFileError, match=r"in int8 it would read \d.* of the validation digits, and not 9"):
+    with pytest.raises(ModelFileError, match=r"in int8 it reads \d.* of the validation digits instead of 9"):
         export_int8(copied)
     assert not list(copied.glob("*int8*"))

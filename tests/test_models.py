@@ -57,7 +57,7 @@ def test_stages_of_a_cnn_set_its_channels_and_pooling():
 
 def test_lenet_refuses_layers_that_need_more_pixels_than_are_left():
     assert LeNet(classes=[0, 1], layers=[[4, 5, 8], [4, 3, 1]]).net[-1].in_features == 4
-    with pytest.raises(ConfigError, match="kernel of 2, pooled by 3, where 3 pixels are left"):
+    with pytest.raises(ConfigError, match="kernel of 2, pooled by 3, but only 3 pixels are left"):
         LeNet(classes=[0, 1], layers=[[4, 5, 8], [4, 2, 3]])
 
 

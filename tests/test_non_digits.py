@@ -47,7 +47,7 @@ def test_a_run_that_is_shown_non_digits_says_what_it_refuses(tmp_path):
     assert np.mean(refused(reader, pictures_of("scribbles", 30))) > 0.5
     page = (folder / "report" / "index.html").read_text()
     assert f"<td><b>{100 * metrics['refusals'][2]['test_refused']:.2f}</b></td>" in page
-    assert "of the test digits, as none" in done.stdout
+    assert "of the test digits, as no digit" in done.stdout
 
 
 @pytest.mark.long

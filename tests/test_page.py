@@ -173,7 +173,7 @@ def test_each_digit_is_read_without_a_button(page):
 
 @pytest.mark.parametrize(
     ("locale", "said", "guess"),
-    [("en-GB", "no digit I know", "at most a 4"), ("de-DE", "keine Ziffer, die ich kenne", "allenfalls eine 4")],
+    [("en-GB", "no digit I know", "most like a 4"), ("de-DE", "keine Ziffer, die ich kenne", "allenfalls eine 4")],
 )
 def test_what_looks_like_no_digit_is_said_and_the_guess_stays(opened, quickstart, tmp_path, locale, said, guess):
     doubtful = with_metadata(quickstart, tmp_path / "doubtful", least_energy="1000")

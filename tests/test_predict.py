@@ -41,7 +41,7 @@ def test_json_lists_each_picture_with_its_answer_or_error(command: Command, quic
     results = {Path(each["picture"]).stem: each for each in json.loads(done.stdout)}
     assert done.returncode == 3
     assert done.stderr.startswith("error: pictures/broken.JPG: not a picture")
-    assert done.stderr.splitlines()[1:] == ["skipped, as no picture by its suffix: 1 (pictures/notes.txt)"]
+    assert done.stderr.splitlines()[1:] == ["skipped, as the suffix is not a picture's: 1 (pictures/notes.txt)"]
     assert sorted(results) == ["0", "1", "2", "3", "4", "broken"]
     assert results["broken"].keys() == {"picture", "error"}
     assert results["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities", "certain", "reason"}

@@ -92,8 +92,8 @@ def test_killed_and_resumed_ends_in_the_same_weights_bit_for_bit(tmp_path):
 @pytest.mark.parametrize(
     "overrides, line",
     [
-        (["model.dropout=0.5"], "model.dropout=0.5: would make another run of "),
-        (["data=mnist"], "data=mnist: would make another run of "),
+        (["model.dropout=0.5"], "model.dropout=0.5: cannot be changed when "),
+        (["data=mnist"], "data=mnist: cannot be changed when "),
         ([], "resume: the run in "),
     ],
 )
@@ -157,7 +157,7 @@ def test_a_finished_run_is_trained_longer_or_says_how(command, tmp_path):
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "leave ckpt_path out to train longer from the start" in done.stderr
     done = command("train.py", "resume=one_cycle")
-    assert done.returncode == 2 and "has finished; to train longer, start anew" in done.stderr
+    assert done.returncode == 2 and "has finished; to train longer, begin a run" in done.stderr
 
 
 def test_a_student_of_a_run_is_resumed_bit_for_bit_and_outlives_its_teacher(quickstart, command, tmp_path):
@@ -181,7 +181,7 @@ def test_a_student_of_a_run_is_resumed_bit_for_bit_and_outlives_its_teacher(quic
     done = train("pair", "data.classes=[3,7]", "data.val_size=50")
     assert done.returncode == 2 and "teacher knows the digits [0, 1, 2" in done.stderr
     done = train("none", "data.non_digits=10")
-    assert done.returncode == 2 and "answers with a digit to each image; take data.non_digits=0" in done.stderr
+    assert done.returncode == 2 and "a teacher answers every image with a digit; take data.non_digits=0" in done.stderr
     shutil.rmtree(teacher)
     assert command("scripts/evaluate.py", "whole").returncode == 0
     done = train("orphan")

@@ -16,11 +16,11 @@ from processes import CONFIGS, ENVIRONMENT, run
 from results import save, table
 
 SEARCH = "search=custom search.trials=3 model=linear model.learning_rate=tag(log,interval(1e-3,1e-2))"
-Checks = dict[str, Callable[[Path], str]]  # each is given an empty folder and returns what it saw
+Checks = dict[str, Callable[[Path], str]]  # each takes an empty folder and returns its result in words
 
 
 def checks(where: str) -> Checks:
-    """What is proved, by name; `where` are overrides that choose device and data."""
+    """The checks, by name; `where` are overrides that choose device and data."""
     trainings = [f"trainer.precision={each} trainer.max_epochs=1" for each in ("32-true", "16-mixed", "bf16-mixed")]
     for path in sorted(Path(CONFIGS, "model").glob("*.yaml")):
         trainings.append(f"model={path.stem}{'' if 'closed_form' in path.read_text() else ' trainer.max_epochs=3'}")

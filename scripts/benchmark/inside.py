@@ -87,7 +87,7 @@ def augmentation(cfg: DictConfig) -> dict[str, float]:
 
 
 def growth(cfg: DictConfig) -> dict[str, float]:
-    """Fit on so many images, repeated from MNIST: microseconds for each, and the memory without them in MB."""
+    """Fit on `cfg.images` images, repeated from MNIST: microseconds for each, and MB of memory without the images."""
     profiler = SimpleProfiler()
     data, model, trainer = built(cfg, profiler=profiler)
     chosen = torch.arange(cfg.images) % len(data.train_labels)

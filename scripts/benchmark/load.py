@@ -21,8 +21,8 @@ from digits.serving import Reader, read_picture
 from processes import HERE, ROOT
 from results import table
 
-CLIENTS, ROUNDS, SECONDS = (1, 16, 64), 5, 3.0  # each server is asked in so many rounds of so many seconds
-TOLERANCE = 1e-4  # of probabilities: Gradio's environment may hold other versions of what prepares a picture
+CLIENTS, ROUNDS, SECONDS = (1, 16, 64), 5, 3.0  # at once; for each server; of each round
+TOLERANCE = 1e-4  # of probabilities: Gradio's environment may have other versions of Pillow, NumPy and SciPy
 ROUTES = {"digits": ("/api/predict", "image/png"), "gradio": ("/gradio_api/run/predict", "application/json")}
 
 Question = tuple[dict[str, bytes], dict[int, float]]  # the body for each server; the model's probability of each digit
@@ -63,7 +63,7 @@ def question(picture: bytes, reader: Reader) -> Question:
 
 
 def start(stack: ExitStack, *command: Any) -> int:
-    """Start a server in a folder of its own, to be killed when `stack` ends; return the port that it prints."""
+    """Start a server in a temporary folder, and kill it when `stack` ends; return the port that it prints."""
     folder = stack.enter_context(TemporaryDirectory())
     process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder))
     stack.callback(process.kill)
@@ -75,7 +75,7 @@ def start(stack: ExitStack, *command: Any) -> int:
 
 
 def ask(server: str, port: int, questions: list[Question], clients: int, seconds: float) -> list[float]:
-    """Ask with so many clients at once; return the seconds until each answer. DataError: one is not the model's own."""
+    """Ask with `clients` at once; return the seconds until each answer. DataError: an answer is not the model's."""
     end = time.perf_counter() + seconds
     route, kind = ROUTES[server]
 

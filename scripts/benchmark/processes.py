@@ -24,7 +24,7 @@ def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
         The lines of JSON that it printed. `elapsed`, the seconds it took, is added to the last one, or to an empty one.
 
     Raises:
-        DigitsError: it failed, or `until` never appeared in its output. The process is killed where it appears.
+        DigitsError: it failed, or `until` never appeared in its output. The process is killed when `until` appears.
     """
     script, *arguments = command.split()
     path = ROOT / script if script == "train.py" else HERE / script

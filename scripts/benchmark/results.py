@@ -11,7 +11,7 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
-Runs = list[list[dict[str, Any]]]  # of each run its lines: one an epoch, or only the last epoch's
+Runs = list[list[dict[str, Any]]]  # the lines of each run: one for each epoch, or only the last one
 TICKS = (0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996, 0.997, 0.998)  # of the picture
 
 
@@ -22,7 +22,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def save(name: str, figures: dict[str, Any], markdown: str) -> Path:
     """Print `markdown`; write it and `figures` into a new folder in outputs/<name>; return the folder."""
-    from digits.training.run import Run  # imports torch, which --help does without
+    from digits.training.run import Run  # imports torch, which --help does not need
 
     folder = Path(f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     folder.mkdir(parents=True)

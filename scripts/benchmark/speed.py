@@ -75,7 +75,7 @@ def compared(name: str, row: dict[str, Any], runs: dict[str, Runs]) -> list[str]
 
 
 def shown(values: list[float], unit: str) -> str:
-    """Of percentages the mean ± standard deviation, else the median."""
+    """The mean ± standard deviation of percentages, the median of other values."""
     if unit == "%":
         return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")
     return f"{median(values):,.0f}" if median(values) >= 1000 else f"{median(values):.3g}"

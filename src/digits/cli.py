@@ -1,4 +1,4 @@
-"""The frame around every command: a mistake or a signal ends in one plain line and the right exit code."""
+"""Every command runs inside `plain_errors`: an error or a signal becomes one plain line and an exit code."""
 
 import errno
 import os
@@ -25,18 +25,18 @@ def plain_errors(explain: Callable[[Exception], Exception] = lambda error: error
     Args:
         explain: turns a library's exception into one whose message a user understands.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # or Hydra prints errors in its own way and exits with 1
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints errors in its own way and exits with 1
     signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
         sys.stdout.flush()
-    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+    except BrokenPipeError:  # the program that reads our output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         stop(explain(error))
     except (KeyboardInterrupt, SystemExit) as end:
-        interrupt = end.__context__ if isinstance(end, SystemExit) else end  # Lightning makes a SystemExit of Ctrl-C
+        interrupt = end.__context__ if isinstance(end, SystemExit) else end  # Lightning turns Ctrl-C into SystemExit
         if not isinstance(interrupt, KeyboardInterrupt):
             raise
         word, code = ("terminated", 143) if isinstance(interrupt, Terminated) else ("interrupted", 130)

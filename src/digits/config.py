@@ -1,4 +1,4 @@
-"""Every mistake in a composed config at once, before data are read or a folder exists.
+"""Find every mistake in a composed config at once, before data are read or a folder is made.
 
 Hydra finds the keys that do not exist. digits.schema checks the values of each part against its constructor.
 """
@@ -26,12 +26,12 @@ from digits.sweeping.grid import jobs_of, renamed
 from digits.training.ranks import is_distributed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-COMPOSING = (HydraException, OmegaConfBaseException)  # what composing a config raises, but for:
+COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), str | None)}
 TOP_LEVEL |= {"tags": list[str], "run_folder": str, "run_label": str}
-NULL_GROUP = "Config group override must be"  # a ValueError of Hydra's
+NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 
 def mistakes_in(config: DictConfig) -> list[str]:
@@ -56,21 +56,21 @@ def mistakes_in(config: DictConfig) -> list[str]:
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
     if plain.get("search"):
-        from digits.sweeping.space import mistakes_in_search  # Optuna and SQLAlchemy, which nothing else needs
+        from digits.sweeping.space import mistakes_in_search  # imports Optuna and SQLAlchemy: only a search needs them
 
         mistakes += mistakes_in_search(plain)
     return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
 
 
 def mistakes_in_overrides(overrides: list[str]) -> list[str]:
-    """Find the mistakes in a job's overrides where Hydra cannot compose them; Hydra must be initialized.
+    """Find every mistake in the overrides of a job that Hydra cannot compose; Hydra must be initialized.
 
-    Hydra stops at the first override that it cannot apply. Here each one is tried on top of those that work, and the
-    values of those are checked too.
+    Hydra stops at the first override that it cannot apply. This tries each override together with the good ones
+    before it, and then checks the values of all good ones.
     """
     good: list[str] = []
     mistakes = []
-    for override in sorted(overrides, key=_is_value):  # first the choices, to which the values belong
+    for override in sorted(overrides, key=_is_value):  # choices of groups first: they bring the keys of the values
         try:
             compose("train", [*good, override])
             good.append(override)
@@ -84,7 +84,7 @@ def explained(error: Exception) -> Exception:
     if not isinstance(error, COMPOSING) and not str(error).startswith(NULL_GROUP):
         return error
     overrides, multirun = _command_line()
-    GlobalHydra.instance().clear()  # Hydra may not have ended yet
+    GlobalHydra.instance().clear()  # Hydra may still be initialized
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             jobs = jobs_of(overrides) if multirun else [overrides]
@@ -118,7 +118,7 @@ def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
 
 
 def _mistakes_in_trainer(plain: dict[str, Any], knows_model: bool) -> list[str]:
-    from digits.training.hardware import hardware_mistakes  # torch, which a wrong config does without
+    from digits.training.hardware import hardware_mistakes  # imports torch, which is slow
 
     mistakes = [*mistakes_in_node("trainer", plain["trainer"])] or hardware_mistakes(plain["trainer"])
     if mistakes or not knows_model:
@@ -132,11 +132,13 @@ def _mistakes_in_trainer(plain: dict[str, Any], knows_model: bool) -> list[str]:
 
 
 def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
-    """What a run cannot do without, and what would have no effect on it."""
+    """Settings that every run needs, and settings that would have no effect."""
     callbacks = plain.get("callbacks") or {}
     mistakes = []
     if not {"best", "fitted"} & callbacks.keys() or "history" not in callbacks:
-        mistakes.append("callbacks: a run needs best and history; take callbacks=default, and ~callbacks.… for others")
+        mistakes.append(
+            "callbacks: a run needs best and history; take callbacks=default, and remove others with ~callbacks.…"
+        )
     if plain["trainer"].get("enable_checkpointing") is False:
         mistakes.append("trainer.enable_checkpointing: got false, but a run keeps its best checkpoint; leave this out")
     for key in ("limit_train_batches", "max_steps"):
@@ -152,7 +154,7 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
 
 
 def _missing_package(choice: str, node: dict[str, Any]) -> list[str]:
-    """One line on a logger whose package is an extra and not installed."""
+    """One line if a logger's package is an extra that is not installed."""
     package = EXTRAS.get(node["_target_"].rpartition(".")[2])
     if package is None or find_spec(package):
         return []
@@ -190,7 +192,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     value = masked(secret, key)
     override, reason = f"{key}{equals}{value}", in_one_line(error)
     if value != secret:
-        reason = reason.replace(secret, value)  # a parser repeats what it cannot read
+        reason = reason.replace(secret, value)  # the parser's message repeats what it cannot read
     if new := renamed(override):
         return new
     if str(error).startswith(NULL_GROUP):

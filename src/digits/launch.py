@@ -38,11 +38,11 @@ class Launch(Callback):
             if not together and not is_distributed(config.trainer):
                 forget_rank()
             elif rank() > 0:
-                return  # rank 0, which has started it, does the rest
+                return  # rank 0 has started this process, and does the rest
             chosen = {group: config.hydra.runtime.choices[group] for group in ("experiment", "model", "data")}
             print(
                 "   ".join(f"{group} {name}" for group, name in chosen.items() if name), flush=True
-            )  # at once: checking the config imports torch and lightning
+            )  # printed before the check, which imports torch and lightning
             mistakes = mistakes_in(config)
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
@@ -67,14 +67,14 @@ class Launch(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.hydra.mode == RunMode.MULTIRUN:
-            logging.captureWarnings(True)  # to train.log
+            logging.captureWarnings(True)  # into train.log
             if not is_distributed(config.trainer):
-                forget_rank()  # of the srun that started it
+                forget_rank()  # the rank that srun gave to the driver
             begin_job(Path(config.hydra.sweep.dir), config.hydra.job.num)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Print how it ended. The other jobs of a sweep still run, unless none could write its results."""
-        if "wandb" in sys.modules:  # its run would go on in the next job
+        """Print how the job ended. The other jobs of a sweep still run, unless none of them could write its results."""
+        if "wandb" in sys.modules:  # otherwise its run would continue in the next job
             sys.modules["wandb"].finish()
         error = _error_of(job_return)
         if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
@@ -102,7 +102,7 @@ class Launch(Callback):
 
 
 def _follow(config: DictConfig) -> None:
-    """Take the folder of rank 0, and leave to it to write the config there."""
+    """Use the folder of rank 0. Only rank 0 writes the config there."""
     folder = share_folder()
     if not folder:  # rank 0 has said why
         sys.exit(ConfigError.exit_code)
@@ -150,7 +150,7 @@ def _begin_multirun(config: DictConfig) -> Path:
             smaller = smaller_sweep(folder, jobs)
             folder /= sweep_name(jobs)
             if smaller and not folder.exists():
-                print(f"{smaller} has a part of these jobs; hydra.sweep.dir={smaller} adds the others to it")
+                print(f"{smaller} has some of these jobs; hydra.sweep.dir={smaller} adds the others to it")
         begin_sweep(folder, jobs, [resolved(job) for job in configs])
     except OSError as error:
         raise _unwritable("sweep", folder, error) from error
@@ -166,9 +166,9 @@ def _mistakes_in_multirun(config: DictConfig, configs: list[DictConfig]) -> list
             "search.storage: got SQLite, which several machines cannot share; take postgresql+psycopg://USER@HOST/NAME"
         )
     if any((job.trainer.num_nodes or 1) > 1 for job in configs):
-        mistakes.append("trainer.num_nodes: a job of a sweep trains on one machine; run it without -m, by srun")
+        mistakes.append("trainer.num_nodes: a job of a sweep trains on one machine; run it without -m, with srun")
     if not config.get("search") and any(job.get("search") for job in configs):
-        mistakes.append("search: one search a command; run the others with a command each")
+        mistakes.append("search: a command runs one search; run each of the others with its own command")
     if config.get("resume"):
         mistakes.append("resume: continues one run; leave -m out. The same command continues a sweep or a search")
     if any(text.startswith("hydra.sweep.subdir=") for text in config.hydra.overrides.hydra):
@@ -216,4 +216,4 @@ def _set_folder(config: DictConfig, kind: str, folder: Path) -> None:
     with read_write(config.hydra), open_dict(config.hydra):
         config.hydra[kind].dir = str(folder)
         config.hydra.job.name = str(config.name or choices.experiment or choices.model).replace("/", "-")
-        config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{quoted}'")  # each job of a sweep is composed again
+        config.hydra.overrides.hydra.append(f"hydra.{kind}.dir='{quoted}'")  # for the jobs, which are composed again

@@ -1,4 +1,4 @@
-"""Types of hyperparameters with their ranges. Constructors are annotated with them, and configs are checked by that."""
+"""Types of hyperparameters, with their ranges. Constructors have them as annotations; configs are checked by these."""
 
 from typing import Annotated
 
@@ -12,7 +12,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Degrees = Annotated[float, Field(ge=0, lt=90)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Digit = Annotated[int, Field(ge=0, le=9)]
-NO_DIGIT = -1  # the label of a training image that shows none
+NO_DIGIT = -1  # the label of a training image that shows no digit
 
 
 def _distinct(digits: list[int]) -> list[int]:

@@ -21,7 +21,7 @@ Typed = TypeVar("Typed", bound=BaseModel)
 class Record(BaseModel):
     """Base of all parts. Keys that this version does not know are kept, so that rewriting a file loses nothing.
 
-    Infinite values and nan are refused: JSON has no word for them.
+    Infinite values and nan are refused: JSON cannot hold them.
     """
 
     model_config = ConfigDict(populate_by_name=True, extra="allow", allow_inf_nan=False)
@@ -56,7 +56,7 @@ class Epoch(Record):
 
 
 class Git(Record):
-    """The state of the project's checkout; None where it is none."""
+    """The state of the project's git checkout; None if the project is not in one."""
 
     commit: str | None = None
     dirty: bool | None = None
@@ -66,8 +66,8 @@ class RunRecord(Record):
     """run.json.
 
     Attributes:
-        status: how the run stands.
-        name, tags: the user's own; None and empty where not given.
+        status: whether the run has begun, still runs, or how it ended.
+        name, tags: given by the user; None and an empty list if not.
         seconds: how long each phase took: setup, fit, test, export, report.
         config: the config as composed, all interpolations resolved.
         history: a row for each epoch.
@@ -94,7 +94,7 @@ class RunRecord(Record):
 
     @property
     def reported(self) -> bool:
-        """Whether the best checkpoint was tested and reported. Of a search's trials, only the best one's is."""
+        """Whether the best checkpoint was tested and reported. In a search, only that of the best trial is."""
         return self.status == "finished" and "report" in self.seconds
 
 
@@ -108,7 +108,7 @@ class ClassScores(Record):
 
 
 class ReliabilityBin(Record):
-    """Test images whose confidence lies in one bin: how many, how sure on average, what share is right."""
+    """Test images whose confidence lies in one bin: their number, mean confidence and accuracy."""
 
     low: float = Field(alias="from")
     high: float = Field(alias="to")
@@ -126,7 +126,7 @@ class ChangedAccuracy(Record):
 
 
 class Refusal(Record):
-    """What is refused at one least energy of the logits: shares in 0..1, and the accuracy on the test images kept."""
+    """The shares of images that one `least_energy` refuses, in 0..1, and the accuracy on the test images it keeps."""
 
     least_energy: float
     val_refused: float
@@ -135,7 +135,7 @@ class Refusal(Record):
 
 
 class OnnxFile(Record):
-    """The exported file, and how closely it equals the checkpoint on so many `samples` of the test split."""
+    """The exported file, and how well it agrees with the checkpoint on `samples` test images."""
 
     bytes: int
     max_abs_diff: float
@@ -150,8 +150,8 @@ class Metrics(Record):
         per_class: by digit, as text.
         confusion_matrix: counts; rows are true digits, columns predicted ones.
         kept_epoch: the epoch of best.ckpt, counted from 0 as in the history; None in older files.
-        least_energy: an image whose logits have less shows no digit that the model knows; None if it cannot tell.
-        refusals: the same at other values, of which this is one.
+        least_energy: the model refuses an image whose logits have less energy; None if it did not learn to refuse.
+        refusals: what this value, and others, would refuse.
         onnx: None until the export.
     """
 
@@ -181,19 +181,19 @@ class Metrics(Record):
 
 
 def read_record(folder: Path) -> RunRecord:
-    """Read run.json of a run's folder; the record of a run that has not begun where there is none yet.
+    """Read run.json of a run's folder; without a file, return the record of a run that has not begun.
 
     Raises:
         ConfigError: the file is not what a run writes.
     """
     path = folder / "run.json"
-    if not path.exists() or not path.stat().st_size:  # a folder is claimed by an empty one
+    if not path.exists() or not path.stat().st_size:  # an empty file claims the folder for a run
         return RunRecord()
     return _read(RunRecord, path)
 
 
 def write_record(folder: Path, record: RunRecord) -> None:
-    """Write run.json. What was never set is left out."""
+    """Write run.json. Keys that were never set are left out."""
     write_text(folder / "run.json", record.model_dump_json(indent=2, by_alias=True, exclude_unset=True))
 
 
@@ -224,7 +224,7 @@ def newest_run(folder: Path = Path("outputs")) -> Path | None:
 
 
 def the_newest_run() -> Path:
-    """The newest finished run in outputs, whose name is printed; a ConfigError where there is none."""
+    """Find the newest finished run in outputs and print its name; ConfigError if there is none."""
     folder = newest_run()
     if folder is None:
         raise ConfigError("outputs: no finished run in it; name a run's folder, or train one: python train.py")
@@ -238,4 +238,4 @@ def _read(kind: type[Typed], path: Path) -> Typed:
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{path}: {key}: {first['msg']}; wanted what a run writes") from error
+        raise ConfigError(f"{path}: {key}: {first['msg']}; wanted a file that a run wrote") from error

@@ -1,6 +1,6 @@
-"""Are the values under one key of a config good? Their types and ranges are read off the constructor they are for.
+"""Check the values of a config against the constructor that gets them: its annotations are the schema.
 
-So a classifier of your own is checked by its annotations, without a line of schema.
+So your own classifier is checked too, without a schema of its own.
 """
 
 import inspect
@@ -12,7 +12,7 @@ from typing import Any, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code, so not just any
+ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code: no other packages
 LIBRARY_WORDS = (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", ""))
 
 
@@ -76,7 +76,7 @@ def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
 
 
 def wanted(details: Iterable[ErrorDetails]) -> str:
-    """What pydantic's errors on one value say it should be, in the words of this project."""
+    """What a value should be: pydantic's errors on it, in the words of this project."""
     reasons = [detail["msg"] for detail in details]
     for theirs, ours in LIBRARY_WORDS:
         reasons = [reason.replace(theirs, ours) for reason in reasons]
@@ -95,7 +95,7 @@ def located(name: str) -> Any:
 
 
 def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
-    """What a class or function takes, by name; a class that passes **options on takes its bases' too."""
+    """The parameters of a class or function, by name; for a class with **options, also those of its base classes."""
     inits = (
         [vars(cls)["__init__"] for cls in target.__mro__ if "__init__" in vars(cls)]
         if inspect.isclass(target)
@@ -105,12 +105,12 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
     for init in inits:
         try:
             hints = get_type_hints(init, include_extras=True)
-        except NameError:  # annotated with what is imported for type checkers only
+        except NameError:  # an annotation that is imported for type checkers only
             hints = {}
         parameters = inspect.signature(init).parameters.values()
         for parameter in parameters:
             if parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL) and parameter.name != "self":
-                # the subclass fills in what a base requires: only the first constructor's are required
+                # the subclass passes what its bases require, so only its own parameters can be required
                 default = parameter.default if init is inits[0] else None
                 typed = parameter.replace(annotation=hints.get(parameter.name, Any), default=default)
                 found.setdefault(parameter.name, typed)
@@ -120,7 +120,7 @@ def parameters_of(target: Any) -> dict[str, inspect.Parameter]:
 
 
 def nearest(wrong: str, valid: Iterable[Any], path: str = "") -> str:
-    """The end of a sentence on a name that does not exist: the names most like it, or all there are."""
+    """The end of a message about a name that does not exist: the most similar names, or all names."""
     names = sorted(str(name) for name in valid if not str(name).startswith("_"))
     near = get_close_matches(wrong, names, n=2)
     if near:

@@ -8,7 +8,7 @@ IN_URL = re.compile(r"(://[^:/@\s]*:)[^@/\s]+@")
 
 
 def masked(value: Any, key: str = "") -> Any:
-    """The same value with *** in place of each secret: the password of a URL, and all under a key that names one."""
+    """The value with *** in place of each secret: a password in a URL, and any text under a key such as `token`."""
     if isinstance(value, dict):
         return {name: masked(each, str(name)) for name, each in value.items()}
     if isinstance(value, list):
@@ -19,7 +19,7 @@ def masked(value: Any, key: str = "") -> Any:
 
 
 def secret_mistake(key: str, value: Any) -> str | None:
-    """One line on a secret that is written out in a config, where it would be kept in the run's files."""
+    """One line if a config holds a secret as plain text, which the run's files would keep."""
     if not isinstance(value, str) or "${" in value or masked(value, key) == value:
         return None
     return f"{key}: holds a secret, which the run's files would keep; take '{key}=${{oc.env:NAME}}' and set NAME"

@@ -1,14 +1,14 @@
-"""The settings of a run: which of them a result follows from, by dotted keys, and how people read them."""
+"""The settings that a run's result depends on, by dotted keys, and how a value is shown."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# Settings of the Trainer that say where and how it runs, not what comes out.
+# Settings of the Trainer that say where and how it runs, and do not change the result.
 WITHOUT_EFFECT = {"accelerator", "devices", "strategy", "num_nodes", "default_root_dir", "profiler"}
 
 
 def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a run's result follows from, but for seed and callbacks, with dotted keys.
+    """The settings that a run's result depends on, except seed and callbacks, with dotted keys.
 
     Args:
         config: as composed, resolved.

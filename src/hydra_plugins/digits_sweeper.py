@@ -32,13 +32,13 @@ class SweepOrSearch(Sweeper):
         kind = "search" if self.composed.get("search") else "sweep"
         try:
             if kind == "search":
-                from digits.sweeping.search import run_search  # imports Optuna, which a sweep does without
+                from digits.sweeping.search import run_search  # imports Optuna, which a sweep does not need
 
                 run_search(self.launch, folder, self.composed, arguments, self.queue)
             else:
                 run_sweep(self.launch, folder, self.queue)
         except (KeyboardInterrupt, SystemExit) as end:
-            interrupt = end.__context__ if isinstance(end, SystemExit) else end  # Lightning makes one of Ctrl-C
+            interrupt = end.__context__ if isinstance(end, SystemExit) else end  # Lightning turns Ctrl-C into one
             if not isinstance(interrupt, KeyboardInterrupt):
                 raise
             raise type(interrupt)(f"the same command continues the {kind}") from None

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 
-class EpochBatches(Sampler[Any]):  # of tensors, but DataLoader is annotated for lists
+class EpochBatches(Sampler[Any]):  # it yields tensors, but DataLoader's annotations want lists
     """Yields the indices of each batch of an epoch, each sample once, for one of several ranks.
 
     The order depends on seed and epoch only, so a resumed run gets the same batches as an uninterrupted one. All ranks
@@ -35,7 +35,7 @@ class EpochBatches(Sampler[Any]):  # of tensors, but DataLoader is annotated for
         self.samples, self.seed, self.rank, self.ranks, self.device = samples, seed, rank, ranks, device
         self.batches = min(-(-samples // (batch_size * ranks)), samples // ranks)
         self.epoch = 0
-        self.sampler = self  # of a batch sampler, Lightning calls set_epoch of this attribute only
+        self.sampler = self  # Lightning calls set_epoch of this attribute, not of the batch sampler itself
 
     def set_epoch(self, epoch: int) -> None:
         """Lightning calls this before each epoch."""
@@ -51,7 +51,7 @@ class EpochBatches(Sampler[Any]):  # of tensors, but DataLoader is annotated for
         else:
             generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.epoch)
             order = torch.randperm(self.samples, generator=generator)
-        # Drawn on the CPU, the order is the same with every kind of device. It is transferred once an epoch.
+        # The order is drawn on the CPU, so it is the same with every kind of device. It is transferred once an epoch.
         for batch in order.to(self.device).tensor_split(self.batches):
             yield batch.tensor_split(self.ranks)[self.rank]
 

@@ -82,12 +82,12 @@ class DigitsData(LightningDataModule):
 
     @classmethod
     def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:
-        """Compare the sizes in a config with the number of images, without a look at the files.
+        """Compare the sizes in a config with the number of images, without reading the files.
 
-        With some digits only, nobody knows how many images there are before the files are read.
+        With only some of the digits, the number of images is not known before the files are read.
 
         Args:
-            settings: of a constructor, each of the right type.
+            settings: arguments of the constructor, each of the right type.
 
         Returns:
             A line for each mistake: key, what it got, what was wanted.

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
-POINTS = 144  # along the strokes of a digit: some two in a pixel
+POINTS = 144  # along the strokes of a digit: about two in each pixel
 AT_ONCE = 256  # digits; more do not fit a processor's cache
 REACH = np.arange(-3, 4, dtype=np.float32)  # pixels around a point that its ink can touch
 SIDE = 28 + 2 * 3  # pixels of an image with a frame of that reach
@@ -27,11 +27,11 @@ class Way(NamedTuple):
 
     turn: float  # standard deviation of its rotation, radians
     extremes: Floats  # two sets of points, [2, K, 2], x and y, the height about 1
-    curve: Floats  # [POINTS, K]; times points of the strokes, it gives positions along them
+    curve: Floats  # [POINTS, K]; multiplied by points of the strokes, it gives positions along them
 
 
 def draw_hands(number: int, digits: list[int], seed: int) -> tuple[Tensor, Tensor]:
-    """Draw digits, of each as many, in each of its ways.
+    """Draw digits: the same number of each digit, and of each way to write it.
 
     Args:
         number: of images, N.
@@ -88,7 +88,7 @@ def written(way: Way, number: int, rng: np.random.Generator) -> Floats:
     mix = rng.uniform(-0.1, 1.1, (number, 1, 1))
     corners = way.extremes[0] + mix * (way.extremes[1] - way.extremes[0])
     positions = way.curve @ (corners + rng.normal(0, 0.02, corners.shape)).astype(np.float32)
-    # A bend and a trembling hand: waves across each other.
+    # A bend and a trembling hand: waves of x along y, and of y along x.
     for size, least, most in ((0.03, 2, 5), (0.006, 8, 25)):
         speed = rng.uniform(least, most, (number, 1, 2)).astype(np.float32)
         phase = rng.uniform(0, 2 * np.pi, (number, 1, 2)).astype(np.float32)
@@ -99,7 +99,7 @@ def written(way: Way, number: int, rng: np.random.Generator) -> Floats:
 
 
 def inked(positions: Floats, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Go along the strokes with a pen of its own for each digit: images uint8 [N, 28, 28]."""
+    """Draw the strokes, each digit with another pen: images uint8 [N, 28, 28]."""
     number = len(positions)
 
     def uniform(least: float, most: float, *shape: int) -> Floats:

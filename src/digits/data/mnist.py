@@ -88,7 +88,7 @@ class Mnist(DigitsData):
         return all(self._path(name) for name in SHA256)
 
     def _path(self, name: str) -> Path | None:
-        """The first file there is of one name; many sites write train-images.idx3-ubyte."""
+        """The first file with this name, or with a dot in it: many sites write train-images.idx3-ubyte."""
         spellings = [f"{each}{end}" for each in (name, name.replace("-idx", ".idx")) for end in ("", ".gz")]
         folders = (self.raw, self.folder / "raw", self.folder)
         return next((folder / each for folder in folders for each in spellings if (folder / each).is_file()), None)
@@ -96,7 +96,7 @@ class Mnist(DigitsData):
     def _download(self) -> None:
         """Download with torchvision to a temporary folder, then move the complete files to their place."""
         before = socket.getdefaulttimeout()
-        socket.setdefaulttimeout(PATIENCE)  # torchvision itself would wait for ever
+        socket.setdefaulttimeout(PATIENCE)  # torchvision itself would wait forever
         try:
             with tempfile.TemporaryDirectory(dir=self.raw.parent) as temporary:
                 datasets.MNIST(temporary, download=True)

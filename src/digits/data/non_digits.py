@@ -1,7 +1,7 @@
 """Marks that are no digit, drawn by program, so that a network learns to tell when it does not know.
 
 D. Hendrycks et al., "Deep anomaly detection with outlier exposure", 2019. No letter and no font is copied: strokes are
-random, or they are pieces of the digits of `hands.txt` that together are none. The pens are those of digits.data.hands.
+random, or they are pieces of the digits of `hands.txt`, which form no digit. The pens are those of digits.data.hands.
 """
 
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from digits.data.hands import inked, read_ways, written
 POINTS = 300  # along the strokes of a mark: scribbles are long
 AT_ONCE = 32  # marks that have the same number of strokes
 Positions = NDArray[np.floating[Any]]  # along strokes, [N, P, 2], x and y, in any unit
-# Digits that are none once they are mirrored, and turned by so many quarters.
+# Digits that are no digit any more when mirrored, and when turned by 1, 2 or 3 quarters.
 MIRRORED, TURNED = [3, 4, 6, 7, 9], {1: [1, 2, 3, 4, 5, 6, 7, 8, 9], 2: [3, 4, 7], 3: [1, 2, 3, 4, 5, 6, 7, 8, 9]}
 
 
 def draw_non_digits(number: int, seed: int) -> Tensor:
-    """Draw marks, of each kind as many: uint8 [number, 1, 28, 28] (ink 255, paper 0), centred as MNIST is."""
-    rng = np.random.default_rng([seed, 1])  # other numbers than those of the hands
+    """Draw marks, the same number of each kind: uint8 [number, 1, 28, 28] (ink 255, paper 0), centred as MNIST is."""
+    rng = np.random.default_rng([seed, 1])  # other random numbers than those of draw_hands
     images, kind = np.empty((number, 28, 28), np.uint8), np.arange(number) % len(KINDS)
     for at, draw in enumerate(KINDS):
         rows = np.flatnonzero(kind == at)
@@ -43,7 +43,7 @@ def _strokes(number: int, rng: np.random.Generator) -> Positions:
 
 
 def _glyphs(number: int, rng: np.random.Generator) -> Positions:
-    """Signs of some unknown script: straight and bent strokes between nine points, each from where another was."""
+    """Signs of an invented script: straight and bent strokes between nine points, each from a point already used."""
     strokes, rows = rng.choice([2, 3, 3, 4, 4, 5]), np.arange(number)
     grid = np.stack(np.meshgrid([0, 0.5, 1], [0, 0.5, 1]), axis=2).reshape(9, 2)
     grid = grid * np.stack([rng.uniform(0.4, 1, (number, 1)), np.ones((number, 1))], axis=2)
@@ -85,7 +85,7 @@ def _several(number: int, rng: np.random.Generator) -> Positions:
 
 
 def _moved(number: int, rng: np.random.Generator) -> Positions:
-    """A digit mirrored, on its side or upside down, where that makes it none."""
+    """A digit mirrored, on its side or upside down, if it is no digit then."""
     quarters = int(rng.integers(4))
     digit = _a_digit(number, rng, TURNED[quarters] if quarters else MIRRORED)
     return _turned(digit, np.full(number, quarters * np.pi / 2)) if quarters else digit * (-1, 1)
@@ -118,7 +118,7 @@ def _waves(number: int, rng: np.random.Generator) -> Positions:
         line = np.stack([np.broadcast_to(np.arange(corners) * rng.uniform(0.3, 1.2), across.shape), across], axis=2)
         return _turned(_drawn(line, POINTS, rng.random() < 0.4), rng.uniform(0, 2 * np.pi, number))
     time, turns = np.linspace(0, 1, POINTS), rng.uniform(2, 7, (number, 1))
-    goes_on = rng.random() < 0.6  # or it turns round one place, and gets smaller
+    goes_on = rng.random() < 0.6  # otherwise a spiral: it turns round one place and gets smaller
     way, shrink = rng.uniform(1, 8, (number, 1)) * goes_on, rng.uniform(0.7, 1, (number, 1)) * (not goes_on)
     size, phase = 1 - shrink * time, rng.uniform(0, 2 * np.pi, (number, 1))
     x = way * time + size * rng.uniform(0, 1, (number, 1)) ** goes_on * np.cos(2 * np.pi * turns * time + phase)
@@ -127,11 +127,13 @@ def _waves(number: int, rng: np.random.Generator) -> Positions:
 
 
 def _smudges(number: int, rng: np.random.Generator) -> Positions:
-    """Blots and specks: dots that fill a round or jagged patch, or lie about in a few heaps."""
-    angle, away = rng.uniform(0, 2 * np.pi, (number, POINTS)), rng.random((number, POINTS)) ** rng.choice([0.3, 0.5, 1])
+    """Blots and specks: dots that fill a round or jagged patch, or lie in a few heaps."""
+    angle = rng.uniform(0, 2 * np.pi, (number, POINTS))
+    radius = rng.random((number, POINTS)) ** rng.choice([0.3, 0.5, 1])
     for lobes in (1, 2, 3, 5):
-        away = away * (1 + rng.uniform(0, 0.5, (number, 1)) * np.cos(lobes * angle + rng.uniform(0, 6, (number, 1))))
-    patch = _around(angle, away) * rng.uniform(0.4, 1, (number, 1, 2))
+        depth, phase = rng.uniform(0, 0.5, (number, 1)), rng.uniform(0, 6, (number, 1))
+        radius = radius * (1 + depth * np.cos(lobes * angle + phase))
+    patch = _around(angle, radius) * rng.uniform(0.4, 1, (number, 1, 2))
     if rng.random() < 0.5:
         return _turned(patch, rng.uniform(0, 2 * np.pi, number))
     heaps = rng.uniform(-1, 1, (number, rng.integers(2, 40), 2))

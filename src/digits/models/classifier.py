@@ -75,8 +75,8 @@ class Classifier(LightningModule):
     def class_images(self) -> Tensor | None:
         """What the model looks for in each class, as images [classes, 28, 28].
 
-        A positive pixel is where ink speaks for the class, a negative one where ink speaks against it. None if the
-        model compares pixels with nothing that can be shown as an image.
+        Ink on a positive pixel counts for the class, ink on a negative pixel counts against it. None if the model has
+        no such images.
         """
         return None
 
@@ -84,20 +84,20 @@ class Classifier(LightningModule):
         """Log val/loss and val/accuracy; during the fit, keep the scores to calibrate with."""
         images, labels = batch
         scores = self.scores(images)
-        # A network is judged as in training. What a closed form was fitted for gives its scores no scale.
+        # A network is validated without calibration, as it trains. Scores of a closed form have no scale of their own.
         self._log(self.calibrated(scores) if self.fitted_once else scores, labels, "val")
         if self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
             self.val_scores.append((scores, labels))
 
     def on_validation_epoch_end(self) -> None:
-        """Calibrate by what all ranks have validated, before the checkpoint is written."""
+        """Calibrate with the validation scores of all ranks, before the checkpoint is written."""
         if self.val_scores:
             scores, labels = (torch.cat(part) for part in zip(*self.val_scores, strict=True))
             self.val_scores.clear()
             if self.trainer.world_size > 1:
                 scores, labels = (torch.cat(gather_all_tensors(part)) for part in (scores, labels))
-            # Smoothed by one label in all, or a model without a mistake would be as sure as can be: J. Platt,
-            # "Probabilistic outputs for support vector machines", 1999.
+            # The labels are smoothed by one label in total. Otherwise a model without mistakes would get the largest
+            # sharpness (J. Platt, "Probabilistic outputs for support vector machines", 1999).
             self.calibrate(scores, labels, smoothing=1 / len(labels))
 
     def calibrate(self, scores: Tensor, labels: Tensor, smoothing: float = 0.0) -> None:
@@ -127,7 +127,7 @@ class Classifier(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Store the class's name and the calibration."""
         checkpoint |= self.described()
-        checkpoint["state_dict"]["sharpness"] = self.sharpness  # that of averaged weights is a mean of old values
+        checkpoint["state_dict"]["sharpness"] = self.sharpness  # averaged weights hold a mean of old values instead
 
     def _log(self, logits: Tensor, labels: Tensor, split: str) -> None:
         loss = F.cross_entropy(logits, labels)
@@ -147,7 +147,7 @@ def rebuilt(model_class: str, hyper_parameters: Mapping[str, Any]) -> Classifier
     """The classifier that a checkpoint names, with untrained values.
 
     Raises:
-        ImportError: it is none of this project's.
+        ImportError: the class is not one of this project.
         AttributeError, TypeError: there is no such class, or it takes other hyperparameters.
     """
     module, _, name = model_class.rpartition(".")

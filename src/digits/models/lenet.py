@@ -36,7 +36,7 @@ class LeNet(Network):
         for channels, kernel, pool in layers:
             if kernel + pool - 1 > side:
                 raise ConfigError(
-                    f"model.layers: a kernel of {kernel}, pooled by {pool}, where {side} pixels are left; take less"
+                    f"model.layers: a kernel of {kernel}, pooled by {pool}, but only {side} pixels are left; take less"
                 )
             if kernel == side:  # A linear layer computes the same, several times as fast on a CPU.
                 modules += [nn.Flatten(), nn.Linear(width * side**2, channels, bias=False), nn.BatchNorm1d(channels)]

@@ -50,7 +50,7 @@ class Network(Classifier):
         super().__init__(classes)
         amounts = augmentation or {}
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
-        self.teachers: list[Classifier] = []  # at most one; in a list, so that it is no part of this module
+        self.teachers: list[Classifier] = []  # at most one; in a list, so torch does not make it a part of this module
         self.learns_none = False  # whether some training images show no digit
         self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
 
@@ -81,17 +81,17 @@ class Network(Classifier):
         loss = F.cross_entropy(scores, labels, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
-        if every and (self.global_step + 1) % every == 0:  # Lightning takes time to log at other steps, for nothing
+        if every and (self.global_step + 1) % every == 0:  # at other steps Lightning would take time and log nothing
             self.log("train/loss", loss, prog_bar=True)
         return loss
 
     def on_fit_start(self) -> None:
-        """Have the teacher where the images are."""
+        """Move the teacher to the device of the images."""
         for teacher in self.teachers:
             teacher.to(self.device)
 
     def on_train_start(self) -> None:
-        """Refuse to resume if the run has another length than the schedule in the checkpoint; ask for non-digits."""
+        """Refuse to resume if the schedule in the checkpoint has another length; see whether there are non-digits."""
         self.learns_none = bool(getattr(getattr(self.trainer, "datamodule", None), "non_digits", 0))
         schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:

@@ -92,7 +92,7 @@ class SVM(ClosedForm):
             self.biases, self.weights = -self.biases, -self.weights
 
     def scores(self, images: Tensor) -> Tensor:
-        """Images to scores [N, classes], as SVC's decision_function: votes, and below a third of a vote the margins."""
+        """Images to scores [N, classes], as SVC's decision_function: votes, and the margins as less than 1/3 vote."""
         features = (images.flatten(1).double() - self.origin) @ self.directions
         margins = self._kernel(features) @ self.weights + self.biases
         first_wins = (margins > 0).double()

@@ -1,4 +1,4 @@
-"""What to do with a finished run: the commands on its report, to be given from the project's folder."""
+"""The commands that a run's report shows. They work in the project's folder."""
 
 import shlex
 from pathlib import Path
@@ -10,13 +10,13 @@ from digits.record import RunRecord
 
 
 def commands(folder: Path, record: RunRecord, resumable: bool) -> dict[str, str]:
-    """The commands by what they do. A model that is fitted in one pass is not `resumable`."""
+    """The commands, each by a title that says what it does. A model that is fitted in one pass is not `resumable`."""
     run = shlex.quote(str(folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder))
     found = {"Train it again": _repeat(folder, record)}
     if resumable:
         found["Resume it, if it was stopped"] = f"python train.py resume={run}"
     found |= {
-        "Test it again, write this page anew": f"python scripts/evaluate.py {run}",
+        "Test it again and write this page again": f"python scripts/evaluate.py {run}",
         "Read pictures with it": f"python scripts/predict.py {run} photo.jpg",
         "Serve a page to draw on": f"python scripts/serve.py {run}",
     }
@@ -26,7 +26,7 @@ def commands(folder: Path, record: RunRecord, resumable: bool) -> dict[str, str]
 
 
 def _repeat(folder: Path, record: RunRecord) -> str:
-    """Train again with the same overrides: of a sweep its job alone, of a search its best trial."""
+    """The command that trains with the same overrides again: one job of a sweep, or the best trial of a search."""
     saved = folder / ".hydra" / "hydra.yaml"
     if not saved.exists():  # hydra.output_subdir=null
         return record.command

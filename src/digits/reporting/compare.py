@@ -30,7 +30,7 @@ SHOWN = 24  # images in each gallery
 def compare(
     folders: list[Path], page: Path, command: str, tag: str | None, csv: Path | None, json: Path | None
 ) -> None:
-    """Print a table of all finished runs in and below `folders`, or those with a tag; write a page with more, and data.
+    """Print a table of all finished runs in and below `folders`, or those with a tag; write a page and data files.
 
     Raises:
         ConfigError: there is no such run.
@@ -53,7 +53,7 @@ def compare(
 
 
 def print_table(section: dict[str, Any], without: tuple[str, ...] = ()) -> None:
-    """Print the columns of a section but those in `without`; a narrow terminal leaves out more of the last ones."""
+    """Print a section's columns, except those in `without`; in a narrow terminal, the last ones are left out too."""
     data, rows, console, table = section["dataset"], section["rows"], Console(), Table()
     console.print(f"{data.name}, {data.test:,} test images: {data.test_split}", markup=False, highlight=False)
     columns = [column for column in rows[0] if column not in without and any(row[column] for row in rows)]
@@ -78,9 +78,9 @@ def write_page(
 
 
 def _section(groups: list[Group]) -> dict[str, Any]:
-    """The comparison on one set of data, by the names in the template.
+    """The comparison on one set of data: what the template uses, by name.
 
-    `rows` has texts by the names of the columns, the most important first.
+    `rows` has the texts of each row by column, the most important column first.
     """
     speeds: dict[tuple[str, int], tuple[float, float]] = {}
     rows, costs = [], []
@@ -137,9 +137,9 @@ def _disagreements(groups: list[Group]) -> dict[str, Any]:
     """Compare the lowest seeds of groups that were tested on the same data, image by image.
 
     Returns:
-        `pairs`: for each two groups their numbers, what mcnemar() returns, and the corrected p-value instead of its.
-        `galleries`: test images that have something in common: title, count, and the first of them. These are given
-        by index, digit, data URI and the digits that the groups read; there are none where the data are gone.
+        `pairs`: for every two groups their numbers, and what mcnemar() returns, with the corrected p-value.
+        `galleries`: test images that have something in common: title, count, and the first of them, each with index,
+        digit, data URI and the digits that the groups read. If the data are gone, no images are given.
     """
     runs = [group.runs[0] for group in groups]
     paths = [run.folder / "report" / "predictions.csv" for run in runs]

@@ -16,7 +16,7 @@ LINE: dict[str, Any] = {"arrowstyle": "-", "color": FAINT, "shrinkA": 0, "shrink
 def costs(rows: list[tuple[float, float, float]]) -> list[Figure]:
     """The errors of the rows of a table against seconds to fit, and against milliseconds for one image.
 
-    `rows` have these costs and the validation errors in percent, infinite where there are none. No figure of one dot.
+    `rows` have these costs and the validation errors in percent, infinite if there are none. One dot gives no figure.
     """
     known = {number: row for number, row in enumerate(rows, start=1) if math.isfinite(row[2])}
     labels = ("seconds to fit", "milliseconds for one image") if len(known) > 1 else ()
@@ -31,12 +31,12 @@ def _cost(points: dict[int, tuple[float, float]], label: str) -> Figure:
         axes.margins(0.12)
         plain_log(axes.xaxis, *axes.get_xlim())
         plain_log(axes.yaxis, *axes.get_ylim())
-        figure.draw_without_rendering()  # sets the layout, so that it is known what is near to what
+        figure.draw_without_rendering()  # computes the layout, which places the dots
         dots = {number: axes.transData.transform(place) for number, place in places.items()}
         taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots.values()]
         for number, (x, y) in dots.items():
             offset = _free_place(x, y, taken, axes.bbox)
-            if offset:  # else the dot is in a crowd where no number can be read
+            if offset:  # without free space, a dot gets no number
                 away = 72 / figure.dpi * offset[0], 72 / figure.dpi * offset[1]
                 line = LINE if math.hypot(*offset) > 20 else None
                 text = axes.annotate(str(number), places[number], away, textcoords="offset points", arrowprops=line)
@@ -54,7 +54,7 @@ def plain_log(axis: Axis, low: float, high: float) -> None:
 
 
 def _free_place(x: float, y: float, taken: list[Bbox], inside: Bbox) -> tuple[float, float] | None:
-    """Where a number covers nothing, as near to a dot as possible: its offset in pixels. The place is then taken."""
+    """Find the place nearest to a dot where its number covers nothing: the offset in pixels. Add it to `taken`."""
     for radius in range(12, 60, 6):
         for angle in range(0, 360, 30):
             right, up = radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))

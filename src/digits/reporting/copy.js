@@ -6,7 +6,7 @@ for (const button of document.querySelectorAll("button.copy")) {
       await navigator.clipboard.writeText(code.textContent);
       button.textContent = "Copied";
     } catch {
-      getSelection().selectAllChildren(code); // no clipboard on plain HTTP: one key is left to press
+      getSelection().selectAllChildren(code); // plain HTTP has no clipboard: the user copies the selected text
       button.textContent = "Selected";
     }
     setTimeout(() => (button.textContent = "Copy"), 2000);

@@ -1,4 +1,4 @@
-"""A finished model tested: one pass over the validation split, one over the test split."""
+"""Test a finished model: one pass over the validation split, one over the test split."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -56,8 +56,8 @@ def energy_of(logits: Tensor) -> Tensor:
 def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, Any]) -> Evaluation:
     """Validate and test in 32-bit on the CPU, where the ONNX file will be compared with it.
 
-    A GPU computes convolutions in TF32 unless told otherwise: logits would differ from the file's by about 0.01.
-    The limits on validation and test batches in the run's `trainer` settings hold here too; `data` are set up.
+    By default a GPU computes convolutions in TF32: logits would differ from the file's by about 0.01.
+    The limits on validation and test batches in the run's `trainer` settings hold here too; `data` must be set up.
     """
     settings = ("limit_val_batches", "limit_test_batches")
     tester = lightning.Trainer(

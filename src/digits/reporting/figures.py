@@ -43,7 +43,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def drawing(width: float, height: float, **style: Any) -> Iterator[tuple[Figure, Axes]]:
-    """A figure of so many inches with one pair of axes."""
+    """A figure with one pair of axes; width and height are in inches."""
     with rc_context(STYLE | style):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()
@@ -54,7 +54,7 @@ def confusion_matrix(metrics: Metrics) -> Figure:
     classes, counts = list(metrics.per_class), metrics.confusion_matrix
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
     with drawing(6.4, 6, **{"axes.grid": False}) as (figure, axes):
-        axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1))  # linear, one mistake in a hundred would be white
+        axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1))  # on a linear scale, 1 % would be white
         for true, row in enumerate(counts):
             for predicted, count in enumerate(row):
                 if count:
@@ -90,7 +90,7 @@ def mistakes(metrics: Metrics, evaluation: Evaluation) -> Figure:
 def curves(metrics: Metrics) -> list[Figure]:
     """Losses and validation accuracy over epochs, with a line at the epoch that was kept.
 
-    An epoch may have no value. A chart with less than two, as of a model that is fitted in one pass, is left out.
+    An epoch may have no value. A chart with fewer than two values is left out, as for a model fitted in one pass.
     """
     drawn = []
     for title, scale, unit, series in (
@@ -118,7 +118,7 @@ def curves(metrics: Metrics) -> list[Figure]:
 
 
 def reliability(metrics: Metrics) -> Figure:
-    """Accuracy against confidence, both in percent. On the diagonal, they are equal. A bar's number is its images."""
+    """Accuracy against confidence, both in percent. On the diagonal they are equal. A bar's number counts images."""
     rows = metrics.reliability
     with drawing(4.6, 3.6) as (figure, axes):
         axes.plot([0, 100], [0, 100], "--", color=INK, linewidth=0.8)
@@ -126,7 +126,7 @@ def reliability(metrics: Metrics) -> Figure:
             left, right, height = 100 * row.low, 100 * row.high, 100 * row.accuracy
             axes.bar(left, height, right - left, align="edge", color=ACCENT, alpha=0.3)
             axes.plot(100 * row.confidence, height, "o", color=ACCENT, markersize=4)
-            foot = 2 if height > 25 else height + 4  # the number stands in the bar, or on a low one
+            foot = 2 if height > 25 else height + 4  # the number is in the bar, or above a low bar
             axes.text((left + right) / 2, foot, f"{row.count:,}", rotation=90, ha="center", va="bottom", fontsize=8)
         axes.set(xlabel="confidence (%)", ylabel="accuracy (%)", xlim=(0, 100), ylim=(0, 102))
     return figure

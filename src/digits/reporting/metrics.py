@@ -16,8 +16,8 @@ from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, Refusal
 from digits.reporting.evaluation import Evaluation, energy_of
 
 BINS = 15  # of confidence, for the calibration error
-REFUSED = 0.005  # of validation digits: the share that a finished model takes for no digit
-OTHERS = (0.001, 0.002, REFUSED, 0.01, 0.02, 0.05)  # shares, in the report
+REFUSED = 0.005  # the share of validation digits that a finished model refuses
+OTHERS = (0.001, 0.002, REFUSED, 0.01, 0.02, 0.05)  # the shares that the report shows
 LIMIT = 2000  # images for each change, so that slow models take seconds
 
 
@@ -106,7 +106,7 @@ def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
 
 
 def _refusals(evaluation: Evaluation) -> list[Refusal]:
-    """What is refused of the test split where a share of the validation digits is; nothing for a model that cannot."""
+    """For each share of refused validation digits, what is refused of the test split; empty if the model cannot."""
     if evaluation.val_energy is None:
         return []
     rows = []

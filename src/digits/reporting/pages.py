@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def render(template: str, package: str = "digits.reporting", **facts: Any) -> str:
-    """Fill in a template of `package` with facts by name; all that it uses must be among them.
+    """Fill in a template of `package` with facts by name; every fact that it uses must be given.
 
     It may include files of digits.reporting, such as page.css.
     """
@@ -24,7 +24,7 @@ def render(template: str, package: str = "digits.reporting", **facts: Any) -> st
 
 
 def data_uri(image: Tensor) -> str:
-    """An image, uint8 [28, 28] or [28, 28, 3] with ink 255, as the address of a PNG: dark ink on light paper."""
+    """An image, uint8 [28, 28] or [28, 28, 3] with ink 255, as the data URI of a PNG: dark ink on light paper."""
     file = io.BytesIO()
     Image.fromarray((255 - image).numpy()).save(file, format="png", optimize=True)
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -23,7 +23,7 @@ OF_A_PAIR = 20  # mistakes of each pair of digits that the page can show
 
 
 def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
-    """Write report/ in a run's folder: its page, two figures, its metrics, which have `onnx`, and every prediction."""
+    """Write report/ in a run's folder: page, two figures, every prediction, and `metrics`, which must have `onnx`."""
     report = folder / "report"
     _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
     figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
@@ -123,7 +123,7 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
         "data": f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test",
         "test accuracy": f"{100 * metrics.test_accuracy:.2f} %\n  on {data.test_split}",
         "test loss": f"{metrics.test_loss:.4f}, ECE {100 * metrics.test_ece:.2f} %",
-        "refused": f"{100 * refused[0]:.2f} % of the test digits, as none" if refused else "",
+        "refused": f"{100 * refused[0]:.2f} % of the test digits, as no digit" if refused else "",
         "validation": "" if metrics.val_accuracy is None else f"{100 * metrics.val_accuracy:.2f} %, again in 32-bit",
         "fit": f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
         if metrics.epochs

@@ -27,7 +27,7 @@ class FinishedRun:
     record: RunRecord
     metrics: Metrics
     onnx: OnnxFile  # facts of its model.onnx
-    settings: dict[str, Any]  # all that its result follows from except the seed, with dotted keys
+    settings: dict[str, Any]  # all that its result depends on except the seed, with dotted keys
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class Group:
     runs: list[FinishedRun]
 
     def mean(self, key: str) -> float:
-        """Over the seeds; `key` is an attribute of Metrics. Below all others where a run has no value."""
+        """The mean over the seeds; `key` is an attribute of Metrics. Minus infinity if a run has no value."""
         values = [getattr(run.metrics, key) for run in self.runs]
         return -math.inf if None in values else statistics.mean(values)
 
     def percent(self, key: str) -> str:
         """Mean and sample standard deviation over the seeds, as a percentage.
 
-        `97.31 ± 0.12`; of a single seed `97.31`; nothing where a run has no value.
+        `97.31 ± 0.12`; for a single seed `97.31`; empty if a run has no value.
         """
         values = [getattr(run.metrics, key) for run in self.runs]
         if None in values:
@@ -55,7 +55,7 @@ class Group:
 
 
 def results(folder: Path | str = "outputs") -> pd.DataFrame:
-    """All finished runs in and below a folder: a row a run, a column a setting that differs and a figure.
+    """All finished runs in and below a folder: a row for each run, a column for each differing setting and figure.
 
     Settings have their dotted keys, figures their names in metrics.json: accuracies in 0..1, losses in nats.
     """
@@ -63,7 +63,7 @@ def results(folder: Path | str = "outputs") -> pd.DataFrame:
 
 
 def frame(runs: list[FinishedRun]) -> pd.DataFrame:
-    """As results() gives them, of these runs."""
+    """The same table as results(), of these runs."""
     rows = [(str(run.folder), run.name, ", ".join(run.record.tags), run.metrics.dataset.name) for run in runs]
     settings = pd.json_normalize([run.record.config for run in runs])
     settings = settings.map(lambda value: str(value) if isinstance(value, list) else value)  # so that it can be grouped
@@ -108,7 +108,7 @@ def _read(folder: Path) -> FinishedRun:
     try:
         settings = settings_of(record.config)
     except KeyError as error:
-        raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted what a run writes") from error
+        raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted a file that a run wrote") from error
     name = record.name or record.experiment or metrics.model
     return FinishedRun(folder, name, record, metrics, metrics.onnx, settings)
 

@@ -18,19 +18,19 @@ class TensorBoard(TensorBoardLogger):
     """Shows accuracy and loss first, training beside validation; TensorBoard sorts by name."""
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
-        """Add a point to each chart. There is none of the epoch's number, which says nothing."""
+        """Add a point to each chart. The epoch's number gets no chart."""
         named = {CHARTS.get(name, name if "/" in name else f"train/{name}"): value for name, value in metrics.items()}
         named.pop("train/epoch", None)
         super().log_metrics(named, step)
 
 
 def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:
-    """Add a fitted run's row to the hparams tab of TensorBoard; its figures are the charts'."""
+    """Add a fitted run's row to the hparams tab of TensorBoard; its figures come from the charts."""
     settings = {"model": record.model, "seed": record.config["seed"], **settings_of(record.config)}
     plain = {key: value if isinstance(value, int | float | None) else str(value) for key, value in settings.items()}
     named = {key.removeprefix("model."): value for key, value in plain.items() if not key.endswith("_target_")}
     for logger in (each for each in loggers if isinstance(each, TensorBoardLogger)):
-        for summary in hparams(named, {})[1:]:  # the first says which settings there are: TensorBoard believes one run
+        for summary in hparams(named, {})[1:]:  # the first lists the settings: TensorBoard would use one run's for all
             logger.experiment._get_file_writer().add_summary(summary)
         logger.finalize("success")
 
@@ -39,7 +39,7 @@ def track_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, rec
     """Hand the results in a run's folder to each MLflow and W&B logger of `loggers`; the others take none."""
     figures = metrics.model_dump(include=FIGURES, by_alias=True, exclude_none=True)
     settings = {"model": metrics.model, "seed": metrics.seed}
-    # Lightning has logged the model's own
+    # Lightning has already logged the settings of the model
     settings |= {key: value for key, value in settings_of(record.config).items() if not key.startswith("model.")}
     model, report = str(folder / "model.onnx"), str(folder / "report")
     for logger in loggers:

@@ -79,7 +79,7 @@ def read_routes(readers: dict[str, Reader]) -> APIRouter:
 
 
 def drawing_routes(drawings: Drawings, models: list[str]) -> APIRouter:
-    """Routes that save and delete drawings; `models` are the names a drawing may give for its reader."""
+    """Routes that save and delete drawings; `models` are the model names that a drawing may have."""
     router = APIRouter(prefix="/api/drawings")
 
     @router.post(
@@ -89,7 +89,7 @@ def drawing_routes(drawings: Drawings, models: list[str]) -> APIRouter:
         openapi_extra=_takes(LabelledDrawing),
     )
     async def save(request: Request, response: Response) -> SavedDrawing:
-        """Save a drawing and its label for training. After the answer it survives a crash."""
+        """Save a drawing and its label for training. It is on the disk when this answers."""
         if _content_type(request) != "application/json":
             raise HTTPException(415, "Content-Type: wanted application/json")
         given = _parse(LabelledDrawing, await _body(request))
@@ -147,7 +147,7 @@ async def _body(request: Request) -> bytes:
 
 
 async def _done(pool: ThreadPoolExecutor, work: Callable[[bytes], Result], body: bytes) -> Result:
-    if is_small(body):  # quicker at once than in another thread
+    if is_small(body):  # faster here than in another thread
         return work(body)
     return await asyncio.get_running_loop().run_in_executor(pool, work, body)
 

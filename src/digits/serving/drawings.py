@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS drawings (
     time TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """
-# SQLite opens a file that is not writable without a word; BEGIN IMMEDIATE fails then.
+# SQLite opens a file that is not writable without an error; BEGIN IMMEDIATE then fails.
 TO_WRITE = [
     *("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"),
     *("BEGIN IMMEDIATE", SCHEMA, "COMMIT"),
@@ -56,7 +56,7 @@ class Drawings:
             raise DataError(f"{self.path}: no such file; wanted the drawings that scripts/serve.py saves")
         options = f"mode={mode}"
         if mode == "ro" and not self.path.with_name(f"{self.path.name}-wal").exists():
-            options += "&immutable=1"  # nobody writes now, and else SQLite would make files beside this one to read it
+            options += "&immutable=1"  # nobody writes now; without this, SQLite makes files beside this one to read it
         with self._locked():
             if mode == "rwc":
                 self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 Levels = NDArray[np.uint8]  # [H, W], ink 255
 MIN_SIDE = 64  # pixels; on a smaller picture strokes are as thin as lines
 MAX_WIDTH, MIN_LENGTH = 0.04, 0.2  # of a line, as shares of the picture's side
-MAX_ASPECT = 0.06  # width of a line by its length; a stroke is thicker
-MAX_SLOPE = 0.06  # pixels across by pixels along a line
+MAX_ASPECT = 0.06  # width of a line divided by its length; a stroke is thicker
+MAX_SLOPE = 0.06  # pixels across a line for each pixel along it
 MIN_LEVEL = 10  # levels of 255 between a line and what lies on both sides of it
-DARKER = 2  # times the level of a line; a stroke that crosses a pale line is
+DARKER = 2  # a stroke that crosses a pale line has more than this many times the level of the line
 
 
 @dataclass
@@ -53,7 +53,7 @@ def without_lines(levels: Levels) -> Levels:
         if np.ptp(box, axis=1).max() >= 0.2 * (lines[-1].end - lines[-1].start):
             closed = _closed(lines, levels.shape)
             return _erased(levels, [line for line in lines if _is_printed(line, closed, box, levels.shape)])
-        lines.pop()  # without it nothing is left: it is the digit, a 1
+        lines.pop()  # without this line nothing is left, so it is the digit: a 1
     return levels
 
 

@@ -18,7 +18,7 @@ class Group(NamedTuple):
     bottom: int
 
     def moved(self, right: int, down: int) -> "Group":
-        """The group as much further right and down."""
+        """The group, moved by this many pixels to the right and down."""
         return Group(self.labels, self.left + right, self.top + down, self.right + right, self.bottom + down)
 
     @property
@@ -33,7 +33,7 @@ class Group(NamedTuple):
 
 
 def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Group]]:
-    """Label the connected marks that can belong to a digit, and return them; paper, dust and the desk get 0."""
+    """Label the connected marks that can belong to a digit, and return these marks; paper, dust and the desk get 0."""
     count, found, boxes, _ = cv2.connectedComponentsWithStats(is_ink.view(np.uint8), connectivity=8, ltype=cv2.CV_32S)
     labels = np.asarray(found, np.int32)
     sizes = boxes[:, cv2.CC_STAT_AREA]
@@ -92,12 +92,12 @@ def _belong(a: Group, b: Group, tallest: int) -> bool:
 
 
 def _overlap(start: int, stop: int, other_start: int, other_stop: int) -> float:
-    """How much of the shorter of two stretches lies in the other, 0 to 1."""
+    """The share of the shorter of two intervals that lies in the other, 0 to 1."""
     return max(0, min(stop, other_stop) - max(start, other_start)) / min(stop - start, other_stop - other_start)
 
 
 def has_several(rows: list[list[Group]]) -> bool:
-    """Whether these are several digits for certain, and not one in pieces, or beside dirt or the rest of a frame."""
+    """Whether these are certainly several digits: not one in pieces, nor one beside dirt or the rest of a frame."""
     digits = [group for row in rows for group in row if group.width >= 0.08 * group.height]
     tallest = max((group.height for group in digits), default=0)
     digits = [group for group in digits if group.height >= 0.5 * tallest]
@@ -105,12 +105,12 @@ def has_several(rows: list[list[Group]]) -> bool:
 
 
 def _are_apart(a: Group, b: Group, tallest: int) -> bool:
-    """Whether there is more space between two groups, or both are wider, than in a digit whose pen was lifted."""
+    """Whether two groups are farther apart, or wider together, than the pieces of one digit can be."""
     across, down = max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom)
     return max(across, down) >= 0.25 * tallest or (across > 0 and _joined(a, b).width > 1.2 * tallest)
 
 
 def crowding(own: NDArray[np.bool_]) -> float:
-    """The share of rows of pixels, 0 to 1, that cross more than two strokes: much of 80, little of any digit."""
+    """The share of rows of pixels, 0 to 1, that cross more than two strokes: large for 80, small for any digit."""
     strokes = (own & ~np.pad(own, ((0, 0), (1, 0)))[:, :-1]).sum(axis=1)
     return float((strokes > 2).sum() / own.any(axis=1).sum())

@@ -7,7 +7,7 @@ Floats = NDArray[np.float32]
 
 
 def flat_paper(colours: Floats) -> Floats | None:
-    """The paper's colour if more than half of the picture has exactly that one, as on a screen."""
+    """The paper's colour if more than half of the picture has exactly this colour, as on a screen."""
     colour = np.median(colours[[0, -1]].reshape(-1, 3), axis=0)
     return colour if (colours == colour).all(axis=2).mean() > 0.5 else None
 
@@ -25,7 +25,7 @@ def paper_surface(colours: NDArray[np.floating]) -> Floats:
     border = np.ones((height, width), bool)
     border[margin:-margin, margin:-margin] = False
     surface = np.median(values[:, border], axis=1)[:, None, None]
-    for scale in np.geomspace(0.3, 0.04, 8):  # wide first, so that dark corners count as paper; narrow at last
+    for scale in np.geomspace(0.3, 0.04, 8):  # wide first, so that dark corners count as paper; narrow in the end
         squared_distance = ((values - surface) ** 2).mean(axis=0)
         weights = 1 / (1 + squared_distance / scale**2) ** 2
         products = (y @ weights @ x.T)[y_power + y_power[:, None], x_power + x_power[:, None]]

@@ -104,7 +104,7 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Group]
 
 
 def _ink_levels(picture: Image.Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Measure each pixel's distance from the paper's colour in the ink's direction: uint8 [H, W], black on white 255.
+    """Measure each pixel's distance from the paper's colour in the ink's direction: uint8 [H, W], 255 black on white.
 
     The paper may have any colour and slowly changing light: a surface of second degree is fitted to it, with little
     weight for ink. What the surface misses, like the edge of a shadow, is wider than a stroke: an opening finds it.
@@ -138,7 +138,7 @@ def _opened(amount: Floats, window: int) -> Floats:
 
 
 def _cropped(levels: Image.Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
-    """Crop to what is not quite paper, with a margin; return where the crop begins too."""
+    """Crop to all that differs from paper, with a margin; return also the left and top of the crop."""
     left, top, right, bottom = levels.getbbox() or (0, 0, *levels.size)
     left, top = max(0, left - SPACE), max(0, top - SPACE)
     box = (left, top, min(levels.width, right + SPACE), min(levels.height, bottom + SPACE))

@@ -30,7 +30,7 @@ class Answer:
     confidence: float  # its probability, 0 to 1
     runner_up: int  # the second most probable
     probabilities: list[DigitProbability]  # of every digit the model knows, the highest first
-    certain: bool  # whether this looks like a digit; a model that did not learn to tell is always certain
+    certain: bool  # whether this looks like a digit; a model that did not learn to refuse is always certain
     reason: str | None  # why it is not certain, in plain words
 
 
@@ -45,7 +45,7 @@ class Reader:
         name: of the model.
         classes: the digits it knows, in the order of its outputs.
         dataset, test_accuracy: the data it was tested on, and its accuracy there, 0 to 1.
-        least_energy: an image whose logits have less is refused; None if the model did not learn to tell.
+        least_energy: an image whose logits have less energy is refused; None if the model did not learn to refuse.
 
     Raises:
         ModelFileError: the file is missing or was not written by a run.

@@ -61,7 +61,7 @@ class Prediction(BaseModel):
     confidence: float
     runner_up: int
     probabilities: list[DigitProbability] = Field(description="of every digit the model knows, the highest first")
-    certain: bool = Field(description="false if this looks like no digit; then `digit` is only the likest one")
+    certain: bool = Field(description="false if this looks like no digit; then `digit` is only the most similar one")
     reason: str | None = Field(description="why it is not certain")
     image: list[list[float]] = Field(description=f"the model's input: {PIXELS}")
     model: str

@@ -81,7 +81,7 @@ def _write_index(site: Path) -> None:
 
 
 def _write_models(site: Path, readers: list[Reader]) -> None:
-    """Copy the models and list all files; numbers name the models, as a model's name may hold any character."""
+    """Copy the models and list all files; model files are numbered, as a model's name may hold any character."""
     (site / "models").mkdir()
     models: list[dict[str, object]] = []
     for name, reader in by_name(readers).items():
@@ -104,10 +104,10 @@ def _copy_runtime(dist: Path, site: Path) -> None:
         found = hashlib.sha256(content).hexdigest()
         if found != wanted:
             raise ConfigError(f"{dist / name} has SHA-256 {found[:12]}…, wanted {wanted[:12]}…, that of {RUNTIME}")
-        served = name.replace(".mjs", ".js")  # stock servers send .mjs with a type that browsers refuse
+        served = name.replace(".mjs", ".js")  # many servers send .mjs with a type that browsers refuse
         (site / served).write_bytes(content)
         (site / f"{served}.gz").write_bytes(gzip.compress(content, mtime=0))
-        (site / f"{served}.br").write_bytes(brotli.compress(content, quality=9, lgwin=24))  # 11: minutes, -14 %
+        (site / f"{served}.br").write_bytes(brotli.compress(content, quality=9, lgwin=24))  # 11: 14 % less, in minutes
 
 
 def _fetch_runtime(folder: Path) -> Path:
@@ -115,7 +115,7 @@ def _fetch_runtime(folder: Path) -> Path:
     advice = f"or unpack {RUNTIME} elsewhere and name its dist folder with --runtime"
     npm = shutil.which("npm")
     if npm is None:
-        raise ConfigError(f"npm is not installed, which fetches {RUNTIME}: install Node.js, {advice}")
+        raise ConfigError(f"npm is not installed, and {RUNTIME} is fetched with it: install Node.js, {advice}")
     command = [npm, "pack", RUNTIME, "--pack-destination", str(folder), "--loglevel", "error"]
     try:
         subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)

@@ -57,7 +57,7 @@ def read_numbers(reader: Reader, names: Iterable[str]) -> list[Reading]:
 
 
 def skipped_files(names: Iterable[str]) -> list[Path]:
-    """Find the files in the named folders that are no pictures by their suffix."""
+    """Find the files in the named folders whose suffix is not that of a picture."""
     files = (file for name in names if Path(name).is_dir() for file in Path(name).rglob("*"))
     return sorted(file for file in files if file.is_file() and file.suffix.lower() not in SUFFIXES)
 
@@ -84,10 +84,10 @@ def write_table(readings: Iterable[Reading]) -> None:
         if reading.answer:
             first, second = reading.answer.probabilities[:2]
             chances = f"{first.probability:7.2%}  (or {second.digit}, {second.probability:.2%})"
-            said = f"{first.digit}  {chances}"
+            text = f"{first.digit}  {chances}"
             if not reading.answer.certain:
-                said = f"?  no digit I know (perhaps {first.digit})"
-            print(f"{said}  {reading.picture}")
+                text = f"?  no digit I know (perhaps {first.digit})"
+            print(f"{text}  {reading.picture}")
         for line in reading.lines or []:
             print(f"{line.number}  {min(digit.confidence for digit in line.digits):7.2%}  {reading.picture}")
 
@@ -103,7 +103,7 @@ def write_sheet(readings: Iterable[Reading], path: Path) -> None:
 
 
 def _paths(name: str) -> list[Path]:
-    """Find the files a name stands for; a name without any is returned itself and becomes an error."""
+    """Find the files a name stands for; a name without files is returned as it is, and becomes an error later."""
     path = Path(name)
     if name == "-" or path.is_file():
         return [path]
@@ -156,8 +156,8 @@ def _tile(reading: Reading, answer: Answer) -> Image.Image:
     tile.paste(image.resize((96, 96), Image.Resampling.NEAREST), (112, 18))
     draw.rectangle((111, 17, 208, 114), outline="#d5d9e0")
     draw.text((216, 16), str(answer.digit), fill="#2563eb" if answer.certain else "#9aa4b1", font=large)
-    said = f"{answer.confidence:.1%}" if answer.certain else "no digit I know"
-    draw.text((238, 28), said, fill="#1b1f24", font=small)
+    text = f"{answer.confidence:.1%}" if answer.certain else "no digit I know"
+    draw.text((238, 28), text, fill="#1b1f24", font=small)
     for place, each in enumerate(sorted(answer.probabilities, key=lambda each: each.digit)):
         left, height = 216 + 11 * place, round(44 * each.probability)
         draw.rectangle((left, 102 - height, left + 7, 102), fill="#2563eb" if each.digit == answer.digit else "#9aa4b1")

@@ -1,4 +1,4 @@
-"""A job of a sweep that several processes train: a tree of processes of its own."""
+"""Train a job of a sweep in several processes, all below one new process."""
 
 import ctypes
 import os
@@ -18,15 +18,15 @@ TRAIN = Path(__file__).parents[3] / "train.py"
 
 
 def train_apart(cfg: DictConfig) -> float | None:
-    """Train in a new process, whose children Lightning starts; it ends when this one does.
+    """Train in a new process, which ends when this one does. Lightning starts the other ranks as its children.
 
-    In this process they would each run the whole sweep.
+    As children of this process, each of them would run the whole sweep.
 
     Returns:
         val/accuracy of the best checkpoint; None in a dry run or without validation.
 
     Raises:
-        DigitsError: the process failed; the text is its last line.
+        DigitsError: the process failed; the message is the last line of its output.
     """
     folder = Path(cfg.run_folder)
     if (folder / "checkpoints" / "last.ckpt").exists():  # a cluster has put the job back into its queue
@@ -52,7 +52,7 @@ def train_apart(cfg: DictConfig) -> float | None:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel kill this process when its parent has ended: a killed parent cannot."""
+    """Have the kernel kill this process when its parent ends. A parent that is killed cannot do that itself."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() == 1:  # it ended before
+    if os.getppid() == 1:  # the parent has already ended
         os._exit(1)

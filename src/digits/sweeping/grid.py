@@ -27,9 +27,9 @@ _locks: list[FileLock] = []  # held until the process ends
 
 
 def jobs_of(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep: `seed=1,2` makes two. Of a search, trials that show all it may try.
+    """The overrides of each job of a sweep: `seed=1,2` makes two jobs. Hydra must be initialized.
 
-    Hydra must be initialized.
+    For a search, a few trials that together have each choice and both ends of each range.
 
     Raises:
         ConfigError: a range that cannot be swept or searched, or an override of the former key `sweep`.
@@ -39,13 +39,13 @@ def jobs_of(overrides: list[str]) -> list[list[str]]:
         raise ConfigError("\n".join(former))
     parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     if any(each.key_or_group == "search" and each.value() and not each.is_sweep_override() for each in parsed):
-        from digits.sweeping.space import probes, search_of  # imports Optuna, which a sweep does without
+        from digits.sweeping.space import probes, search_of  # imports Optuna, which a sweep does not need
 
         try:
             return probes(*search_of(overrides))
         except MissingConfigException:  # there is no such search; composing a job says so
             return [[str(each.input_line) for each in parsed if not each.is_sweep_override()]]
-    choices = {each.get_key_element(): _choices(each) for each in parsed}  # of one key given twice the last counts
+    choices = {each.get_key_element(): _choices(each) for each in parsed}  # the last one counts if a key is repeated
     return [list(job) for job in product(*choices.values())]
 
 
@@ -122,17 +122,17 @@ def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
 
 
 def run_sweep(launch: Launch, folder: Path, queue: Queue | None) -> None:
-    """Run the jobs that have not finished. On a cluster, jobs that are in its `queue` already are waited for.
+    """Run the jobs that have not finished. On a cluster, wait for those that are already in its `queue`.
 
-    A failed or killed job starts again from nothing: its checkpoint may be of other code or another machine.
+    A failed or killed job starts from the beginning: its checkpoint may be of other code or another machine.
     """
     jobs = read_jobs(folder)
     left = [number for number in range(len(jobs)) if read_record(folder / str(number)).status != "finished"]
-    there = queue.numbers() if queue else set()
+    queued = queue.numbers() if queue else set()
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by val/accuracy")
     if queue:
-        print(f"{len(there)} in Slurm's queue before; scancel --me --name={folder.name} ends them", flush=True)
-    new, varied = {number: jobs[number] for number in left if number not in there}, varied_in(jobs)
+        print(f"{len(queued)} already in Slurm's queue; scancel --me --name={folder.name} ends them", flush=True)
+    new, varied = {number: jobs[number] for number in left if number not in queued}, varied_in(jobs)
     for number in new:
         delete_job(folder, number)
     launch_jobs(launch, folder, new, varied)
@@ -165,7 +165,7 @@ def meaning_of(overrides: list[str]) -> tuple[tuple[str, str], ...]:
 
 
 def facts_of(config: Mapping[str, Any], searched: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the result follows from, with dotted keys: a resolved config, and the range of each key searched."""
+    """What the result depends on, with dotted keys: values of a resolved config, and the range of each searched key."""
     folder = config["run_folder"]
     callbacks = {name: node for name, node in (config["callbacks"] or {}).items() if name != "pruning"}
     facts = settings_of(config) | flat({"seed": config["seed"], "callbacks": callbacks})
@@ -191,7 +191,7 @@ def sweep_name(jobs: list[list[str]]) -> str:
 
 
 def varied_in(jobs: list[list[str]]) -> dict[str, set[str]]:
-    """The values of each key in which jobs differ; of all keys where they differ in none."""
+    """The values of each key in which jobs differ; if they differ in none, the values of all keys."""
     values: dict[str, set[str]] = {}
     for key, value in (pair for meaning in sorted({meaning_of(job) for job in jobs}) for pair in meaning):
         values.setdefault(key, set()).add(value)

@@ -23,9 +23,9 @@ from digits.sweeping.slurm import claim_job
 
 Launch = Callable[..., Any]  # of Hydra's launcher: a list of jobs, and the number of the first one
 
-QUIET = "hydra.job_logging.handlers.console.level=ERROR"  # a job's words are in its train.log
+QUIET = "hydra.job_logging.handlers.console.level=ERROR"  # a job's output is in its train.log
 
-_locks: dict[str, FileLock] = {}  # held by this process: a GPU until it ends, a job until it begins the next
+_locks: dict[str, FileLock] = {}  # held by this process: of its GPU until it ends, of its job until the next job
 
 
 def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied: Collection[str]) -> None:
@@ -34,15 +34,16 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied
     for _, numbered in groupby(enumerate(sorted(jobs)), key=lambda pair: pair[1] - pair[0]):
         numbers = [number for _, number in numbered]
         try:
-            told = [[*jobs[number], f"hydra.job.name='{job_name(jobs[number], varied)}'", QUIET] for number in numbers]
-            launch(told, initial_job_idx=numbers[0])
+            names = [f"hydra.job.name='{job_name(jobs[number], varied)}'" for number in numbers]
+            overrides = [[*jobs[number], name, QUIET] for number, name in zip(numbers, names, strict=True)]
+            launch(overrides, initial_job_idx=numbers[0])
         except DigitsError:  # Slurm refuses them
             raise
         except Exception as error:  # a process of the launcher died, perhaps for lack of memory
             if len(numbers) == 1:
                 print_error(DigitsError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
                 continue
-            for number in numbers:  # one by one they take less
+            for number in numbers:  # run one at a time, they need less memory
                 if read_record(folder / str(number)).status in ("not begun", "running"):
                     delete_job(folder, number)
                     launch_jobs(launch, folder, {number: jobs[number]}, varied)
@@ -58,7 +59,7 @@ def job_name(overrides: list[str], varied: Collection[str]) -> str:
 
 
 def print_job(folder: Path, number: int, total: int, name: str, metric: str, end: str) -> None:
-    """Print how a job ended, by its value or by `end`, how many have, and about how long the others will take."""
+    """Print how a job ended (its value or `end`), how many jobs have ended, and about how long the others take."""
     records = [read_record(folder / str(each)) for each in range(max(total, number + 1))]
     ended = [each for each in records if each.status in ("finished", "pruned", "failed")]
     values = [value_of(each.history, metric) for each in records if each.status == "finished"]
@@ -75,7 +76,7 @@ def print_job(folder: Path, number: int, total: int, name: str, metric: str, end
 
 
 def print_end(folder: Path, number: int, total: int, name: str, metric: str = "val/accuracy") -> None:
-    """Print how a job ended that ran on a cluster, where its own lines go into a file."""
+    """Print how a job on a cluster ended. Its own output goes into a file."""
     record = read_record(folder / str(number))
     lost = "" if record.status in ("finished", "pruned", "failed") else "lost; the same command runs it again"
     print_job(folder, number, total, name, metric, lost or ("" if record.status == "finished" else record.status))
@@ -84,7 +85,7 @@ def print_end(folder: Path, number: int, total: int, name: str, metric: str = "v
 
 
 def value_of(history: list[Epoch], metric: str) -> float | None:
-    """A trial's value: the metric of the epoch that best.ckpt is of, the first with the best validation accuracy.
+    """A trial's value: its metric at the epoch of best.ckpt, the first epoch with the best validation accuracy.
 
     None where no epoch was validated.
     """
@@ -103,9 +104,9 @@ def delete_job(folder: Path, number: int) -> None:
 
 
 def begin_job(folder: Path, number: int) -> None:
-    """Make this process ready for the job `number` of the sweep in `folder`; the driver itself needs nothing.
+    """Make this process ready for the job `number` of the sweep in `folder`.
 
-    Threads need no care: the launcher gives each process its share of the cores.
+    In the driver's own process there is nothing to lock. The launcher gives each process its share of the cores.
     """
     claim_job(folder, number)
     if driver := multiprocessing.parent_process():
@@ -118,14 +119,14 @@ def begin_job(folder: Path, number: int) -> None:
 
 
 def _job_lock(folder: Path, number: int) -> FileLock:
-    """What a process of a parallel launcher holds while it runs a job. It may outlive its driver for a moment."""
+    """The lock that a parallel launcher's process holds while it runs a job. It may outlive its driver for a moment."""
     (folder / ".locks").mkdir(exist_ok=True)
     return FileLock(folder / ".locks" / f"{number}.job")
 
 
 @cache
 def _end_with(driver: int | None) -> None:
-    """End this process when its driver has ended: a killed driver cannot, and the next one starts the job again."""
+    """End this process when its driver ends. A killed driver cannot do that, and the next one starts the job again."""
 
     def watch() -> None:
         while os.getppid() == driver:

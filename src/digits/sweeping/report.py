@@ -44,7 +44,7 @@ def report_sweep(folder: Path) -> bool:
         swept = _swept(jobs)
         title = f"Sweep over {', '.join(swept) or folder.name}"
         for section in write_page(runs, left_out, page, title, records[0].command, swept=swept):
-            print_table(section, without=("ms/image", "images/s"))  # which are never the same
+            print_table(section, without=("ms/image", "images/s"))  # these differ each time
         print(f"page: {page}")
     for number, record in enumerate(records):
         if record.status != "finished":
@@ -95,7 +95,7 @@ def _write_experiment(trial: Path, best: TrialRow, trials: str, result: str) -> 
     own = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
     usual = compose("train", return_hydra_config=True).hydra.runtime.choices
     chosen = {group: own.runtime.choices[group] for group in GROUPS if own.runtime.choices[group] != usual[group]}
-    # a file cannot delete; what was deleted of the search is not in the experiment
+    # a config file cannot delete a key, so the command does; the experiment has no search to delete from
     deleted = [text for text in own.overrides.task if text.startswith("~") and not text.startswith("~search")]
     command = shlex.join(["python", "train.py", "--config-dir", str(trial.parent), "experiment=best", *deleted])
     found = f"# The best of {trials} of a search over {', '.join(best.params)}: trial {best.number}, {result}."

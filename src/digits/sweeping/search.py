@@ -25,17 +25,17 @@ from digits.sweeping.slurm import POLL, Queue
 from digits.sweeping.space import Space, search_of, suggest, trial_overrides
 from digits.sweeping.study import EXHAUSTED, Database, Metric, Study
 
-FACTS = "search"  # the attribute of a study that says what makes a search the same
+FACTS = "search"  # the attribute of a study that holds its facts: with other facts it is another search
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
 @dataclass(frozen=True)
 class TrialRow:
-    """One trial, as the study and its folder describe it. Of a pruned trial the last value counts."""
+    """One trial, as the study and its folder describe it. The value of a pruned trial is its last one."""
 
     number: int
     state: str  # complete, pruned, failed or running
-    cost: float  # what is to be low: errors in percent, or the loss in nats; infinite without a value
+    cost: float  # lower is better: errors in percent, or the loss in nats; infinite without a value
     value: str  # the metric as people read it, an accuracy in percent; empty without a value
     params: dict[str, Any]  # the value of each key that is searched
     epochs: int
@@ -54,7 +54,7 @@ class Search:
 
     folder: Path
     trials: Count  # how many in all, however they end
-    metric: Metric  # the highest accuracy or the lowest loss is searched, each of the epoch that is kept
+    metric: Metric  # at the epoch that is kept; the highest accuracy, or the lowest loss, is the best
     sampler: dict[str, Any]  # an Optuna sampler's config
     pruner: dict[str, Any] | None  # an Optuna pruner's config; None lets each trial run to its end
     storage: str | None  # URL of a database; None for SQLite in the folder
@@ -72,7 +72,7 @@ class Search:
         return instantiate(config.search, folder=folder, _recursive_=False, _convert_="all")
 
     def begin(self, facts: dict[str, Any]) -> None:
-        """Make the study, or continue it if `facts`, which make two searches the same, have not changed.
+        """Make the study, or continue it if its `facts` have not changed.
 
         Raises:
             ConfigError: something else is in the folder.
@@ -86,7 +86,7 @@ class Search:
                 "one of this search"
             )
         self.database.lock.parent.mkdir(parents=True, exist_ok=True)
-        if not self.database.in_folder:  # its trials lie in one folder only
+        if not self.database.in_folder:  # such a study belongs to one folder
             facts = facts | {"hydra.sweep.dir": str(self.folder.resolve())}
         with self.database.opened() as storage:
             optuna.create_study(
@@ -114,9 +114,9 @@ class Search:
             )
 
     def next_trials(self, most: int, space: Space, queued: Collection[int] = ()) -> list[Trial]:
-        """Take at most `most` trials for this process: first those a killed one left, then new ones up to the total.
+        """Take at most `most` trials for this process: first those of a killed process, then new ones up to the total.
 
-        The folder of a trial that was left is deleted, unless the trial has ended or is `queued` on a cluster.
+        The folder of a killed process's trial is deleted, unless the trial has ended or is `queued` on a cluster.
         """
         taken: list[Trial] = []
         with self.database.opened():
@@ -136,7 +136,7 @@ class Search:
         return taken
 
     def tell(self, number: int) -> FrozenTrial:
-        """Write into the study how a trial ended, and release it."""
+        """Write into the study how a trial ended, and release its lock."""
         record = read_record(self.folder / str(number))
         value = value_of(record.history, self.metric) if record.status == "finished" else None
         state = TrialState.PRUNED if record.status == "pruned" else TrialState.FAIL
@@ -184,7 +184,7 @@ class Search:
         often the search was continued.
         """
         node = dict(self.sampler)
-        # a quasi-random sequence is one for all trials
+        # all trials share one quasi-random sequence
         if node.get("seed") is not None and not node["_target_"].endswith("QMCSampler"):
             node["seed"] = random.Random(f"{node['seed']} {number}").getrandbits(32)
         sampler = instantiate(node, _convert_="all")
@@ -196,7 +196,7 @@ class Search:
 def run_search(launch: Launch, folder: Path, config: DictConfig, overrides: list[str], queue: Queue | None) -> None:
     """Run trials up to the total: as many at a time as the launcher has processes, or as `at_once` says.
 
-    A cluster's `queue` takes the next trial whenever one has ended. Other launchers return when all they got have.
+    A cluster's `queue` takes the next trial whenever one has ended. Other launchers return when all of theirs have.
     """
     plain, space = search_of(overrides)
     search = Search.of(config, folder)

@@ -1,7 +1,7 @@
 """The figures of a search: how it went, and which values went together.
 
-They are drawn here and not by optuna.visualization, whose figures set a style of their own, so that they do not take
-the colours of the page and cannot be read on a dark one. It also leaves pruned trials out of the history.
+optuna.visualization does not draw them: its figures have a fixed style, which cannot be read on a dark page, and its
+history leaves out pruned trials.
 """
 
 import math
@@ -15,7 +15,7 @@ from digits.reporting.compare_figures import plain_log
 from digits.reporting.figures import ACCENT, FAINT, SECOND, drawing
 from digits.sweeping.search import TrialRow
 
-LEAST = 1e-3  # where a cost of 0 stands on a logarithmic axis
+LEAST = 1e-3  # a cost of 0 is drawn here, on a logarithmic axis
 
 
 def history(rows: list[TrialRow], unit: str) -> Figure:
@@ -49,7 +49,7 @@ def parallel(complete: list[TrialRow], best: TrialRow, space: dict[str, BaseDist
             axes.plot([*places, cost], color=colour, linewidth=2.5 if row is best else 1)
         ticks = [*map(_ticks, space.values()), {f"{math.exp(low):.3g}": 0.0, f"{math.exp(high):.3g}": 1.0}]
         for at, texts in enumerate(ticks):
-            for text, place in texts.items():  # the ends stand where no line passes
+            for text, place in texts.items():  # the two ends are written where no line passes
                 side = {0.0: "top", 1.0: "bottom"}.get(place, "center")
                 axes.text(at, 1.06 * place - 0.03, text, va=side, ha="center", fontsize=8)
         names = [key.rpartition(".")[2] for key in space]

@@ -43,7 +43,7 @@ class Queue:
         failed: list[Exception] = []
 
         def launch() -> None:
-            try:  # it also waits for the results, without end where Slurm keeps no accounts
+            try:  # it also waits for the results, forever if Slurm has no accounting
                 launcher.launch(jobs, initial_job_idx)
             except Exception as error:
                 failed.append(error)
@@ -63,7 +63,7 @@ class Queue:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             reason = getattr(error, "stderr", "") or str(error)
-            raise DigitsError(f"squeue: {reason.strip()}; the jobs run on, and the same command joins them") from error
+            raise DigitsError(f"squeue: {reason.strip()}; the jobs run on, the same command waits for them") from error
         found = set()
         for line in done.stdout.splitlines():
             index, _, comment = line.partition("|")
@@ -75,16 +75,16 @@ class Queue:
         """Yield each of the jobs once it has left the queue."""
         left = set(numbers)
         while left:
-            there = self.numbers()
-            yield from sorted(left - there)
-            left &= there
+            queued = self.numbers()
+            yield from sorted(left - queued)
+            left &= queued
             time.sleep(POLL if left else 0)
 
 
 def claim_job(folder: Path, number: int) -> None:
-    """In a job that Slurm runs: end this process if another living one of Slurm's has the job.
+    """In a job of Slurm: end this process if another running job of Slurm has claimed the sweep's job.
 
-    That is so where two drivers on two machines, whose file system has no locks, started at once.
+    This happens if two drivers start at once on two machines whose file system has no locks.
     """
     if os.environ.get("SUBMITIT_EXECUTOR") != "slurm":
         return
@@ -97,5 +97,5 @@ def claim_job(folder: Path, number: int) -> None:
     except FileExistsError:
         other = claim.read_text()
         if other != own and subprocess.run(["squeue", "--noheader", f"--jobs={other}"], capture_output=True).stdout:
-            sys.exit(f"Slurm's job {other} has this one")
+            sys.exit(f"Slurm's job {other} already runs this job")
         write_text(claim, own)

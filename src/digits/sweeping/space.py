@@ -1,4 +1,4 @@
-"""What a search searches: Hydra's sweep notation, read as Optuna's distributions; and every mistake in `search`."""
+"""The space of a search: Hydra's sweep notation as Optuna's distributions; and every mistake in `search`."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,8 +27,8 @@ def search_of(overrides: list[str]) -> tuple[list[str], Space]:
     """Split a search's command line; Hydra must be initialized.
 
     Args:
-        overrides: with a `search=…` among them. A plain one holds for all trials, one in sweep notation is searched.
-            Both replace what the config of that search says of their key.
+        overrides: one of them is `search=…`. A plain override holds for all trials; a key in sweep notation is
+            searched. Both replace the same key in the config of the search.
 
     Returns:
         The plain overrides, and a distribution for each key that is searched.
@@ -58,7 +58,7 @@ def search_of(overrides: list[str]) -> tuple[list[str], Space]:
 
 
 def _distribution(override: Override) -> BaseDistribution:
-    """Choices stay the text of an override, so that lists and names work as numbers do."""
+    """Choices are kept as the text of an override, so that lists and names work as numbers do."""
     value: Any = override.value()
     if not override.is_sweep_override():
         raise ValueError("wanted values to choose from, like interval(0, 0.5), range(1, 9) or choice(a, b)")
@@ -73,7 +73,7 @@ def _distribution(override: Override) -> BaseDistribution:
 
 
 def probes(plain: list[str], space: Space) -> list[list[str]]:
-    """The overrides of as few trials as show each choice and both ends of each range."""
+    """The overrides of the fewest trials that together have each choice and both ends of each range."""
     values: dict[str, list[Any]] = {}
     for key, distribution in space.items():
         match distribution:
@@ -82,7 +82,7 @@ def probes(plain: list[str], space: Space) -> list[list[str]]:
             case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
                 values[key] = [low, high]
     count = max(map(len, values.values()))
-    return [trial_overrides(plain, {key: of[at % len(of)] for key, of in values.items()}) for at in range(count)]
+    return [trial_overrides(plain, {key: each[at % len(each)] for key, each in values.items()}) for at in range(count)]
 
 
 def trial_overrides(plain: list[str], values: Mapping[str, Any]) -> list[str]:

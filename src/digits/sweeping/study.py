@@ -23,16 +23,16 @@ Metric = Literal["val/accuracy", "val/loss"]
 EXHAUSTED = "exhausted"  # the attribute of a study whose sampler has tried all there is
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-warnings.simplefilter("ignore", ExperimentalWarning)  # the user named the sampler, and the plots are ours to choose
+warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose the sampler, and this project the plots
 
 storage_at = lru_cache(RDBStorage)  # by URL: one object in a process
 
 
 class Study(optuna.Study):
-    """A study whose trials are asked for and told one by one."""
+    """A study that is used by ask() and tell(), one trial at a time."""
 
     def stop(self) -> None:
-        """Remember that the sampler, which calls this, has tried all there is. Optuna's own needs optimize()."""
+        """A sampler calls this when it has tried all values: remember that. Optuna's own method needs optimize()."""
         self.set_user_attr(EXHAUSTED, True)
 
 
@@ -47,7 +47,7 @@ class Database:
 
     @contextmanager
     def opened(self) -> Iterator[RDBStorage]:
-        """Its storage, for one process at a time: SQLite gives up where two wait for each other.
+        """Its storage, for one process at a time: SQLite fails if two wait for each other.
 
         Raises:
             StudyError: it cannot be used.
@@ -66,7 +66,7 @@ class Database:
                 ) from error
 
     def study(self, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Study:
-        """The study, which exists; the database must be open. Without a pruner, none is pruned."""
+        """The study, which must exist; the database must be open. Without a pruner, no trial is pruned."""
         return Study(self.name, storage_at(self.url), sampler, pruner or NopPruner())
 
     def trial_id(self, number: int) -> int:
@@ -76,12 +76,12 @@ class Database:
 
 
 class Pruning(Callback):
-    """Raises Pruned where a validation, but for the last one, is so bad that the pruner gives the trial up.
+    """Raises Pruned if the pruner stops the trial after a validation, except after the last one.
 
     Args:
         folder: of the trial; its name is the trial's number, its parent is the search's folder.
         pruner: None prunes nothing.
-        metric, storage, study_name: as of the search.
+        metric, storage, study_name: those of the search.
     """
 
     def __init__(
@@ -99,14 +99,15 @@ class Pruning(Callback):
             raise Pruned(f"pruned after epoch {epoch + 1}: {self.metric} {value:.4f}")
 
     def report(self, epoch: int, value: float) -> bool:
-        """Write a value into the study, and return whether the pruner gives the trial up.
+        """Write a value into the study, and return whether the pruner stops the trial.
 
-        A trial that was killed may have reported later epochs before; the pruner does not see those.
+        A trial that was killed may already have reported later epochs; the pruner does not see those.
         """
         with self.database.opened() as storage:
             trial_id = self.database.trial_id(self.number)
             storage.set_trial_intermediate_value(trial_id, epoch, value)
             trial = storage.get_trial(trial_id)
-            trial.intermediate_values = {at: of for at, of in trial.intermediate_values.items() if at <= epoch}
+            reported = trial.intermediate_values.items()
+            trial.intermediate_values = {at: each for at, each in reported if at <= epoch}
             study = self.database.study(pruner=self.pruner)
             return study.pruner.prune(study, trial)

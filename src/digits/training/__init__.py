@@ -12,10 +12,10 @@ for message in (
     ".*across ranks is zero",  # data.val_size=0
     ".*this fit will run with no optimizer",  # closed forms
     ".*GPU available but not used",  # closed forms and the test are computed on the CPU
-    ".*smaller than the logging interval",  # the interval goes on from one epoch to the next
+    ".*smaller than the logging interval",  # the interval continues from one epoch to the next
     ".*exists and is not empty",  # the checkpoints of the run that is resumed
     ".*dirpath has changed",  # by the checkpoint of the last epoch, after a resume elsewhere
-    ".*`srun` command is available",  # Slurm is installed, and this run is none of its jobs
+    ".*`srun` command is available",  # Slurm is installed, but this run is not one of its jobs
 ):
     warnings.filterwarnings("ignore", message=message)
 

@@ -77,7 +77,7 @@ class History(Callback):
 
 
 class Progress(Callback):
-    """Print a line for each epoch and, in a terminal, a bar with the time left, which is gone at the end.
+    """Print a line for each epoch and, in a terminal, a bar with the time left, which disappears at the end.
 
     It counts batches and takes the rows of `history`, so no step waits for the device.
     """
@@ -90,7 +90,7 @@ class Progress(Callback):
         self.task = self.bar.add_task("")
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self.bar.disable |= pl_module.fitted_once  # a closed form takes its time after the last batch
+        self.bar.disable |= pl_module.fitted_once  # a closed form is fitted after the last batch
         self._move(trainer, 0)
         self.bar.start()
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Write a checkpoint whole or not at all. Lightning's own does not sync to the disk and hides a full one."""
+    """Write a checkpoint whole or not at all. Lightning's class does not sync, and hides that the disk is full."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path`."""
@@ -29,7 +29,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """A ModelCheckpoint that always leaves a best checkpoint: after a resume elsewhere, and without validation.
+    """A ModelCheckpoint that always leaves a best checkpoint, even without validation, or resumed in a new folder.
 
     Lightning forgets the best score when the folder changes. The first epoch after a resume would then be the best.
     """
@@ -44,10 +44,10 @@ class BestCheckpoint(ModelCheckpoint):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Copy the best checkpoint so far into this run's folder, and continue from its score."""
         best = Path(state_dict["best_model_path"])
-        if self._resumed and not best.is_file():  # the folder was moved; the two lie beside each other
+        if self._resumed and not best.is_file():  # the folder was moved: look beside the checkpoint that is resumed
             best = self._resumed.with_name(best.name)
         if not best.is_file() or self.dirpath is None:
-            log.warning("the best checkpoint so far is not beside %s; the best is chosen anew", self._resumed)
+            log.warning("the best checkpoint so far is not beside %s; the best new epoch is kept", self._resumed)
             return
         copy = Path(self.dirpath) / best.name
         if copy != best:
@@ -150,5 +150,5 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
         settings = ", ".join(f"{key}={value}" for key, value in checkpoint["hyper_parameters"].items())
         raise ModelFileError(
             f"{path}: of another model ({checkpoint['model_class']}: {settings}); "
-            f"wanted one of {type(model).__name__} as the config has it; take the model=… of that run"
+            f"wanted one of {type(model).__name__} with the settings of the config; take the model=… of that run"
         )

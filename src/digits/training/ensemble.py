@@ -1,4 +1,4 @@
-"""Make one model of several finished runs, in a run's folder of its own."""
+"""Make one model of several finished runs, in a new run folder."""
 
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +14,13 @@ from digits.training.checkpoints import AtomicCheckpointIO, load_model
 from digits.training.finish import config_of, data_of, finish
 from digits.training.run import Run
 
-SAME = ("name", "sha256", "test_split", "test", "classes")  # of all members' data
+SAME = ("name", "sha256", "test_split", "test", "classes")  # facts that the data of all members must share
 
 
 def export_ensemble(members: list[Path]) -> tuple[Path, Metrics]:
-    """Test, export and report the mean of the best checkpoints of finished runs, which is a run in a new folder.
+    """Average the best checkpoints of finished runs: test, export and report the result as a run in a new folder.
 
-    Its validation figures are left out where a member may have learned from another's validation digits.
+    It has no validation figures if a member may have learned from the validation digits of another.
 
     Raises:
         ConfigError: there are less than two members, one is not finished, or they differ in data or classes.
@@ -31,8 +31,8 @@ def export_ensemble(members: list[Path]) -> tuple[Path, Metrics]:
     paths = [member / "checkpoints" / "best.ckpt" for member in members]
     models = [load_model(path) for path in paths]
     ensemble = Ensemble(list(models[0].hparams["classes"]), [model.described() for model in models])
-    for place, model in zip(ensemble.members, models, strict=True):
-        place.load_state_dict(model.state_dict())
+    for member, model in zip(ensemble.members, models, strict=True):
+        member.load_state_dict(model.state_dict())
 
     now = datetime.now()
     folder = Path("outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S-%f}_ensemble")

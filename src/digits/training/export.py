@@ -77,7 +77,7 @@ def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
             WithProbabilities(model).eval(),
-            (torch.zeros(2, 1, 28, 28),),  # a batch of 1 would be taken for a constant
+            (torch.zeros(2, 1, 28, 28),),  # torch would take a batch size of 1 for a constant
             input_names=["images"],
             output_names=["logits", "probabilities"],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
@@ -107,7 +107,7 @@ def _compare(path: Path, evaluation: Evaluation) -> dict[str, Any]:
         batches = [session.run(None, {"images": images[at : at + size]}) for at in range(0, len(images), size)]
         found = [np.concatenate(output) for output in zip(*batches, strict=True)]
         differences = [np.abs(f - w).max() for f, w in zip(found, wanted, strict=True)]
-        largest = float(np.max([largest, *differences]))  # unlike max(), nan wherever one is
+        largest = float(np.max([largest, *differences]))  # unlike max(), nan if any difference is nan
         agreeing = min(agreeing, float((found[0].argmax(axis=1) == wanted[0].argmax(axis=1)).mean()))
     if not (largest <= TOLERANCE and agreeing == 1.0):
         raise DigitsError(

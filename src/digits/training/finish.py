@@ -23,9 +23,9 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
     """Test the best checkpoint of a fitted run, export it and write the report.
 
     Args:
-        run: under way; its record has the history of the fit.
-        config: the run's.
-        data: set up.
+        run: still open; its record has the history of the fit.
+        config: that of the run.
+        data: already set up.
         loggers: those of TensorBoard, MLflow and W&B get the results too.
 
     Returns:
@@ -58,10 +58,10 @@ def finish_trial(folder: Path) -> Metrics:
 
 
 def evaluate_again(folder: Path) -> tuple[Metrics, Evaluation, RunRecord]:
-    """Test a finished run's best checkpoint again, by the run's own config and never by today's defaults.
+    """Test a finished run's best checkpoint again, with the run's own config, not with today's defaults.
 
     Returns:
-        Its metrics, measured again but for those of the ONNX file; what they were measured on; its record.
+        The new metrics, with the old ones of the ONNX file; the evaluation they come from; the run's record.
 
     Raises:
         ConfigError: the folder is not that of a finished run.
@@ -81,7 +81,7 @@ def config_of(folder: Path) -> DictConfig:
     """The config that a run was composed of."""
     config = OmegaConf.load(folder / ".hydra" / "config.yaml")
     assert isinstance(config, DictConfig)
-    config.run_folder = str(folder)  # it may have been moved, and only Hydra knows its first name
+    config.run_folder = str(folder)  # in the file it is an interpolation that only Hydra resolves
     return config
 
 

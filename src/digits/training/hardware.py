@@ -1,4 +1,4 @@
-"""What this machine has, and what a trainer config asks for that it has not."""
+"""What this machine has, and what a trainer config asks for that it lacks."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ Kind = Literal["cpu", "cuda", "mps"]
 
 
 def accelerator_kind(accelerator: Accelerator) -> Kind | None:
-    """What `accelerator` means on this machine; None where this machine has nothing of the kind."""
+    """The kind of device that `accelerator` means on this machine; None if the machine has none."""
     if accelerator == "cpu":
         return "cpu"
     if accelerator in ("auto", "gpu", "cuda") and CUDAAccelerator.is_available():
@@ -70,10 +70,10 @@ def _cpu_mistakes(config: Mapping[str, Any]) -> list[str]:
 
 def _gpu_mistakes(config: Mapping[str, Any], kind: Kind) -> list[str]:
     devices = config.get("devices", 1)
-    there = CUDAAccelerator.auto_device_count() if kind == "cuda" else 1
+    count = CUDAAccelerator.auto_device_count() if kind == "cuda" else 1
     mistakes = []
-    if devices != "auto" and max(devices if isinstance(devices, list) else [devices - 1]) >= there:
-        mistakes.append(f"trainer.devices: got {devices}, but this machine has {there} ({kind})")
+    if devices != "auto" and max(devices if isinstance(devices, list) else [devices - 1]) >= count:
+        mistakes.append(f"trainer.devices: got {devices}, but this machine has {count} ({kind})")
     elif kind == "mps" and is_distributed(config):
         mistakes.append("trainer.devices: PyTorch trains on one device only with mps; take trainer=default")
     if kind == "mps" and config.get("deterministic") is True:

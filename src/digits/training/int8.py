@@ -14,9 +14,9 @@ from digits.files import atomic_path
 from digits.serving.reader import Reader
 from digits.training.finish import config_of, data_of, evaluate_again
 
-BOUND = 0.0005  # of the validation digits: the accuracy that may be lost
+BOUND = 0.0005  # the largest loss of accuracy on the validation digits
 LAYERS = ["Conv", "Gemm", "MatMul"]
-CALIBRATION = 1000  # training digits that the ranges of values are read off
+CALIBRATION = 1000  # training digits that give the ranges of values
 
 
 class Digits(CalibrationDataReader):
@@ -33,10 +33,10 @@ def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
     """Write model.int8.onnx beside the model.onnx of a finished run.
 
     Returns:
-        The new file, and how it differs from the checkpoint, which its metadata say too.
+        The new file, and how it differs from the checkpoint; its metadata hold these figures too.
 
     Raises:
-        ModelFileError: more than BOUND of accuracy is lost, or there are no validation digits to see that on.
+        ModelFileError: more than BOUND of accuracy is lost, or there are no validation digits to measure it on.
     """
     path, result = folder / "model.onnx", folder / "model.int8.onnx"
     _, evaluation, _ = evaluate_again(folder)
@@ -53,7 +53,7 @@ def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
         before, after = (_accuracy(Reader(file).outputs(val)[1], data.val_labels) for file in (path, temporary))
         if before - after > BOUND:
             raise ModelFileError(
-                f"{path}: in int8 it would read {after:.2%} of the validation digits, and not {before:.2%}; wanted to "
+                f"{path}: in int8 it reads {after:.2%} of the validation digits instead of {before:.2%}; wanted to "
                 f"lose at most {BOUND:.2%}; nothing was written"
             )
         found, wanted = Reader(temporary).outputs(test)[1], evaluation.probabilities.numpy()

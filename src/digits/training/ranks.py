@@ -18,7 +18,7 @@ def is_distributed(config: Mapping[str, Any]) -> bool:
 
 
 def rank() -> int:
-    """The number of this process among those of a distributed run, by the variables of what started it."""
+    """The number of this process in a distributed run, from the environment variables in RANKS; 0 without them."""
     return max(int(os.environ.get(name, 0)) for name in RANKS)
 
 
@@ -26,7 +26,7 @@ def started_processes() -> int:
     """How many processes torchrun or srun has started for this run; 1 without them."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return int(os.environ["WORLD_SIZE"])
-    if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # Lightning too takes such a shell for no step
+    if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # Lightning also ignores Slurm in such a shell
         return 1
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
 
@@ -36,12 +36,12 @@ def mistakes_in_start(config: Mapping[str, Any]) -> list[str]:
     started, nodes, devices = started_processes(), config.get("num_nodes") or 1, config.get("devices", 1)
     each = len(devices) if isinstance(devices, list) else devices
     if started == 1 and nodes > 1:
-        return [f"trainer.num_nodes: got {nodes}, but this is one process; start one on each with srun or torchrun"]
+        return [f"trainer.num_nodes: got {nodes}, but this is one process; start the others with srun or torchrun"]
     if started == 1 or each == "auto" or each * nodes == started:
         return []
     return [
         f"trainer.devices: got {devices}{f' on {nodes} machines' * (nodes > 1)}, but torchrun or srun has started "
-        f"{started} processes; take trainer=ddp, and trainer.devices times trainer.num_nodes as many"
+        f"{started} processes; take trainer=ddp, with trainer.devices times trainer.num_nodes equal to that"
     ]
 
 
@@ -55,14 +55,15 @@ def forget_rank() -> None:
 
 
 def share_folder(folder: str | None = None) -> str:
-    """The run's folder, which rank 0 gives and the others wait for: each would name it by the second it starts in.
+    """Return the run's folder: rank 0 passes it in, and the others wait for it.
 
-    Rank 0 gives an empty text if there will be no run, and then waits until the others know.
+    Alone, each rank would name another folder, after the second in which it starts. Rank 0 passes an empty text if
+    there will be no run, and then waits until the others have read it.
     """
     from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
     from torch.distributed.rendezvous import rendezvous
 
-    attempt = f"run_folder {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # torchrun's store outlives a failed one
+    attempt = f"run_folder {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # torchrun keeps its store for the next
     started = started_processes()
     if "SLURM_NTASKS" in os.environ:  # Lightning reads this, which srun --ntasks=2 does not set
         os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(started // int(os.environ["SLURM_NNODES"])))

@@ -1,4 +1,4 @@
-"""Resume a run in its own folder, by the config it was started with."""
+"""Resume a run in its own folder, with the config it was started with."""
 
 from pathlib import Path
 from typing import Any
@@ -9,16 +9,16 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from digits.errors import ConfigError
 from digits.record import read_record
 
-FIXED = ("model.", "data.", "search.", "trainer.precision")  # what the run's weights follow from
+FIXED = ("model.", "data.", "search.", "trainer.precision")  # what the run's weights depend on
 
 
 def resume(config: DictConfig) -> None:
     """Replace a config, composed for `resume=RUN`, by the config of that run.
 
-    Overrides beside `resume` still hold, but for those that would make it another run.
+    The other overrides are applied to that config.
 
     Raises:
-        ConfigError: there is no such run, it has finished, or an override would make it another run.
+        ConfigError: there is no such run, it has finished, or an override would change what it trains.
     """
     folder = Path(config.resume)
     last = folder / "checkpoints" / "last.ckpt"
@@ -28,7 +28,7 @@ def resume(config: DictConfig) -> None:
         raise ConfigError(f"resume: {folder} has no {', '.join(missing)}; wanted the folder of a run that was stopped")
     if read_record(folder).status == "finished":
         raise ConfigError(
-            f"resume: the run in {folder} has finished; to train longer, start anew with a larger trainer.max_epochs, "
+            f"resume: the run in {folder} has finished; to train longer, begin a run with a larger trainer.max_epochs, "
             f"or, if its schedule is constant, with ckpt_path={last} as well"
         )
     first = OmegaConf.load(hydra).hydra
@@ -41,10 +41,10 @@ def resume(config: DictConfig) -> None:
             if key == "resume":
                 continue
             if key.startswith((*FIXED, "+", "~")) or "." not in key:
-                raise ConfigError(f"{override.input_line}: would make another run of {folder}; leave it out")
+                raise ConfigError(f"{override.input_line}: cannot be changed when {folder} is resumed; leave it out")
             OmegaConf.update(config, key, override.value(), force_add=False)
         config.ckpt_path, config.resume = str(last), str(folder)
         config.hydra.run.dir = str(folder)
         config.hydra.runtime.choices, config.hydra.job.name = first.runtime.choices, first.job.name
         settings = [override.input_line for override in given if override.get_key_element() != "resume"]
-        config.hydra.overrides.task = [*first.overrides.task, *settings]  # they and not `resume` would repeat the run
+        config.hydra.overrides.task = [*first.overrides.task, *settings]  # these repeat the run; `resume` would not

@@ -1,4 +1,4 @@
-"""The record of a run under way: run.json says how it stands from its first second to its end."""
+"""Keep run.json up to date, from the start of a run to its end."""
 
 import os
 import platform
@@ -25,7 +25,7 @@ PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "
 
 
 class Run:
-    """A context: the run is `running` inside, and `finished`, `pruned` or `failed` after it.
+    """A context manager: the run's status is `running` inside, and `finished`, `pruned` or `failed` after it.
 
     Args:
         folder: the run's folder, where run.json lies. Only rank 0 writes.

@@ -1,4 +1,4 @@
-"""One run, from a checked config to a report. The whole story, top to bottom."""
+"""One run, from a checked config to a report, step by step."""
 
 import logging
 from collections.abc import Iterable
@@ -43,7 +43,8 @@ def train(cfg: DictConfig) -> float | None:
     Returns:
         val/accuracy of the best checkpoint; None for a trial, in a dry run, and on ranks above 0.
     """
-    folder, alone = Path(cfg.run_folder), HydraConfig.get().mode == RunMode.RUN and rank() == 0  # else it is silent
+    folder = Path(cfg.run_folder)
+    prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0  # jobs of a sweep and other ranks are silent
     with Run(folder) as run:
         with run.phase("setup"):
             seed_everything(cfg.seed, workers=True, verbose=False)
@@ -53,11 +54,11 @@ def train(cfg: DictConfig) -> float | None:
                 model.teachers.append(teacher_of(model, data))
             callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
-            shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if alone else []
+            shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if prints else []
             trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *shown, KeepSigterm()], [*loggers.values()])
             checkpoint = begin_from(cfg, model, callbacks.values())
             describe(run, cfg, data, trainer)
-            if alone:
+            if prints:
                 announce(model, trainer)
 
         with run.phase("fit"):
@@ -71,14 +72,14 @@ def train(cfg: DictConfig) -> float | None:
         log.info("testing the best epoch, then writing model.onnx and the report")
         metrics = finish(run, cfg, data, loggers.values())
 
-    if alone:
+    if prints:
         print_summary(folder, metrics)
     return metrics.val_accuracy
 
 
 def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
     """The Trainer of a config, on the devices that the model can use."""
-    if not loggers:  # without one it has nowhere to write, and refuses
+    if not loggers:  # without a logger LearningRateMonitor raises an error
         callbacks = [each for each in callbacks if not isinstance(each, LearningRateMonitor)]
     return instantiate(
         config, callbacks=callbacks, logger=loggers, enable_progress_bar=False, **model.placement, _convert_="all"
@@ -86,9 +87,9 @@ def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback]
 
 
 def begin_from(cfg: DictConfig, model: Classifier, callbacks: Iterable[Callback]) -> str | None:
-    """The checkpoint that training goes on from: the config's, or this run's own last one. None for a new run.
+    """The checkpoint that training continues from: the config's, or this run's own last one. None for a new run.
 
-    A folder holds one before its run begins only if a cluster has put the job back into its queue.
+    The folder has a last checkpoint at this point only if a cluster has put the job back into its queue.
     """
     last = Path(cfg.run_folder) / "checkpoints" / "last.ckpt"
     checkpoint = cfg.ckpt_path or (str(last) if last.exists() else None)
@@ -101,7 +102,7 @@ def teacher_of(model: Network, data: DigitsData) -> Classifier:
     """The best model of the run that this one learns from.
 
     Raises:
-        ConfigError: it cannot answer to all training images.
+        ConfigError: it cannot give an answer for every training image.
         ModelFileError: there is no such run.
     """
     folder = model.hparams["teacher"]
@@ -109,7 +110,7 @@ def teacher_of(model: Network, data: DigitsData) -> Classifier:
     if (known := teacher.hparams["classes"]) != data.classes:
         raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted a run that knows {data.classes}")
     if data.non_digits:
-        raise ConfigError("model.teacher: it answers with a digit to each image; take data.non_digits=0")
+        raise ConfigError("model.teacher: a teacher answers every image with a digit; take data.non_digits=0")
     return teacher
 
 
@@ -124,7 +125,7 @@ def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> N
 
 
 def announce(model: Classifier, trainer: Trainer) -> None:
-    """Print what is fitted, and on what. How many values a closed form learns is known after its fit only."""
+    """Print parameters, devices and precision. A closed form has its parameters only after the fit."""
     size = "" if model.fitted_once else f"{model.parameter_count():,} parameters   "
     print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}", flush=True)
 
@@ -133,7 +134,7 @@ def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | 
     """Train, and leave the group of processes afterwards: the test needs only one."""
     try:
         trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
-    except SystemExit as stop:  # Lightning makes it of Ctrl-C
+    except SystemExit as stop:  # Lightning turns Ctrl-C into it
         interrupt = stop.__context__
         if isinstance(interrupt, KeyboardInterrupt):
             folder = Path(trainer.default_root_dir)

@@ -14,7 +14,7 @@ from digits.ranges import Count, NonNegativeCount
 from digits.training.checkpoints import AtomicCheckpointIO
 from digits.training.hardware import Accelerator, Precision, accelerator_kind, automatic_precision
 
-LOST = timedelta(seconds=45)  # without an answer of another process, the run ends
+LOST = timedelta(seconds=45)  # the run ends if another process does not answer for this long
 
 
 class Trainer(lightning.Trainer):
@@ -29,7 +29,7 @@ class Trainer(lightning.Trainer):
         options: those of lightning.Trainer.
     """
 
-    fast_dev_run: bool | int  # Lightning sets it without saying so
+    fast_dev_run: bool | int  # Lightning sets it, but does not declare it
     callbacks: list[Callback]
 
     def __init__(
@@ -44,7 +44,7 @@ class Trainer(lightning.Trainer):
         if accelerator_kind(accelerator) == "cpu":
             keep_freed_memory()
         plugins: list[Any] = [AtomicCheckpointIO()]
-        if SLURMEnvironment.detect():  # a job that Lightning puts back into the queue would begin a run of its own
+        if SLURMEnvironment.detect():  # a job that Lightning puts back into the queue would begin a new run
             plugins.append(SLURMEnvironment(auto_requeue=False))
         super().__init__(
             accelerator=accelerator,
@@ -54,7 +54,7 @@ class Trainer(lightning.Trainer):
             # training does not use the statistics of batch normalisation: Network shares them once an epoch
             strategy=DDPStrategy(forward_sync_buffers=False, timeout=LOST) if strategy == "ddp" else strategy,
             plugins=plugins,
-            use_distributed_sampler=False,  # DigitsData deals the batches among ranks itself, none twice
+            use_distributed_sampler=False,  # DigitsData splits the batches among the ranks itself
             **options,
         )
 
@@ -69,5 +69,5 @@ def keep_freed_memory() -> None:
         return
     libc = ctypes.CDLL(None)
     if hasattr(libc, "mallopt"):  # musl has none
-        libc.mallopt(-4, 0)  # M_MMAP_MAX: no block of its own for a large tensor
+        libc.mallopt(-4, 0)  # M_MMAP_MAX: a large tensor gets no separate block
         libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD: never give the end of the heap back

@@ -5,14 +5,14 @@ import { exactPercent, percent, words } from "./words.js";
 const UNSURE = 0.8; // below this confidence the text names the second digit too
 const cards = new Map(); // model name -> its card's elements, the default model first
 
-/** "a 4, perhaps a 9", or that it is none */
+/** "a 4, perhaps a 9", or that it is no digit. */
 export function digitText({ digit, confidence, runner_up: second, certain }) {
   if (!certain) return words.noDigit;
   const first = words.digit(digit);
   return confidence < UNSURE && second != null ? words.unsure(first, words.digit(second)) : first;
 }
 
-/** "98.7% sure", or what a picture that shows no digit is likest. */
+/** "98.7% sure", or the digit that a picture without a digit is most like. */
 export const sureText = ({ digit, confidence, certain }) =>
   certain ? words.confidence(percent(confidence)) : words.likest(words.digit(digit));
 

@@ -1,4 +1,4 @@
-/** Says so if the page's modules did not run. In the JavaScript of 2009, as this must run where they do not. */
+/** Shows a message if the page's modules did not run. It is JavaScript of 2009, so that it runs in old browsers too. */
 window.addEventListener("load", function () {
   if (document.documentElement.hasAttribute("data-running")) return;
   var texts = {

@@ -7,13 +7,13 @@ const COARSE_SIDE = 64; // pixels; the paper is estimated on a copy of at most t
 const SPACE = 24; // pixels of paper that are left round the ink
 const MAX_STROKE = 0.25; // of the longest side; anything wider is light or shadow, not a stroke
 
-/** Measures each pixel's distance from the paper's colour in the ink's direction, black on white 255: {width, height, data}. */
+/** Measures each pixel's distance from the paper's colour in the ink's direction, 255 black on white: {width, height, data}. */
 export function inkLevels(colours) {
   const { width, height, data } = colours;
   const step = Math.ceil(Math.max(width, height) / COARSE_SIDE);
   const coarse = reduced(colours, step);
   const flat = flatPaper(coarse);
-  // 32 bits as in numpy, or some levels would round differently.
+  // 32 bits as in numpy; otherwise some levels would be rounded differently.
   const paper = flat ? coarse.data.map((_, index) => flat[index % 3]) : Float32Array.from(paperSurface(coarse));
   const difference = coarse.data.map((value, index) => value - paper[index]);
   const pixel = (index) => difference.subarray(3 * index, 3 * index + 3);
@@ -39,7 +39,7 @@ export function inkLevels(colours) {
   return cropped(width, height, (index) => dot(data, index) - 255 * fine[index]);
 }
 
-/** Rounds each pixel's level, and crops to what is not quite paper, with a margin. */
+/** Rounds each pixel's level, and crops to all that differs from paper, with a margin. */
 function cropped(width, height, levelAt) {
   const levels = range(width * height).map((index) => clip(Math.round(levelAt(index)), 0, 255));
   const marked = range(levels.length).filter((index) => levels[index] > 0);
@@ -54,7 +54,7 @@ function cropped(width, height, levelAt) {
   return { width: right - left, height: bottom - top, data: Uint8Array.from(rows.flat()) };
 }
 
-/** The paper's colour if more than half of the picture has exactly that one, as on a screen. */
+/** The paper's colour if more than half of the picture has exactly this colour, as on a screen. */
 function flatPaper({ width, height, data }) {
   const [start, end] = [data.slice(0, 3 * width), data.slice(3 * width * (height - 1))];
   const ends = [...start, ...end];
@@ -78,7 +78,7 @@ function paperSurface({ width, height, data: colours }) {
   const medians = range(3).map((c) => quantile(border.map((index) => colours[3 * index + c]), 0.5));
   let surface = Float64Array.from(colours, (_, index) => medians[index % 3]);
   for (let round = 0; round < 8; round++) {
-    // Wide first, so that dark corners count as paper; narrow at last.
+    // Wide first, so that dark corners count as paper; narrow in the end.
     const scale = 0.3 * (0.04 / 0.3) ** (round / 7);
     const system = range(6).map((k) => range(9).map((l) => (k === l ? 1e-6 : 0)));
     for (const index of pixels) {

@@ -4,10 +4,10 @@ import { clip, quantile, range, sum } from "./numbers.js";
 
 const MIN_SIDE = 64; // pixels; on a smaller picture strokes are as thin as lines
 const [MAX_WIDTH, MIN_LENGTH] = [0.04, 0.2]; // of a line, as shares of the picture's side
-const MAX_ASPECT = 0.06; // width of a line by its length; a stroke is thicker
-const MAX_SLOPE = 0.06; // pixels across by pixels along a line
+const MAX_ASPECT = 0.06; // width of a line divided by its length; a stroke is thicker
+const MAX_SLOPE = 0.06; // pixels across a line for each pixel along it
 const MIN_LEVEL = 10; // levels of 255 between a line and what lies on both sides of it
-const DARKER = 2; // times the level of a line; a stroke that crosses a pale line is
+const DARKER = 2; // a stroke that crosses a pale line has more than this many times the level of the line
 
 const at = (line, along) => line.offset + line.slope * along; // the row, with axis 1 the column, of a line's middle
 

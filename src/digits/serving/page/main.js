@@ -201,7 +201,7 @@ for (const [button, input] of [["open", "file"], ["camera", "photo"]]) {
   byId(button).addEventListener("click", () => byId(input).click());
   byId(input).addEventListener("change", ({ target }) => {
     open(target.files[0]);
-    target.value = ""; // or choosing the same file again would be no change
+    target.value = ""; // otherwise choosing the same file again would not be a change
   });
 }
 for (let digit = 0; digit < 10; digit++) {
@@ -214,7 +214,7 @@ byId("labels").hidden = !canSave;
 document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
 for (const type of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {
-    event.preventDefault(); // or the browser shows the picture instead of the page
+    event.preventDefault(); // otherwise the browser shows the picture instead of the page
     byId("pad").classList.toggle("target", type === "dragover");
     if (type === "drop") open(event.dataTransfer.files[0]);
   });

@@ -1,6 +1,6 @@
 /** Groups the marks of ink on a picture by the same steps as marks.py: marks make a digit, digits make a row. */
 
-/** How much of the shorter of two stretches lies in the other, 0 to 1. */
+/** The share of the shorter of two intervals that lies in the other, 0 to 1. */
 const overlap = (start, stop, otherStart, otherStop) =>
   Math.max(0, Math.min(stop, otherStop) - Math.max(start, otherStart)) / Math.min(stop - start, otherStop - otherStart);
 
@@ -46,7 +46,7 @@ export function rowsOf(marks) {
   return rows.sort((a, b) => mean(a) - mean(b));
 }
 
-/** Whether these are several digits for certain, and not one in pieces or beside dirt. */
+/** Whether these are certainly several digits: not one in pieces, nor one beside dirt. */
 export function hasSeveral(rows) {
   const wide = rows.flat().filter((group) => widthOf(group) >= 0.08 * heightOf(group));
   const tallest = Math.max(...wide.map(heightOf));
@@ -54,7 +54,7 @@ export function hasSeveral(rows) {
   return digits.some((a, index) => digits.slice(index + 1).some((b) => areApart(a, b, tallest)));
 }
 
-/** Whether there is more space between two groups, or both are wider, than in a digit whose pen was lifted. */
+/** Whether two groups are farther apart, or wider together, than the pieces of one digit can be. */
 function areApart(a, b, tallest) {
   const across = Math.max(a.left, b.left) - Math.min(a.right, b.right);
   const down = Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom);

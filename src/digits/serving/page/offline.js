@@ -1,4 +1,4 @@
-/** The static site's service worker: answers from what the page has kept while the host cannot be reached. */
+/** The static site's service worker: when the host cannot be reached, it answers with the files that the page has kept. */
 
 self.addEventListener("install", () => self.skipWaiting());
 self.addEventListener("activate", (event) => event.waitUntil(self.clients.claim()));

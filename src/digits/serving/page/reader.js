@@ -3,7 +3,7 @@
 /** Whether drawings can be saved. */
 export const canSave = true;
 
-/** Resolves to [{name, classes, test_accuracy, dataset}], the default model first; here all can read at once. */
+/** Resolves to [{name, classes, test_accuracy, dataset}], the default model first; here all of them are ready to read. */
 export const loadModels = async () => (await request("GET", "api/models")).models;
 
 /**
@@ -26,7 +26,7 @@ export async function readPicture(picture, names) {
 }
 
 /**
- * Reads several digits, for which readPicture throws an error with status 409; takes and throws what it does.
+ * Reads several digits, for which readPicture throws an error with status 409. Same arguments and other errors as there.
  * @returns {Promise<{answers: {model, lines: {number, digits}[]}[]}>} a digit has its own confidence.
  */
 export async function readNumber(picture, names) {

@@ -24,7 +24,7 @@ export async function loadModels(report) {
   };
   const [first, ...others] = models;
   const progress = new Progress(report);
-  const content = fetchModel(first, progress); // while the runtime comes
+  const content = fetchModel(first, progress); // at the same time as the runtime
   ort.env.wasm.numThreads = 1; // more threads need headers that plain file servers do not send
   ort.env.wasm.wasmBinary = await kept(`${WASM}?${runtime}`, (address) => fetchRuntime(address, files, progress));
   await startSession(first, await content);
@@ -86,7 +86,7 @@ async function startSession({ name, classes, least_energy: leastEnergy }, conten
   sessions.set(name, Object.assign(session, { classes, leastEnergy }));
 }
 
-/** Bytes that have come, of those that will. */
+/** Counts the bytes that have been loaded, and reports them with the total. */
 class Progress {
   done = 0;
   total = 0;
@@ -101,11 +101,11 @@ class Progress {
   }
 }
 
-/** Fetches the runtime in the smallest form that this host and browser can do together; `files` has the sizes. */
+/** Fetches the runtime in the smallest form that both this host and this browser support; `files` has the sizes. */
 async function fetchRuntime(address, files, progress) {
   for (const suffix of [".br", ""]) {
     const response = await get(address.replace(WASM, WASM + suffix));
-    const encoding = response.headers.get("Content-Encoding"); // the browser has undone it
+    const encoding = response.headers.get("Content-Encoding"); // the browser has already unpacked it
     if (encoding === "br" || (encoding && !suffix)) {
       const size = files[WASM + (encoding === "br" ? ".br" : ".gz")];
       progress.total += size;
@@ -116,7 +116,7 @@ async function fetchRuntime(address, files, progress) {
   const suffix = globalThis.DecompressionStream ? ".gz" : "";
   progress.total += files[WASM + suffix];
   const content = await received(await get(address.replace(WASM, WASM + suffix)), progress);
-  if (new Uint8Array(content)[0] !== 0x1f) return content; // not packed, or the host has said so
+  if (new Uint8Array(content)[0] !== 0x1f) return content; // not packed, or the browser has unpacked it
   return new Response(new Blob([content]).stream().pipeThrough(new DecompressionStream("gzip"))).arrayBuffer();
 }
 
@@ -130,7 +130,7 @@ async function kept(address, fetchContent) {
   return content;
 }
 
-/** Keeps the page too, so that from now on it works without its host, and forgets what an earlier export left. */
+/** Keeps the page too, so that from now on it works without its host; deletes what an earlier export has kept. */
 async function keepPage(files, addresses) {
   if (!navigator.serviceWorker) return; // plain HTTP has none
   await navigator.serviceWorker.register("offline.js");

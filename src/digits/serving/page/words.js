@@ -1,4 +1,4 @@
-/** The page's texts, in the first of the browser's languages that is here. */
+/** The page's texts, in the first of the browser's languages that this file has. */
 
 const TEXTS = {
   en: {
@@ -12,7 +12,7 @@ const TEXTS = {
     digit: (digit) => (digit === 8 ? "an 8" : `a ${digit}`),
     unsure: (first, second) => `${first}, perhaps ${second}`,
     confidence: (share) => `${share} sure`,
-    noDigit: "no digit I know", likest: (digit) => `at most ${digit}`,
+    noDigit: "no digit I know", likest: (digit) => `most like ${digit}`,
     accuracy: (share) => `test accuracy ${share}`,
     noInk: "No ink found yet.", number: "a number; its least sure digit:", touching: "Digits touch, or a sign is among them. Please draw single digits.", noPicture: "This file cannot be opened as a picture.", tooLarge: "This picture is too large.",
     busy: "The server is busy; trying again…", noAnswer: "The server does not answer; trying again…",
