@@ -40,7 +40,7 @@ def main() -> None:
     with ExitStack() as stack:
         model, gradio = reader.path.absolute(), arguments.gradio.absolute()
         ports = {"digits": start(stack, sys.executable, ROOT / "scripts" / "serve.py", model, "--port", "0")}
-        ports["gradio"] = start(stack, gradio, HERE / "rivals" / "gradio_app.py", model)
+        ports["gradio"] = start(stack, gradio, HERE / "gradio_app.py", model)
         for name, port in ports.items():
             ask(name, port, questions, max(CLIENTS), 1.0)  # not counted: the first answers are slower
         for clients in CLIENTS:
