@@ -206,7 +206,7 @@ def refused(reader: Reader, pictures: list[bytes]) -> list[bool]:
             answers.append(False)
         except PictureError:
             answers.append(True)
-    certain = iter([answer.certain for answer in reader.answers(np.stack(images))])
+    certain = iter([answer.certain for answer in reader.answers(np.stack(images))] if images else [])
     return [no_ink or not next(certain) for no_ink in answers]
 
 

@@ -151,7 +151,7 @@ def test_hands_have_the_form_of_mnist():
 
 
 def test_each_digit_is_drawn_in_several_ways():
-    assert all(len(ways) >= 5 for ways in read_ways().values())
+    assert all(len(ways) >= 5 for ways in read_ways("hands").values())
 
 
 def test_hands_are_added_to_the_training_split_only():

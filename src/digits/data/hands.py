@@ -44,7 +44,7 @@ def draw_hands(number: int, digits: list[int], seed: int) -> tuple[Tensor, Tenso
     rng = np.random.default_rng(seed)
     images, labels = np.empty((number, 28, 28), np.uint8), np.arange(number) % len(digits)
     for label, digit in enumerate(digits):
-        ways = read_ways()[digit]
+        ways = read_ways("hands")[str(digit)]
         for way, of_way in zip(ways, np.array_split(np.flatnonzero(labels == label), len(ways)), strict=True):
             for rows in np.array_split(of_way, len(of_way) // AT_ONCE + 1):
                 images[rows] = inked(written(way, len(rows), rng), rng)
@@ -52,13 +52,13 @@ def draw_hands(number: int, digits: list[int], seed: int) -> tuple[Tensor, Tenso
 
 
 @cache
-def read_ways() -> dict[int, list[Way]]:
-    """Read hands.txt: the ways to write each digit."""
-    ways: dict[int, list[Way]] = {digit: [] for digit in range(10)}
-    for line in (files("digits.data") / "hands.txt").read_text(encoding="utf-8").splitlines():
+def read_ways(name: str) -> dict[str, list[Way]]:
+    """Read `name`.txt beside this file: the ways to write each digit or letter."""
+    ways: dict[str, list[Way]] = {}
+    for line in (files("digits.data") / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
-            digit, turn, strokes = line.split(maxsplit=2)
-            ways[int(digit)].append(_way(float(turn), strokes))
+            sign, turn, strokes = line.split(maxsplit=2)
+            ways.setdefault(sign, []).append(_way(float(turn), strokes))
     return ways
 
 

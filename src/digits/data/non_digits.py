@@ -1,7 +1,7 @@
 """Marks that are no digit, drawn by program, so that a network learns to tell when it does not know.
 
-D. Hendrycks et al., "Deep anomaly detection with outlier exposure", 2019. No letter and no font is copied: strokes are
-random, or they are pieces of the digits of `hands.txt`, which form no digit. The pens are those of digits.data.hands.
+D. Hendrycks et al., "Deep anomaly detection with outlier exposure", 2019. Strokes are random, pieces of the digits of
+`hands.txt` which form no digit, or the letters of `letters.txt`. The pens are those of digits.data.hands.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from torch import Tensor
 from digits.data.hands import inked, read_ways, written
 
 POINTS = 300  # along the strokes of a mark: scribbles are long
-AT_ONCE = 32  # marks that have the same number of strokes
+AT_ONCE = 16  # marks that have the same number of strokes
 Positions = NDArray[np.floating[Any]]  # along strokes, [N, P, 2], x and y, in any unit
 # Digits that are no digit any more when mirrored, and when turned by 1, 2 or 3 quarters.
 MIRRORED, TURNED = [3, 4, 6, 7, 9], {1: [1, 2, 3, 4, 5, 6, 7, 8, 9], 2: [3, 4, 7], 3: [1, 2, 3, 4, 5, 6, 7, 8, 9]}
@@ -62,6 +62,12 @@ def _glyphs(number: int, rng: np.random.Generator) -> Positions:
     return _turned(sign, rng.normal(0, 0.1, number))
 
 
+def _letters(number: int, rng: np.random.Generator) -> Positions:
+    """A letter that looks like no digit."""
+    ways = [way for each in read_ways("letters").values() for way in each]
+    return written(ways[rng.integers(len(ways))], number, rng)
+
+
 def _pieces(number: int, rng: np.random.Generator) -> Positions:
     """Pieces of digits, turned and joined end to start."""
     parts, end = [], np.zeros((number, 1, 2))
@@ -100,14 +106,15 @@ def _crossed(number: int, rng: np.random.Generator) -> Positions:
 
 
 def _polygons(number: int, rng: np.random.Generator) -> Positions:
-    """Triangles to stars, closed, some with a diagonal."""
+    """Triangles to stars, closed, some with a diagonal, some filled."""
     corners = rng.integers(3, 11)
     steps = np.arange(corners) + rng.uniform(-0.2, 0.2, (number, corners)) + rng.random((number, 1))
     # With an even number of corners, every other one may lie further inside.
     radius = 1 - rng.uniform(0, 0.7, (number, 1)) * (np.arange(corners) % 2) * (corners % 2 == 0)
     around = _around(2 * np.pi * steps / corners, radius) * rng.uniform(0.6, 1, (number, 1, 2))
     closed = [*range(corners), 0, *([rng.integers(2, corners)] if rng.random() < 0.4 else [])]
-    return _drawn(around[:, closed], POINTS, curved=False)
+    outline = _drawn(around[:, closed], POINTS, curved=False)
+    return outline * rng.random((number, POINTS, 1)) ** 0.5 if rng.random() < 0.3 else outline
 
 
 def _waves(number: int, rng: np.random.Generator) -> Positions:
@@ -141,13 +148,14 @@ def _smudges(number: int, rng: np.random.Generator) -> Positions:
 
 
 KINDS: tuple[Callable[[int, np.random.Generator], Positions], ...] = (
+    *(_letters, _letters, _letters, _letters, _letters, _letters),
     *(_glyphs, _glyphs, _glyphs, _strokes, _strokes, _pieces, _several, _moved, _crossed, _polygons, _waves, _smudges),
 )
 
 
 def _a_digit(number: int, rng: np.random.Generator, digits: list[int] | None = None) -> Positions:
     """One way to write one digit, varied: [number, P, 2], its height 1."""
-    ways = read_ways()[rng.choice(digits or 10)]
+    ways = read_ways("hands")[str(rng.choice(digits or 10))]
     digit = written(ways[rng.integers(len(ways))], number, rng)
     return digit / np.ptp(digit[..., 1:], axis=1, keepdims=True)
 

@@ -164,8 +164,8 @@ def _scaled(strength: Floats) -> Floats:
 def _centred(small: Floats) -> Floats:
     """Paste into 28x28 with the centre of mass at pixel (14, 14), as far as nothing is cut off."""
     image = np.zeros((28, 28), np.float32)
-    moments = cv2.moments(small)
-    mass = moments["m01"] / moments["m00"], moments["m10"] / moments["m00"]
+    sums = (small.sum(axis=axis, dtype=np.float64) for axis in (1, 0))  # of each row, of each column
+    mass = [each @ np.arange(len(each)) / each.sum() for each in sums]
     # A symmetric digit's centre lies exactly between two pixels: 1e-6 decides, not the rounding error of the sum.
     top, left = (int(np.clip(14.5 - m + 1e-6, 0, 28 - side)) for m, side in zip(mass, small.shape, strict=True))
     image[top : top + small.shape[0], left : left + small.shape[1]] = small
