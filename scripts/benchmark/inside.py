@@ -5,13 +5,12 @@ import resource
 import sys
 import time
 import timeit
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
@@ -24,7 +23,7 @@ from torchvision import datasets, transforms
 
 from digits.data.datamodule import DigitsData
 from digits.models.network import MEAN, STD, Network
-from digits.serving import Reader
+from digits.reporting.compare import speed
 from processes import CONFIGS, run
 
 
@@ -82,7 +81,7 @@ def augmentation(cfg: DictConfig) -> dict[str, float]:
     step = 1000 * median(profiler.recorded_durations["run_training_batch"])
     augment, images = model.augment, data.train_images[: data.batch_size] / 255
     assert augment
-    alone = milliseconds(lambda: augment(images))
+    alone = 1000 * median(timeit.repeat(lambda: augment(images), number=1, repeat=101)[1:])  # the first one is slower
     return {"milliseconds": alone, "share": 100 * alone / step}
 
 
@@ -103,13 +102,7 @@ def growth(cfg: DictConfig) -> dict[str, float]:
 def onnx(cfg: DictConfig) -> dict[str, float]:
     """Milliseconds that the model.onnx of a run takes for one image on one thread."""
     run(" ".join(["train.py", *sys.argv[2:], "hydra.run.dir=onnx"]), Path())
-    reader, image = Reader("onnx"), np.random.default_rng(0).random((1, 1, 28, 28), dtype=np.float32)
-    return {"milliseconds": milliseconds(lambda: reader.outputs(image))}
-
-
-def milliseconds(function: Callable[[], object]) -> float:
-    """The median of 100 calls after a first one."""
-    return 1000 * median(timeit.repeat(function, number=1, repeat=101)[1:])
+    return {"milliseconds": speed(Path("onnx", "model.onnx"))[0]}
 
 
 if __name__ == "__main__":

@@ -84,9 +84,7 @@ def normalised(images: Tensor, labels: Tensor, size: int) -> list[tuple[Tensor, 
 
 def bare_loop(cfg: DictConfig) -> Epochs:
     """The steps of a run of train.py with muon and one_cycle, without Lightning, logs, progress bar, checkpoints."""
-    data, model, trainer = built(
-        cfg
-    )  # the trainer chooses device and precision, and how the process keeps freed memory
+    data, model, trainer = built(cfg)  # the trainer chooses device, precision, and what becomes of freed memory
     device, bf16, seconds = trainer.strategy.root_device, trainer.precision == "bf16-mixed", 0.0
     net = model.to(device)
     assert (cfg.model.optimizer, cfg.model.schedule, model.augment) == ("muon", "one_cycle", None)

@@ -56,11 +56,8 @@ class Reader:
         self.path = path / "model.onnx" if path.is_dir() else path
         if not self.path.is_file():
             raise ModelFileError(f"{self.path}: no such file; wanted a finished run's folder or its model.onnx")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4  # no error log: the exception below has the same text
         try:
-            self._session = onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"])
+            self._session = session_of(self.path)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.name, self.dataset = metadata["model"], metadata["dataset"]
             self.classes: list[int] = json.loads(metadata["classes"])
@@ -94,6 +91,14 @@ class Reader:
             reason = None if certain else NOT_KNOWN
             answers.append(Answer(first.digit, first.probability, second.digit, ranked, certain, reason))
         return answers
+
+
+def session_of(path: Path) -> onnxruntime.InferenceSession:
+    """An ONNX file, ready to run on one CPU thread."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4  # no error log: the exceptions have the same text
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def by_name(readers: list[Reader]) -> dict[str, Reader]:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from torch import Tensor, nn
 
@@ -17,6 +16,7 @@ from digits.files import atomic_path
 from digits.models.classifier import Classifier
 from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
+from digits.serving.reader import session_of
 
 TOLERANCE = 1e-4  # of logits and probabilities
 
@@ -97,9 +97,7 @@ def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
 
 def _compare(path: Path, evaluation: Evaluation) -> dict[str, Any]:
     """Run the file over the test split in batches of 1, 7 and 256 and compare it with the checkpoint."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    session = session_of(path)
     images = evaluation.images.float().div(255).numpy()
     wanted = (evaluation.logits.numpy(), evaluation.probabilities.numpy())
     largest, agreeing = 0.0, 1.0
