@@ -3,25 +3,22 @@
 import errno
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`. On success it is renamed to `path`, on failure it is deleted.
+    """Yield a free name beside `path` for a file that is renamed to `path` on success, and deleted on failure.
 
     The data reach the disk before the new name does, so a crash leaves the old file or the new one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")  # mkstemp's file is hidden from others
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would hide the file from others
         _fsync(temporary)
         temporary.replace(path)
         _fsync(path.parent)
@@ -50,9 +47,3 @@ def _fsync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
