@@ -39,7 +39,6 @@ class Mnist(DigitsData):
 
     Args:
         folder: the folder that holds MNIST/raw, raw or the files; torchvision calls it root.
-        options: those of DigitsData.
     """
 
     name = "mnist"
@@ -69,20 +68,12 @@ class Mnist(DigitsData):
             ) from error
 
     def read(self) -> Splits:
-        """Read the four files and check the SHA-256 of each.
-
-        Raises:
-            DataError: a file is missing, damaged or has the content of another.
-        """
-        content = {name: self._checked(name) for name in SHA256}
-        train_images, train_labels, test_images, test_labels = content.values()
-        return Splits(
-            train_images=_pixels(train_images),
-            train_labels=_digits(train_labels),
-            test_images=_pixels(test_images),
-            test_labels=_digits(test_labels),
-            sha256=hashlib.sha256(b"".join(content.values())).hexdigest(),
-        )
+        """Read the four files; DataError: one is missing, damaged or has the content of another, by its SHA-256."""
+        content = [self._checked(name) for name in SHA256]
+        train_images, test_images = (_values(each, header=16).reshape(-1, 1, 28, 28) for each in content[::2])
+        train_labels, test_labels = (_values(each, header=8).long() for each in content[1::2])
+        sha256 = hashlib.sha256(b"".join(content)).hexdigest()
+        return Splits(train_images, train_labels, test_images, test_labels, sha256)
 
     def _complete(self) -> bool:
         return all(self._path(name) for name in SHA256)
@@ -125,11 +116,6 @@ class Mnist(DigitsData):
         return content
 
 
-def _pixels(content: bytes) -> Tensor:
-    """Images uint8 [N, 1, 28, 28] from the content of an IDX file: 16 bytes of header, then one byte for each pixel."""
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=16).reshape(-1, 1, 28, 28)
-
-
-def _digits(content: bytes) -> Tensor:
-    """Labels int64 [N] from the content of an IDX file: 8 bytes of header, then one byte for each label."""
-    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=8).long()
+def _values(content: bytes, header: int) -> Tensor:
+    """What follows the header of an IDX file, a byte for each pixel or label: uint8, flat."""
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header)
