@@ -2,6 +2,7 @@
 
 import logging
 import time
+from itertools import combinations
 from typing import Annotated, Literal
 
 import torch
@@ -24,7 +25,6 @@ class SVM(ClosedForm):
     could change the sign of a margin near 0, and so a vote.
 
     Args:
-        classes: the digits that the logits stand for, in the order of the logits.
         components: principal components to keep: their number, or the fraction of the variance that they hold; None
             for no PCA.
         kernel: of two images x and y: `rbf` exp(-gamma |x-y|²), `poly` (gamma x·y)³ or `linear` x·y.
@@ -111,21 +111,12 @@ class SVM(ClosedForm):
 
 
 def weights_of_pairs(coefficients: Tensor, counts: list[int]) -> Tensor:
-    """The weight of each support vector in the machine of each pair, from libsvm's form.
+    """The weight of each support vector in the machine of each pair, float64 [supports, pairs], from libsvm's form.
 
-    The support vectors are sorted by class. For the pair of classes i < j, row j - 1 holds the weights of the support
-    vectors of class i, and row i those of class j.
-
-    Args:
-        coefficients: float64 [classes - 1, supports].
-        counts: number of support vectors of each class.
-
-    Returns:
-        float64 [supports, pairs], 0 where a support vector is of neither class of the pair.
+    The support vectors are sorted by class, and `counts` says how many are of each. For the pair of classes i < j, row
+    j - 1 of the coefficients, float64 [classes - 1, supports], holds the weights of the support vectors of class i,
+    and row i those of class j. A support vector of neither class has the weight 0.
     """
     class_of = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    pairs = []
-    for i in range(len(counts)):
-        for j in range(i + 1, len(counts)):
-            pairs.append(coefficients[j - 1] * (class_of == i) + coefficients[i] * (class_of == j))
-    return torch.stack(pairs, dim=1)
+    pairs = combinations(range(len(counts)), 2)
+    return torch.stack([coefficients[j - 1] * (class_of == i) + coefficients[i] * (class_of == j) for i, j in pairs], 1)
