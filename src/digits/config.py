@@ -35,11 +35,7 @@ NULL_GROUP = "Config group override must be"  # the start of a ValueError that H
 
 
 def mistakes_in(config: DictConfig) -> list[str]:
-    """Check a composed config, Hydra's part included.
-
-    Returns:
-        A line for each mistake: key, what it got, what was wanted.
-    """
+    """A line for each mistake in a composed config, Hydra's part included: key, what it got, what was wanted."""
     try:
         plain = resolved(config)
     except OmegaConfBaseException as error:
@@ -100,18 +96,13 @@ def explained(error: Exception) -> Exception:
     return plain
 
 
-def resolved(config: DictConfig, run_folder: str = "outputs") -> dict[str, Any]:
-    """The config without Hydra's part, all interpolations resolved.
-
-    Args:
-        config: as composed.
-        run_folder: stands for the run's folder, which may not exist yet.
-    """
+def resolved(config: DictConfig) -> dict[str, Any]:
+    """A composed config without Hydra's part, all interpolations resolved."""
     HydraConfig.instance().set_config(copy.deepcopy(config))
     task = copy.deepcopy(config)
     with open_dict(task):
         del task["hydra"]
-    task.run_folder = run_folder
+    task.run_folder = "outputs"  # stands for the run's folder, which may not exist yet
     plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
@@ -156,9 +147,7 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
 def _missing_package(choice: str, node: dict[str, Any]) -> list[str]:
     """One line if a logger's package is an extra that is not installed."""
     package = EXTRAS.get(node["_target_"].rpartition(".")[2])
-    if package is None or find_spec(package):
-        return []
-    return [NOT_INSTALLED.format(choice=choice, extra=package)]
+    return [NOT_INSTALLED.format(choice=choice, extra=package)] if package and not find_spec(package) else []
 
 
 def _is_interpolated(config: DictConfig, mistake: str) -> bool:
