@@ -59,17 +59,10 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     By default a GPU computes convolutions in TF32: logits would differ from the file's by about 0.01.
     The limits on validation and test batches in the run's `trainer` settings hold here too; `data` must be set up.
     """
-    settings = ("limit_val_batches", "limit_test_batches")
-    tester = lightning.Trainer(
-        **{key: trainer_config[key] for key in settings if key in trainer_config},
-        accelerator="cpu",
-        devices=1,
-        precision="32-true",
-        logger=False,
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-    )
+    limits = {key: trainer_config[key] for key in ("limit_val_batches", "limit_test_batches") if key in trainer_config}
+    off = ("logger", "enable_progress_bar", "enable_checkpointing", "enable_model_summary")
+    options: dict[str, Any] = limits | dict.fromkeys(off, False)
+    tester = lightning.Trainer(accelerator="cpu", devices=1, precision="32-true", **options)
     validated = tester.validate(model, data, verbose=False) if len(data.val_labels) else []
     val = validated[0] if validated else {}
     tester.test(model, data, verbose=False)

@@ -68,9 +68,8 @@ def worst_mistakes(evaluation: Evaluation, most: int = 40, of_a_pair: int = 3) -
     wrong = wrong[evaluation.confidence[wrong].argsort(descending=True)]
     seen: Counter[tuple[int, int]] = Counter()
     chosen = []
-    for at, pair in enumerate(
-        zip(evaluation.labels[wrong].tolist(), evaluation.predictions[wrong].tolist(), strict=True)
-    ):
+    pairs = zip(evaluation.labels[wrong].tolist(), evaluation.predictions[wrong].tolist(), strict=True)
+    for at, pair in enumerate(pairs):
         seen[pair] += 1
         if seen[pair] <= of_a_pair:
             chosen.append(at)

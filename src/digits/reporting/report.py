@@ -116,6 +116,7 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
     assert metrics.onnx is not None
     data, onnx = metrics.dataset, metrics.onnx
     refused = [row.test_refused for row in metrics.refusals if row.least_energy == metrics.least_energy]
+    epochs = f"{metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())
     rows = {
@@ -125,9 +126,7 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
         "test loss": f"{metrics.test_loss:.4f}, ECE {100 * metrics.test_ece:.2f} %",
         "refused": f"{100 * refused[0]:.2f} % of the test digits, as no digit" if refused else "",
         "validation": "" if metrics.val_accuracy is None else f"{100 * metrics.val_accuracy:.2f} %, again in 32-bit",
-        "fit": f"{metrics.fit_seconds:.1f} s, {metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
-        if metrics.epochs
-        else "",
+        "fit": f"{metrics.fit_seconds:.1f} s, {epochs}" if metrics.epochs else "",
         "ONNX": f"{onnx.bytes / 1e3:,.0f} kB, largest difference from the checkpoint {onnx.max_abs_diff:.0e}",
     }
     print("\n" + "\n".join(f"{name:<15}{text}" for name, text in rows.items() if text))

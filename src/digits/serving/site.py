@@ -87,8 +87,7 @@ def _write_models(site: Path, readers: list[Reader]) -> None:
     for name, reader in by_name(readers).items():
         file, content = f"models/{len(models)}.onnx", reader.path.read_bytes()
         (site / file).write_bytes(content)
-        facts = {"classes": reader.classes, "test_accuracy": reader.test_accuracy, "dataset": reader.dataset}
-        facts["least_energy"] = reader.least_energy
+        facts = {key: getattr(reader, key) for key in ("classes", "test_accuracy", "dataset", "least_energy")}
         models.append({"name": name, **facts, "file": file, "sha256": hashlib.sha256(content).hexdigest()})
     files = {path.relative_to(site).as_posix(): path.stat().st_size for path in sorted(site.rglob("*.*"))}
     listed = {"models": models, "runtime": RUNTIME, "files": files}

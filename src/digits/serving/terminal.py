@@ -113,16 +113,14 @@ def _paths(name: str) -> list[Path]:
 
 
 def _prepare(path: Path) -> Reading:
-    reading = Reading(str(path))
-    with _explained(reading):
+    with _reading(path) as reading:
         picture = decode(_content(path))
         reading.image, reading.thumbnail = prepare(picture), ImageOps.contain(picture, (96, 96))
     return reading
 
 
 def _number(reader: Reader, path: Path) -> Reading:
-    reading = Reading(str(path))
-    with _explained(reading):
+    with _reading(path) as reading:
         reading.lines = read_lines(reader, _content(path))
     return reading
 
@@ -132,10 +130,11 @@ def _content(path: Path) -> bytes:
 
 
 @contextmanager
-def _explained(reading: Reading) -> Iterator[None]:
-    """Note down why a picture cannot be read."""
+def _reading(path: Path) -> Iterator[Reading]:
+    """A reading to be completed; why the picture cannot be read is noted down in it."""
+    reading = Reading(str(path))
     try:
-        yield
+        yield reading
     except PictureError as error:
         reading.error = str(error)
     except IsADirectoryError:

@@ -149,11 +149,8 @@ def mistakes_in_search(config: dict[str, Any]) -> Iterator[str]:
             reason = in_one_line(error)
             yield f"search.storage: got {masked(search['storage'])}, which no database here understands ({reason})"
     model = config["model"]
-    if (
-        search.get("metric") == "val/loss"
-        and not list(mistakes_in_node("model", model, given={"classes"}))
-        and getattr(located(model["_target_"]), "fitted_once", False)
-    ):
+    is_good = not list(mistakes_in_node("model", model, given={"classes"}))
+    if is_good and search.get("metric") == "val/loss" and getattr(located(model["_target_"]), "fitted_once", False):
         yield "search.metric: got val/loss, which this model logs before it is calibrated; take val/accuracy"
     if not config["data"].get("val_size", 1):
         yield "data.val_size: got 0, wanted validation digits: a search compares trials on them"

@@ -19,6 +19,5 @@ for message in (
 ):
     warnings.filterwarnings("ignore", message=message)
 
-logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(
-    logging.WARNING
-)  # it lists devices that are not there
+# It lists devices that are not there.
+logging.getLogger("lightning.pytorch.utilities.rank_zero").setLevel(logging.WARNING)
