@@ -56,10 +56,14 @@ def loader(cfg: DictConfig) -> dict[str, float]:
 
 def torchvision(cfg: DictConfig) -> dict[str, float]:
     """The same with torchvision's data set and transforms: one image at a time, one worker process for each core."""
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
-    dataset = datasets.MNIST(cfg.data.folder, transform=transform)
-    batches = DataLoader(dataset, cfg.data.batch_size, shuffle=True, num_workers=torch.get_num_threads())
+    batches = one_by_one(cfg, cfg.data.batch_size, shuffle=True, num_workers=torch.get_num_threads())
     return {"rate": images_per_second(images for images, _ in islice(batches, cfg.trainer.limit_train_batches))}
+
+
+def one_by_one(cfg: DictConfig, batch_size: int, train: bool = True, **options: Any) -> DataLoader:
+    """MNIST with torchvision's transforms: each image through PIL."""
+    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STD,))])
+    return DataLoader(datasets.MNIST(cfg.data.folder, train, transform), batch_size, **options)
 
 
 def images_per_second(batches: Iterable[Tensor]) -> float:

@@ -16,13 +16,11 @@ from omegaconf import DictConfig
 from torch import Tensor, nn
 from torch.optim import Adadelta, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
-from torch.utils.data import DataLoader
 from torchvision.datasets import MNIST
-from torchvision.transforms import Compose, Normalize, ToTensor
 
 from digits.models.muon import Muon
 from digits.models.network import MEAN, STD
-from inside import built, composed, scaled
+from inside import built, composed, one_by_one, scaled
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # images [N, 1, 28, 28], labels [N]
 Epochs = Iterator[dict[str, float]]  # of each: the seconds of training so far, the test accuracy in percent
@@ -34,9 +32,7 @@ def pytorch_example(cfg: DictConfig) -> Epochs:
     https://github.com/pytorch/examples/tree/main/mnist on a CPU: each image through PIL and torchvision's transforms,
     no worker processes, no shuffling.
     """
-    transform = Compose([ToTensor(), Normalize((MEAN,), (STD,))])
-    train = DataLoader(MNIST(cfg.data.folder, train=True, transform=transform), 64)
-    test = DataLoader(MNIST(cfg.data.folder, train=False, transform=transform), 1000)
+    train, test = one_by_one(cfg, 64), one_by_one(cfg, 1000, train=False)
     net, seconds = example_network(), 0.0
     optimizer = Adadelta(net.parameters(), lr=1.0)
     schedule = StepLR(optimizer, step_size=len(train), gamma=0.7)  # a step is a batch

@@ -217,9 +217,9 @@ def write_metrics(folder: Path, metrics: Metrics) -> None:
     write_text(folder / "report" / "metrics.json", metrics.model_dump_json(indent=2, by_alias=True, exclude_unset=True))
 
 
-def newest_run(folder: Path = Path("outputs")) -> Path | None:
-    """Find the run in or below `folder` whose report was finished last; None where there is none."""
-    finished = [path.parent for path in folder.rglob("run.json") if read_record(path.parent).reported]
+def newest_run() -> Path | None:
+    """Find the run in outputs whose report was finished last; None where there is none."""
+    finished = [path.parent for path in Path("outputs").rglob("run.json") if read_record(path.parent).reported]
     return max(finished, key=lambda run: (run / "run.json").stat().st_mtime, default=None)
 
 

@@ -3,6 +3,7 @@
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,5 @@ def read_drawings(path: Path) -> tuple[Tensor, Tensor]:
     """
     with closing(Drawings(path)) as file:
         drawings = file.all()
-    pixels = bytearray(b"".join(drawing.image for drawing in drawings))
-    images = torch.frombuffer(pixels, dtype=torch.uint8) if pixels else torch.empty(0, dtype=torch.uint8)
-    return images.reshape(-1, 1, 28, 28), torch.tensor([drawing.label for drawing in drawings], dtype=torch.int64)
+    pixels = np.frombuffer(b"".join(drawing.image for drawing in drawings), np.uint8).reshape(-1, 1, 28, 28)
+    return torch.tensor(pixels), torch.tensor([drawing.label for drawing in drawings], dtype=torch.int64)

@@ -4,7 +4,6 @@ D. Hendrycks et al., "Deep anomaly detection with outlier exposure", 2019. Strok
 `hands.txt` which form no digit, or the letters of `letters.txt`. The pens are those of digits.data.hands.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np

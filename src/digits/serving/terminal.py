@@ -68,9 +68,8 @@ def write_json(readings: Iterable[Reading]) -> None:
     print()
 
 
-def write_csv(readings: Iterable[Reading]) -> None:
+def write_csv(readings: list[Reading]) -> None:
     """Write a header, then a line for each picture."""
-    readings = list(readings)
     is_number = any(reading.lines is not None for reading in readings)
     columns = ["picture", *(["number"] if is_number else ["digit", "confidence", "runner_up", "certain"]), "error"]
     writer = csv.DictWriter(sys.stdout, columns, extrasaction="ignore", lineterminator="\n")

@@ -35,7 +35,6 @@ class Run:
     def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
         self.folder = folder
         self.record = record or RunRecord(
-            status="running",
             started=datetime.now().astimezone().isoformat(timespec="seconds"),
             command=shlex.join(["python", *sys.argv]),
             git=git_state(),
