@@ -146,10 +146,8 @@ def _smudges(number: int, rng: np.random.Generator) -> Positions:
     return heaps[:, np.arange(POINTS) % heaps.shape[1]] + rng.uniform(0, 0.2) * patch
 
 
-KINDS: tuple[Callable[[int, np.random.Generator], Positions], ...] = (
-    *(_letters, _letters, _letters, _letters, _letters, _letters),
-    *(_glyphs, _glyphs, _glyphs, _strokes, _strokes, _pieces, _several, _moved, _crossed, _polygons, _waves, _smudges),
-)
+KINDS = [*6 * [_letters], *3 * [_glyphs], *2 * [_strokes], _pieces, _several, _moved, _crossed]
+KINDS += [_polygons, _waves, _smudges]
 
 
 def _a_digit(number: int, rng: np.random.Generator, digits: list[int] | None = None) -> Positions:
