@@ -49,9 +49,7 @@ def train(cfg: DictConfig) -> float | None:
         with run.phase("setup"):
             seed_everything(cfg.seed, workers=True, verbose=False)
             data = data_of(cfg)
-            model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
-            if isinstance(model, Network) and model.hparams["teacher"]:
-                model.teachers.append(teacher_of(model, data))
+            model = model_of(cfg, data)
             callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
             shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if prints else []
@@ -77,6 +75,24 @@ def train(cfg: DictConfig) -> float | None:
     return metrics.val_accuracy
 
 
+def model_of(cfg: DictConfig, data: DigitsData) -> Classifier:
+    """The untrained model of a config, and its teacher.
+
+    Raises:
+        ConfigError: the teacher cannot answer to all training images.
+        ModelFileError: the teacher's folder holds no finished run.
+    """
+    model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
+    if isinstance(model, Network) and (folder := model.hparams["teacher"]):
+        teacher = load_model(Path(folder, "checkpoints", "best.ckpt"))
+        if (known := teacher.hparams["classes"]) != data.classes:
+            raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted one that knows {data.classes}")
+        if data.non_digits:
+            raise ConfigError("model.teacher: it answers with a digit to each image; take data.non_digits=0")
+        model.teachers.append(teacher)
+    return model
+
+
 def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback], loggers: list[Logger]) -> Trainer:
     """The Trainer of a config, on the devices that the model can use."""
     if not loggers:  # without a logger LearningRateMonitor raises an error
@@ -96,22 +112,6 @@ def begin_from(cfg: DictConfig, model: Classifier, callbacks: Iterable[Callback]
     if checkpoint is not None:
         check_resumable(Path(checkpoint), model, callbacks)
     return checkpoint
-
-
-def teacher_of(model: Network, data: DigitsData) -> Classifier:
-    """The best model of the run that this one learns from.
-
-    Raises:
-        ConfigError: it cannot give an answer for every training image.
-        ModelFileError: there is no such run.
-    """
-    folder = model.hparams["teacher"]
-    teacher = load_model(Path(folder, "checkpoints", "best.ckpt"))
-    if (known := teacher.hparams["classes"]) != data.classes:
-        raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted a run that knows {data.classes}")
-    if data.non_digits:
-        raise ConfigError("model.teacher: a teacher answers every image with a digit; take data.non_digits=0")
-    return teacher
 
 
 def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> None:
