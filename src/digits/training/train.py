@@ -33,9 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def train(cfg: DictConfig) -> float | None:
-    """Build, fit, test the best checkpoint, export it, report it.
-
-    A trial of a search ends with the fit: only the best trial is tested.
+    """Build, fit, test the best checkpoint, export it, report it. A trial of a search ends with the fit.
 
     Args:
         cfg: as composed from configs/train.yaml, checked.
