@@ -154,6 +154,10 @@ def test_each_digit_is_drawn_in_several_ways():
     assert all(len(ways) >= 5 for ways in read_ways("hands").values())
 
 
+def test_the_letters_that_are_no_digits_leave_out_those_that_look_like_one():
+    assert len(read_ways("letters")) >= 40 and not set(read_ways("letters")) & set("bgiIloOqSsZz")
+
+
 def test_hands_are_added_to_the_training_split_only():
     alone, joined = Mnist5k(val_size=500, train_size=1000), Mnist5k(val_size=500, train_size=1000, hands=200)
     alone.setup()
