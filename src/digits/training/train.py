@@ -86,7 +86,7 @@ def model_of(cfg: DictConfig, data: DigitsData) -> Classifier:
         if (known := teacher.hparams["classes"]) != data.classes:
             raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted one that knows {data.classes}")
         if data.non_digits:
-            raise ConfigError("model.teacher: it answers with a digit to each image; take data.non_digits=0")
+            raise ConfigError("model.teacher: a teacher answers every image with a digit; take data.non_digits=0")
         model.teachers.append(teacher)
     return model
 
