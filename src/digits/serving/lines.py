@@ -70,9 +70,12 @@ def _find(levels: Levels, axis: int) -> list[Line]:
         return []
     margin = int(MAX_SLOPE * width) + 3
     slopes = MAX_SLOPE * np.linspace(-1, 1, 2 * round(MAX_SLOPE * width / 1.5) + 1)
-    sheared = [np.floor(y - slope * x + 0.5).astype(np.intp) + margin for slope in slopes]
-    profiles = [np.bincount(each, minlength=height + 2 * margin) for each in sheared]
-    best = int(np.argmax([(profile**2).sum() for profile in profiles]))
+    # All slopes in one operation: usually there are few points, and each call of numpy takes its time.
+    sheared = (margin + 0.5 + y - slopes[:, None] * x).astype(np.intp)
+    size = height + 2 * margin
+    places = (sheared + size * np.arange(len(slopes))[:, None]).ravel()
+    profiles = np.bincount(places, minlength=size * len(slopes)).reshape(-1, size)
+    best = int((profiles**2).sum(axis=1).argmax())
     counts, found = profiles[best], []
     while counts.max() >= MIN_LENGTH * width:
         first = last = int(counts.argmax())
