@@ -17,7 +17,7 @@ from scipy.interpolate import make_interp_spline
 from scipy.ndimage import center_of_mass, gaussian_filter
 
 from digits.cli import plain_errors
-from digits.serving import Reader, read_picture
+from digits.serving import PictureError, Reader, read_picture
 
 Floats = NDArray[np.float64]
 
@@ -428,13 +428,20 @@ UNSEEN = 1000  # pictures from this number on were not looked at while read_pict
 
 
 def score(reader: Reader, each: int) -> dict[str, dict[str, float]]:
-    """Compute the share of pictures that a model reads correctly, by preparation and by scene."""
+    """Compute the share of pictures that a model reads correctly, by preparation and by scene.
+
+    A picture that read_picture refuses, as it sees several digits or no ink, is not read correctly.
+    """
     pictures = list(drawn_set(each, first=UNSEEN))
     shares: dict[str, dict[str, float]] = {}
     for prepare in (read_picture, cropped, inverted):
-        answers = reader.answers(np.stack([prepare(content) for _, _, content in pictures]))
-        is_correct = np.array([answer.digit == digit for answer, (_, digit, _) in zip(answers, pictures, strict=True)])
-        scenes = np.array([scene for scene, _, _ in pictures])
+        correct: list[bool] = []
+        for _, digit, content in pictures:
+            try:
+                correct.append(reader.answers(prepare(content)[None])[0].digit == digit)
+            except PictureError:
+                correct.append(False)
+        is_correct, scenes = np.array(correct), np.array([scene for scene, _, _ in pictures])
         shares[prepare.__name__] = {scene: float(is_correct[scenes == scene].mean()) for scene in ALL}
         shares[prepare.__name__]["all"] = float(is_correct[np.isin(scenes, list(SCENES))].mean())
     return shares
