@@ -388,6 +388,13 @@ def picture_of(scene: str, digit: int, number: int) -> Image.Image:
     return Image.fromarray((255 * pixels).round().astype(np.uint8))
 
 
+def dots() -> Image.Image:
+    """A sheet of 1,024 dots."""
+    pixels = np.full((512, 512, 3), 255, np.uint8)
+    pixels[::16, ::16] = 0
+    return Image.fromarray(pixels)
+
+
 def encoded(picture: Image.Image, kind: str = "PNG") -> bytes:
     """Encode a picture as a file of this kind."""
     file = io.BytesIO()

@@ -19,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import QUIET, ROOT, audit, with_metadata
-from drawn import ALL, encoded, picture_of
+from drawn import ALL, dots, encoded, picture_of
 from PIL import Image
-from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect
+from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, expect
 from served import serving
 from written import number_of
 
@@ -537,6 +537,11 @@ def test_browser_finds_the_digits_of_numbers_as_python_does(page):
         assert [len(row) for row in rows] == [len(row) for row in wanted]
         for image, (_, expected, _) in zip(chain(*rows), chain(*wanted), strict=True):
             assert np.abs(np.reshape(image, (1, 28, 28)) - expected).max() <= 2 / 255, number
+
+
+def test_browser_refuses_very_many_marks_as_python_does(page):
+    with pytest.raises(Error, match="too many marks, which are no single digit"):
+        prepared(page, encoded(dots()))
 
 
 class Packing(SimpleHTTPRequestHandler):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn import KINDS, SCENES, encoded, grain, ink_of, light, picture_of, score
+from drawn import KINDS, SCENES, dots, encoded, grain, ink_of, light, picture_of, score
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
@@ -207,6 +207,15 @@ def test_several_digits_are_no_digit_but_one_in_pieces_is():
     amount[40:170, 40:52] = amount[40:170, 100:112] = 1  # eleven
     with pytest.raises(SeveralDigitsError):
         prepare(pictured(amount))
+
+
+@pytest.mark.timeout(20)  # to look for digits among so many marks would take longer
+def test_very_many_marks_are_refused_at_once():
+    for prepared in (prepare, prepare_number):
+        with pytest.raises(
+            PictureError, match="1024 marks on the picture, which are no single digit; wanted at most 200"
+        ):
+            prepared(dots())
 
 
 def test_numbers_are_read_and_signs_and_touching_digits_refused(quickstart: Path):

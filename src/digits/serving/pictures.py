@@ -13,6 +13,7 @@ from digits.serving.paper import flat_paper, paper_surface
 COARSE_SIDE = 64  # pixels; the paper is estimated on a copy of at most this longest side
 MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not a stroke
 SPACE = 24  # pixels of paper that are left round the ink
+MAX_MARKS = 200  # of ink, on a picture
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
 NO_INK = "no ink found on the picture: it looks like empty paper"
 SEVERAL = "several digits on the picture, wanted one; predict.py --number and POST /api/number read numbers"
@@ -92,6 +93,8 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Group]
     counts = _histogram(levels)
     threshold, separation = otsu(counts)
     labels, marks = marks_of(levels > threshold)
+    if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
+        raise PictureError(f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}")
     is_ink = labels > 0
     ink = _quantile_level(_histogram(levels, is_ink), 0.5)
     paper = _quantile_level(counts[: threshold + 1], 0.5)

@@ -7,6 +7,7 @@ import { clip, quantile, range, rounded, sum } from "./numbers.js";
 import { resized, triangle } from "./resize.js";
 
 const WORKING_SIDE = 512; // pixels; larger pictures are reduced to this longest side first
+const MAX_MARKS = 200; // of ink, on a picture
 const MIN_CONTRAST = 10; // levels of 255 between ink and paper
 const MIN_SIDE = 8; // pixels
 
@@ -48,6 +49,7 @@ function inked(canvas) {
   const counts = histogram(levels);
   const [threshold, separation] = otsu(counts);
   const { labels, groups } = marksOf(levels.map((level) => level > threshold), width, height);
+  if (groups.length > MAX_MARKS) throw failure(422, "too many marks, which are no single digit");
   const isInk = Uint8Array.from(labels, (label) => label > 0);
   const paperCounts = counts.slice(0, threshold + 1);
   const ink = quantileLevel(histogram(levels, isInk), 0.5);
