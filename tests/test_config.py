@@ -273,7 +273,8 @@ def test_logger_of_lightnings_own_is_added_by_plus(command, tmp_path):
 def test_what_a_constructor_refuses_is_told_in_its_own_words(command):
     done = command("train.py", "data=mnist_5k", "model=lenet", "model.layers=[[4,3,2],[4,14,1]]")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("error: model.layers: a kernel of 14, pooled by 1, but only 13 pixels")
+    wanted = "error: model.layers: a kernel of 14, pooled by 1, but only 13 pixels"
+    assert done.stderr.splitlines()[-1].startswith(wanted)
 
 
 @pytest.mark.parametrize("script", ["scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"])

@@ -17,6 +17,7 @@ from hydra.errors import HydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import ThresholdPruner
 from sqlalchemy import event
+from sqlalchemy.pool import Pool
 from test_compare import is_cut, views
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
@@ -47,6 +48,21 @@ MOMENTS = [
     "{}/tensorboard/*/events*",
 ]  # how far a trial is when its driver is killed: begun, in training
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
+
+
+@pytest.fixture(autouse=True)
+def closed_databases():
+    """Close what the studies of a test opened: Python 3.13 warns of it while a later test runs."""
+    opened = []
+
+    def remember(connection, _):
+        opened.append(connection)
+
+    event.listen(Pool, "connect", remember)
+    yield
+    event.remove(Pool, "connect", remember)
+    for connection in opened:
+        connection.close()
 
 
 def study_of(sweep):
