@@ -93,8 +93,6 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Group]
     counts = _histogram(levels)
     threshold, separation = otsu(counts)
     labels, marks = marks_of(levels > threshold)
-    if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
-        raise PictureError(f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}")
     is_ink = labels > 0
     ink = _quantile_level(_histogram(levels, is_ink), 0.5)
     paper = _quantile_level(counts[: threshold + 1], 0.5)
@@ -102,6 +100,8 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Group]
     # The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
     if ink - paper < max(MIN_CONTRAST, (4 if separation < 0.76 else 3) * noise):
         raise PictureError(NO_INK)
+    if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
+        raise PictureError(f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}")
     strengths = ((np.arange(256, dtype=np.float32) - paper) / (ink - paper)).clip(0, 1)  # of each level
     return np.asarray(cv2.LUT(levels, strengths)) * _near(is_ink), labels, marks, corner
 

@@ -49,7 +49,6 @@ function inked(canvas) {
   const counts = histogram(levels);
   const [threshold, separation] = otsu(counts);
   const { labels, groups } = marksOf(levels.map((level) => level > threshold), width, height);
-  if (groups.length > MAX_MARKS) throw failure(422, "too many marks, which are no single digit");
   const isInk = Uint8Array.from(labels, (label) => label > 0);
   const paperCounts = counts.slice(0, threshold + 1);
   const ink = quantileLevel(histogram(levels, isInk), 0.5);
@@ -58,6 +57,7 @@ function inked(canvas) {
   // The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
   const enough = Math.max(MIN_CONTRAST, (separation < 0.76 ? 4 : 3) * noise);
   if (!(ink - paper >= enough)) throw failure(422, "no ink");
+  if (groups.length > MAX_MARKS) throw failure(422, "too many marks, which are no single digit");
   const nearInk = dilated(dilated(isInk, width), width); // keeps the soft edge of a stroke
   const data = new Float32Array(levels.length);
   for (let index = 0; index < data.length; index++) {
