@@ -47,7 +47,8 @@ test-cluster: $(READY)  ## sweeps and searches on a private Slurm and PostgreSQL
 results: $(READY)  ## make the README's table of results on full MNIST (an hour on two cores); the same command continues it
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn,speedrun,best_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
-	$(BIN)/python train.py -m model=linear,mlp,svm,cnn,cnn_augmented data.hands=0 data.non_digits=0 seed=1,2,3 hydra.sweep.dir=outputs/results/models
+	$(BIN)/python train.py -m model=linear,mlp,svm,cnn seed=1,2,3 hydra.sweep.dir=outputs/results/models
+	$(BIN)/python train.py -m model=cnn_augmented data.hands=0 data.non_digits=0 ~callbacks.mean seed=1,2,3 hydra.sweep.dir=outputs/results/augmented
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
 
 pictures-score: $(READY)  ## count how many pictures of a folder are read right (DIR=… of files like 7_ann.png, RUN=… or the newest run)

@@ -36,10 +36,9 @@ def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Group]]
     """Label the connected marks that can belong to a digit, and return these marks; paper, dust and the desk get 0."""
     mask = is_ink.view(np.uint8)
     count, found = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
-    labels = np.asarray(found, np.int32)
-    if count == 2:  # paper and one mark; without the other marks' boxes this takes a quarter of the time
+    if count == 2:  # paper and one mark, as usual: this takes a quarter of the time of what follows
         x, y, w, h = cv2.boundingRect(mask)
-        return labels, [Group((1,), x, y, x + w, y + h)]
+        return np.asarray(found, np.int32), [Group((1,), x, y, x + w, y + h)]
     count, found, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     labels = np.asarray(found, np.int32)
     sizes = boxes[:, cv2.CC_STAT_AREA]

@@ -37,7 +37,8 @@ def read_picture(content: bytes) -> Floats:
         Float32 [1, 28, 28]: ink 1, paper 0, the longest side 20 pixels, the centre of mass in the middle.
 
     Raises:
-        PictureError: another kind of file, a damaged one, below 8x8 or above 50 megapixels, or no ink.
+        PictureError: another kind of file, a damaged one, below 8x8 or above 50 megapixels; no ink, or more than
+            MAX_MARKS marks; several digits (SeveralDigitsError).
     """
     return prepare(decode(content))
 

@@ -116,7 +116,7 @@ function solve(rows) {
 
 /**
  * Combines each value with its neighbours `from` to `to` in its row, then in its column; outside, the values at the
- * edge are repeated, as with scipy's mode "nearest".
+ * edge are repeated, as with OpenCV's BORDER_REPLICATE.
  */
 function windowed(values, width, height, from, to, combine) {
   const list = new Array(to - from + 1);
