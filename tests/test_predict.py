@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -47,6 +48,17 @@ def test_json_lists_each_picture_with_its_answer_or_error(command: Command, quic
     assert results["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities", "certain", "reason"}
     assert all(results[str(digit)]["certain"] is True and results[str(digit)]["reason"] is None for digit in range(5))
     assert [results[str(digit)]["digit"] for digit in range(5)] == list(range(5))
+
+
+def test_the_runtime_leaves_no_device_id_and_sends_nothing(quickstart: Path, pictures: Path, tmp_path: Path):
+    environment = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    environment |= {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home")}
+    words = [sys.executable, ROOT / "scripts/predict.py", quickstart, pictures / "2.png"]
+    (tmp_path / "home").mkdir()
+    subprocess.run(words, check=True, env=environment)
+    assert not list((tmp_path / "home").iterdir())
+    subprocess.run(words, check=True, env=environment | {"ORT_DISABLE_TELEMETRY": "0"})
+    assert list((tmp_path / "home").rglob("deviceid"))  # else this test would see nothing
 
 
 def test_csv_and_table_give_a_line_for_each_picture(command: Command, quickstart: Path, pictures: Path):
