@@ -72,18 +72,19 @@ def mistakes(metrics: Metrics, evaluation: Evaluation) -> Figure:
     """The images of the worst mistakes."""
     classes, predictions, confidence = list(metrics.per_class), evaluation.predictions, evaluation.confidence
     worst = worst_mistakes(evaluation)
-    columns = 8
+    columns, height = 8, 1.2  # of a cell, with its text, in widths of an image
     rows = max(1, -(-len(worst) // columns))
-    with rc_context(STYLE):
-        figure = Figure(figsize=(columns * 1.2, rows * 1.5 + 0.4), layout="constrained")
-        title = f"{metrics.model}: worst mistakes, at most three of a pair (true → predicted, confidence)"
-        figure.suptitle(title if len(worst) else "no mistakes")
-        for axes in figure.subplots(rows, columns, squeeze=False).flat:
-            axes.axis("off")
-        for axes, index in zip(figure.axes, worst.tolist(), strict=False):
+    title = f"{metrics.model}: worst mistakes, at most three of a pair (true → predicted, confidence)"
+    with drawing(columns * 1.2, rows * height * 1.2 + 0.4) as (figure, axes):  # one pair of axes: forty take a second
+        for position, index in enumerate(worst.tolist()):
             true, predicted = classes[evaluation.labels[index]], classes[predictions[index]]
-            axes.imshow(evaluation.images[index, 0], cmap="gray_r", vmin=0, vmax=255)
-            axes.set_title(f"{true} → {predicted}  {confidence[index]:.1%}", fontsize=9)
+            left, top = position % columns, position // columns * height
+            extent = (left + 0.05, left + 0.95, top + height, top + height - 0.9)
+            axes.imshow(evaluation.images[index, 0], cmap="gray_r", vmin=0, vmax=255, extent=extent)
+            text = f"{true} → {predicted}  {confidence[index]:.1%}"
+            axes.text(left + 0.5, top + height - 0.95, text, ha="center", fontsize=9)
+        axes.set(xlim=(0, columns), ylim=(rows * height, 0), title=title if len(worst) else "no mistakes")
+        axes.axis("off")
     return figure
 
 

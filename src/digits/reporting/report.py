@@ -9,6 +9,7 @@ import torch
 import yaml
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib import colormaps
+from PIL import Image
 from torch import Tensor
 
 from digits.files import atomic_path, write_text
@@ -19,6 +20,7 @@ from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
 
+PICTURES = ["confusion_matrix", "mistakes"]
 OF_A_PAIR = 20  # mistakes of each pair of digits that the page can show
 
 
@@ -26,8 +28,8 @@ def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record:
     """Write report/ in a run's folder: page, two figures, every prediction, and `metrics`, which must have `onnx`."""
     report = folder / "report"
     _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
-    figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
-    figures.save_png(figures.mistakes(metrics, evaluation), report / "mistakes.png")
+    figures.save_png(figures.confusion_matrix(metrics), report / f"{PICTURES[0]}.png")
+    figures.save_png(figures.mistakes(metrics, evaluation), report / f"{PICTURES[1]}.png")
     write_metrics(folder, metrics)
     write_text(report / "index.html", _page(folder, metrics, evaluation, record))
 
@@ -95,15 +97,16 @@ def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -
         np.savetxt(temporary, np.column_stack(columns), formats, delimiter=",", header=header, comments="")
 
 
-def log_results(loggers: Iterable[Logger], metrics: Metrics, evaluation: Evaluation, step: int) -> None:
-    """Add graph, images, curves and the test's figures to each TensorBoard logger of `loggers`."""
+def log_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, evaluation: Evaluation, step: int) -> None:
+    """Add graph, curves, the test's figures and the pictures in report/ to each TensorBoard logger of `loggers`."""
     for logger in loggers:
         if not isinstance(logger, TensorBoardLogger):
             continue
         writer = logger.experiment
         writer.add_graph(evaluation.model, evaluation.model.example_input_array)
-        writer.add_figure("test/confusion_matrix", figures.confusion_matrix(metrics), step)
-        writer.add_figure("test/mistakes", figures.mistakes(metrics, evaluation), step)
+        for name in PICTURES:
+            with Image.open(folder / "report" / f"{name}.png") as picture:
+                writer.add_image(f"test/{name}", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
         for position, digit in enumerate(metrics.per_class):
             is_digit, probabilities = evaluation.labels == position, evaluation.probabilities[:, position]
             writer.add_pr_curve(f"precision_recall/{digit}", is_digit, probabilities, step)

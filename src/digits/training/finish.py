@@ -43,7 +43,7 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
         metrics.onnx = export_onnx(evaluation, run.folder / "model.onnx", onnx_metadata(metrics, run.record))
     with run.phase("report"):
         write_report(run.folder, metrics, evaluation, run.record)
-        log_results(loggers, metrics, evaluation, run.record.history[-1].step)
+        log_results(loggers, run.folder, metrics, evaluation, run.record.history[-1].step)
         track_results(loggers, run.folder, metrics, run.record)
     return metrics
 
