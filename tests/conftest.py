@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import forked
 import onnx
 import postgres
 import pytest
@@ -23,6 +24,7 @@ QUIET = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=fals
 
 # Two tests at a time (pyproject.toml says so): each with a thread of its own is quicker than both with two.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import ONNX Runtime first, and then digits
 
 # Tests with generated cases try the same ones each time; `make fuzz` takes the long form, with new ones.
 settings.register_profile("short", max_examples=50, derandomize=True, database=None, deadline=None)
@@ -32,13 +34,21 @@ settings.load_profile("short")
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
 RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium"}
 
+IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"}
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
 def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, **environment: str):
-    """Run one of the project's scripts in `cwd`; return the finished process with its output as text."""
+    """Run one of the project's scripts in `cwd`; return the finished process with its output as text.
+
+    A script that imports PyTorch runs in a copy of a process that has done so, if its environment is that of the tests.
+    """
+    words = [str(ROOT / script), *map(str, arguments)]
+    if script in IMPORTS_TORCH and not environment:
+        return forked.run(words, cwd, timeout)
     return subprocess.run(
-        [sys.executable, str(ROOT / script), *map(str, arguments)],
+        [sys.executable, *words],
         cwd=cwd,
         env=os.environ | environment,
         capture_output=True,

@@ -223,7 +223,8 @@ def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
     """A name of the user's own must be free; one of ours gives way."""
     arguments = ["data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", *QUIET, *name]
     with ThreadPoolExecutor() as pool:
-        runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path) for _ in range(2)]
+        own = {"LC_ALL": "C.UTF-8"}  # an environment of their own has both start as new processes at once
+        runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path, **own) for _ in range(2)]
     assert sorted(run.result().returncode for run in runs) == codes
     assert len(run_folders(tmp_path)) == codes.count(0)
 
