@@ -8,7 +8,8 @@ export const canSave = false; // so the page never calls the other two
 export const saveDrawing = null;
 export const deleteDrawing = null;
 
-const MAX_DOUBT = 6.5; // as in numbers.py
+const MAX_DOUBT = 5.5; // as in numbers.py
+const MIN_CONFIDENCE = 0.8;
 const TOUCHING = "no single digit";
 const WASM = "ort-wasm-simd-threaded.wasm";
 const SITE = new URL("./", document.baseURI).href; // names the cache too, which all pages of a host share
@@ -53,7 +54,8 @@ export async function readNumber(picture, names) {
       const digits = [];
       for (const { image, doubt } of row) {
         const read = await answer(model, image);
-        if (!read.certain || doubt + 1.1 * Math.log(1.001 - read.confidence) > MAX_DOUBT) throw Object.assign(new Error(TOUCHING), { status: 422 });
+        const unlikely = !read.certain || read.confidence < MIN_CONFIDENCE;
+        if (unlikely || doubt + 1.1 * Math.log(1.001 - read.confidence) > MAX_DOUBT) throw Object.assign(new Error(TOUCHING), { status: 422 });
         digits.push(read);
       }
       lines.push({ number: digits.map(({ digit }) => digit).join(""), digits });
