@@ -32,7 +32,7 @@ settings.register_profile("long", max_examples=400, database=None, deadline=None
 settings.load_profile("short")
 
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
-RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium"}
+RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs"}
 
 IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"}
 

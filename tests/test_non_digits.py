@@ -35,6 +35,7 @@ def test_what_has_less_energy_than_the_threshold_is_refused(quickstart, tmp_path
     assert all(refused(Reader(with_metadata(quickstart, tmp_path / "strict", least_energy="1000")), pictures))
 
 
+@pytest.mark.slow
 def test_a_run_that_is_shown_non_digits_says_what_it_refuses(tmp_path):
     small = ("experiment=quickstart", "data.non_digits=1000", "trainer.max_epochs=2", *QUIET)
     done = run_command("train.py", *small, cwd=tmp_path)
