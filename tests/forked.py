@@ -34,10 +34,17 @@ def run(words: list[str], cwd: Path, timeout: float) -> subprocess.CompletedProc
         files = [Path(folder) / name for name in ("stdout", "stderr")]
         request = {"words": words, "cwd": str(cwd), "environment": dict(os.environ), "files": list(map(str, files))}
         print(json.dumps(request), file=server.stdin, flush=True)
-        timer, begin = Timer(timeout, os.kill, (int(server.stdout.readline()), SIGKILL)), time.monotonic()
+        child, begin = int(server.stdout.readline()), time.monotonic()
+        timer = Timer(timeout, os.kill, (child, SIGKILL))
         timer.start()
-        code = int(server.stdout.readline())
-        timer.cancel()
+        try:
+            code = int(server.stdout.readline())
+        except BaseException:  # pytest-timeout's; the next command must not get this one's exit code
+            os.kill(child, SIGKILL)
+            server.stdout.readline()
+            raise
+        finally:
+            timer.cancel()
         if time.monotonic() - begin >= timeout:
             raise subprocess.TimeoutExpired(words, timeout)
         return subprocess.CompletedProcess(words, code, *(file.read_text() for file in files))

@@ -20,7 +20,6 @@ from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
 
-PICTURES = ["confusion_matrix", "mistakes"]
 OF_A_PAIR = 20  # mistakes of each pair of digits that the page can show
 
 
@@ -28,8 +27,8 @@ def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record:
     """Write report/ in a run's folder: page, two figures, every prediction, and `metrics`, which must have `onnx`."""
     report = folder / "report"
     _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
-    figures.save_png(figures.confusion_matrix(metrics), report / f"{PICTURES[0]}.png")
-    figures.save_png(figures.mistakes(metrics, evaluation), report / f"{PICTURES[1]}.png")
+    figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
+    figures.save_png(figures.mistakes(metrics, evaluation), report / "mistakes.png")
     write_metrics(folder, metrics)
     write_text(report / "index.html", _page(folder, metrics, evaluation, record))
 
@@ -104,7 +103,7 @@ def log_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, evalu
             continue
         writer = logger.experiment
         writer.add_graph(evaluation.model, evaluation.model.example_input_array)
-        for name in PICTURES:
+        for name in ("confusion_matrix", "mistakes"):
             with Image.open(folder / "report" / f"{name}.png") as picture:
                 writer.add_image(f"test/{name}", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
         for position, digit in enumerate(metrics.per_class):
