@@ -6,11 +6,12 @@ import shutil
 import time
 
 import numpy as np
+import onnx
 import pandas as pd
 import pytest
 from conftest import QUIET, audit, run_command
 
-from digits.reporting.compare import holm, mcnemar
+from digits.reporting.compare import holm, mcnemar, write_page
 from digits.reporting.runs import find_runs, group_runs, results
 
 
@@ -92,6 +93,24 @@ def test_names_of_groups_show_the_settings_that_differ(quickstart, tmp_path):
         (folder / "run.json").write_text(json.dumps(record))
     (groups,) = group_runs(find_runs([tmp_path])[0])
     assert sorted(group.name for group in groups) == ["quickstart learning_rate=0.01", "quickstart learning_rate=0.02"]
+
+
+def test_int8_files_have_columns_of_their_own(quickstart, tmp_path):
+    for seed, accuracy in enumerate((0.90, 0.92)):
+        folder = copy_of(quickstart, tmp_path / f"{seed}", seed=seed)
+        model = onnx.load(folder / "model.onnx")
+        facts = {each.key: each.value for each in model.metadata_props} | {"test_accuracy": str(accuracy)}
+        onnx.helper.set_model_props(model, facts)
+        onnx.save(model, folder / "model.int8.onnx")
+    runs, _ = find_runs([tmp_path])
+    (section,) = write_page(runs, [], tmp_path / "page.html", "", "")
+    (row,) = section["rows"]
+    assert row["int8 accuracy"] == "91.00 ± 1.41 %" and float(row["int8 ms"]) > 0
+    assert row["int8 kB"] == row["ONNX kB"]
+    assert "<th>int8 kB</th>" in (tmp_path / "page.html").read_text().replace(' scope="col"', "")
+    (tmp_path / "1" / "model.int8.onnx").unlink()
+    (section,) = write_page(runs, [], tmp_path / "page.html", "", "")
+    assert not [column for column in section["rows"][0] if "int8" in column], "not all seeds have one"
 
 
 def test_mcnemar_gives_the_p_value_calculated_by_hand():

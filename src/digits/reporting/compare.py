@@ -20,8 +20,8 @@ from digits.files import write_text
 from digits.reporting import compare_figures
 from digits.reporting.figures import svg
 from digits.reporting.pages import data_uri, render
-from digits.reporting.runs import FinishedRun, Group, find_runs, frame, group_runs
-from digits.serving.reader import session_of
+from digits.reporting.runs import FinishedRun, Group, find_runs, frame, group_runs, percent
+from digits.serving.reader import Reader, session_of
 
 MOST = 12  # groups that are compared image by image, the first ones
 SHOWN = 24  # images in each gallery
@@ -56,7 +56,7 @@ def print_table(section: dict[str, Any], without: tuple[str, ...] = ()) -> None:
     """Print a section's columns, except those in `without`; in a narrow terminal, the last ones are left out too."""
     data, rows, console, table = section["dataset"], section["rows"], Console(), Table()
     console.print(f"{data.name}, {data.test:,} test images: {data.test_split}", markup=False, highlight=False)
-    columns = [column for column in rows[0] if column not in without and any(row[column] for row in rows)]
+    columns = [column for column in rows[0] if column not in without]
     widths = [3 + max(len(text) for text in (column, *(row[column] for row in rows))) for column in columns]
     widths[0] = min(widths[0], 33)  # a longer name takes several lines
     columns = [column for at, column in enumerate(columns) if sum(widths[: at + 1]) < console.width]
@@ -105,10 +105,23 @@ def _section(groups: list[Group]) -> dict[str, Any]:
             "ECE": f"{group.mean('test_ece'):.4f}",
             "ONNX kB": f"{onnx.bytes / 1000:,.0f}",
         }
-        rows.append(row)
+        rows.append(row | _int8(group.runs))
+    rows = [{column: row[column] for column in row if any(each[column] for each in rows)} for row in rows]
     plots = [svg(figure) for figure in compare_figures.costs(costs)]
     dataset = groups[0].runs[0].metrics.dataset
     return {"dataset": dataset, "groups": groups, "rows": rows, "plots": plots} | _disagreements(groups[:MOST])
+
+
+def _int8(runs: list[FinishedRun]) -> dict[str, str]:
+    """The columns of the files that export.py --int8 writes; they are empty if a run has none."""
+    paths = [run.folder / "model.int8.onnx" for run in runs]
+    if not all(path.exists() for path in paths):
+        return dict.fromkeys(("int8 accuracy", "int8 ms", "int8 kB"), "")
+    return {
+        "int8 accuracy": f"{percent([Reader(path).test_accuracy for path in paths])} %",
+        "int8 ms": f"{speed(paths[0])[0]:.3f}",
+        "int8 kB": f"{paths[0].stat().st_size / 1000:,.0f}",
+    }
 
 
 def speed(path: Path) -> tuple[float, float]:

@@ -43,15 +43,15 @@ class Group:
         return -math.inf if None in values else statistics.mean(values)
 
     def percent(self, key: str) -> str:
-        """Mean and sample standard deviation over the seeds, as a percentage.
-
-        `97.31 ± 0.12`; for a single seed `97.31`; empty if a run has no value.
-        """
+        """Mean and sample standard deviation over the seeds, as percent(); empty if a run has no value."""
         values = [getattr(run.metrics, key) for run in self.runs]
-        if None in values:
-            return ""
-        deviation = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        return f"{100 * statistics.mean(values):.2f}{deviation}"
+        return "" if None in values else percent(values)
+
+
+def percent(values: list[float]) -> str:
+    """Mean and sample standard deviation as a percentage: `97.31 ± 0.12`; of a single value `97.31`."""
+    deviation = f" ± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * statistics.mean(values):.2f}{deviation}"
 
 
 def results(folder: Path | str = "outputs") -> pd.DataFrame:

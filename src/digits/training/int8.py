@@ -76,5 +76,19 @@ def _describe(quantised: Path, original: Path, facts: dict[str, float]) -> None:
     """Copy the metadata, and add facts."""
     model, old = onnx.load(quantised), {each.key: each.value for each in onnx.load(original).metadata_props}
     new = {"model": f"{old['model']} int8"} | {key: str(value) for key, value in facts.items()}
+    _shorten_names(model.graph)
     onnx.helper.set_model_props(model, old | new)
     onnx.save(model, quantised)
+
+
+def _shorten_names(graph: onnx.GraphProto) -> None:
+    """Give the values inside the graph short names, and its nodes none: names are a third of a small file."""
+    public = [each.name for each in (*graph.input, *graph.output)]
+    names = {name: name for name in ("", *public)}  # "" stands for an input that is left out
+    for node in graph.node:
+        node.name = ""
+        for values in (node.input, node.output):
+            values[:] = [names.setdefault(value, f"{len(names):x}") for value in values]
+    for value in graph.initializer:
+        value.name = names.setdefault(value.name, f"{len(names):x}")
+    del graph.value_info[:]
