@@ -14,13 +14,17 @@ def main() -> None:
     group.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
     help_ensemble = "make one model of several runs, the mean of their probabilities, in a new run folder"
     group.add_argument("--ensemble", type=Path, nargs="+", metavar="RUN", help=help_ensemble)
+    help_into = "the ensemble's run folder (default: a new one in outputs)"
+    parser.add_argument("--into", type=Path, metavar="FOLDER", help=help_into)
     parser.add_argument("--int8", action="store_true", help="also write a smaller model.int8.onnx if it is as accurate")
     arguments = parser.parse_args()
+    if arguments.into and not arguments.ensemble:
+        parser.error("--into is for --ensemble")
     if arguments.ensemble:
         from digits.reporting.report import print_summary
         from digits.training.ensemble import export_ensemble
 
-        folder, metrics = export_ensemble(arguments.ensemble)
+        folder, metrics = export_ensemble(arguments.ensemble, arguments.into)
         print_summary(folder, metrics)
     else:
         folder = arguments.run or the_newest_run()

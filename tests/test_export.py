@@ -88,20 +88,26 @@ def test_an_ensemble_is_a_run_like_any_other(quickstart, other, command, tmp_pat
     (tmp_path / "7.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
     read = command("scripts/predict.py", folder, "7.png")
     assert (read.returncode, read.stderr, read.stdout.split()[0]) == (0, "", "7")
+    named = command("scripts/export.py", "--ensemble", quickstart, other, "--into", "two")
+    assert named.returncode == 0 and probabilities_of(tmp_path / "two") == pytest.approx(mean, abs=2e-6)
 
 
 def test_members_of_other_digits_and_single_members_are_refused(quickstart, command, tmp_path):
     small = ["data=mnist_5k", "data.classes=[3,7]", "data.val_size=50", "model=linear", "trainer.max_epochs=1"]
     assert command("train.py", *small, *QUIET).returncode == 0
     (pair,) = run_folders(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
     for members, reason in (
         ([quickstart, pair], f"{pair}: its data have test 200, and those of {quickstart} 1000; wanted"),
         ([pair], f"--ensemble: got {pair}; wanted two different runs or more"),
         ([pair, "nowhere"], "nowhere: not begun, wanted the folder of a finished run with a report"),
+        ([pair, quickstart, "--into", pair], f"--into: {pair} exists; wanted a new folder"),
     ):
         done = command("scripts/export.py", "--ensemble", *members)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1) and reason in done.stderr
-    assert not list(tmp_path.glob("outputs/*/*_ensemble"))
+    assert sorted(tmp_path.rglob("*")) == before
+    done = command("scripts/export.py", quickstart, "--into", "elsewhere")
+    assert done.returncode == 2 and "--into is for --ensemble" in done.stderr
 
 
 @pytest.fixture

@@ -17,15 +17,22 @@ from digits.training.run import Run
 SAME = ("name", "sha256", "test_split", "test", "classes")  # facts that the data of all members must share
 
 
-def export_ensemble(members: list[Path]) -> tuple[Path, Metrics]:
+def export_ensemble(members: list[Path], folder: Path | None = None) -> tuple[Path, Metrics]:
     """Average the best checkpoints of finished runs: test, export and report the result as a run in a new folder.
 
     It has no validation figures if a member may have learned from the validation digits of another.
 
+    Args:
+        members: the folders of the runs.
+        folder: that of the result; None for one in outputs/.
+
     Raises:
-        ConfigError: there are less than two members, one is not finished, or they differ in data or classes.
+        ConfigError: there are less than two members, one is not finished, they differ in data or classes, or `folder`
+            exists.
         DataError, ModelFileError: the data or a checkpoint are not what they should be.
     """
+    if folder and folder.exists():
+        raise ConfigError(f"--into: {folder} exists; wanted a new folder")
     records = [read_record(member) for member in members]
     _check(members, records)
     paths = [member / "checkpoints" / "best.ckpt" for member in members]
@@ -34,8 +41,7 @@ def export_ensemble(members: list[Path]) -> tuple[Path, Metrics]:
     for member, model in zip(ensemble.members, models, strict=True):
         member.load_state_dict(model.state_dict())
 
-    now = datetime.now()
-    folder = Path("outputs", f"{now:%Y-%m-%d}", f"{now:%H-%M-%S-%f}_ensemble")
+    folder = folder or Path("outputs", f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}_ensemble")
     folder.joinpath(".hydra").mkdir(parents=True)
     names = [f"{path.parents[1]} (best.ckpt {sha256_of(path)[:12]})" for path in paths]
     rows = [row for record in records for row in record.history]
