@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -349,3 +351,34 @@ def test_editor_schemas_allow_each_config_and_mark_mistakes(command, tmp_path):
         [model["properties"].get("warmup") for model in models if "warmup" in model.get("properties", {})]
     )
     assert "fraction of the steps in which one_cycle raises the learning rate" in said
+
+
+@pytest.mark.parametrize("end, code", [("sys.exit(3)", 3), ("pass", 0)])
+def test_a_command_leaves_at_once_after_all_that_was_to_happen_at_the_end(end, code):
+    text = (
+        "import atexit, sys; from digits.cli import plain_errors\n"
+        "class Module:\n"
+        "    def __del__(self): print('freed', flush=True)\n"
+        "module = Module()\n"
+        f"with plain_errors(): atexit.register(print, 'last'); print('first', end=' '); {end}\n"
+    )
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "first last\n", "")
+
+
+FULL = "error: the disk: No space left on device; make room and run the same command again\n"
+
+
+@pytest.mark.parametrize(
+    "output, body, code, error",
+    [
+        ("&-", "print('for nobody')", 0, ""),
+        ("/dev/full", "print('for nobody')", 1, FULL),
+        ("/dev/full", "print('for nobody', end=''); sys.exit(3)", 3, ""),
+    ],
+)
+def test_output_that_cannot_be_written_makes_no_noise(output, body, code, error):
+    text = f"import sys; from digits.cli import plain_errors\nwith plain_errors(): {body}\n"
+    command = ["sh", "-c", f'"$@" >{output}', "sh", sys.executable, "-c", text]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": ""})
+    assert (done.returncode, done.stderr) == (code, error)

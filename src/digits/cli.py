@@ -1,12 +1,14 @@
 """Every command runs inside `plain_errors`: an error or a signal becomes one plain line and an exit code."""
 
+import atexit
 import errno
+import multiprocessing
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TypeGuard
 
@@ -27,9 +29,22 @@ def plain_errors(explain: Callable[[Exception], Exception] = lambda error: error
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints errors in its own way and exits with 1
     signal.signal(signal.SIGTERM, _terminate)
+    code: object = None
+    atexit.register(lambda: _leave(code))  # the first one that is registered is the last one that is called
+    try:
+        with _in_one_line(explain):
+            yield
+        code = 0
+    except SystemExit as end:
+        code = end.code
+        raise
+
+
+@contextmanager
+def _in_one_line(explain: Callable[[Exception], Exception]) -> Iterator[None]:
     try:
         yield
-        sys.stdout.flush()
+        print(end="", flush=True)  # does nothing where there is no standard output
     except BrokenPipeError:  # the program that reads our output has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(128 + signal.SIGPIPE)
@@ -42,6 +57,17 @@ def plain_errors(explain: Callable[[Exception], Exception] = lambda error: error
         word, code = ("terminated", 143) if isinstance(interrupt, Terminated) else ("interrupted", 130)
         print("; ".join(filter(None, [word, str(interrupt)])), file=sys.stderr)
         sys.exit(code)
+
+
+def _leave(code: object) -> None:
+    """End the process at once. Python would first free PyTorch's modules one by one, for up to three seconds.
+
+    Python ends it where the code is no number, or where child processes are left: it ends those too.
+    """
+    if isinstance(code, int) and not multiprocessing.active_children():
+        with suppress(OSError):  # the disk is full, and the error has been printed
+            print(end="", flush=True)
+        os._exit(code)
 
 
 def stop(error: Exception) -> NoReturn:
