@@ -18,6 +18,7 @@ from test_sweep import driver, wait_for
 from digits.data.mnist_5k import Mnist5k
 from digits.record import read_record
 from digits.training.checkpoints import load_model
+from digits.training.trainer import Trainer
 
 FAULTS = """
 import resource, torch
@@ -40,6 +41,12 @@ def test_memory_that_a_step_frees_is_there_for_the_next_one():
     done = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     usual, kept = map(int, done.stdout.split())
     assert kept < 0.1 * usual, "the kernel had to clear pages of 64 MB again"
+
+
+def test_a_step_on_a_cpu_does_not_look_for_a_gpu(monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")  # as `import lightning` does
+    Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
+    assert "PYTORCH_NVML_BASED_CUDA_CHECK" not in os.environ
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Lightning's Trainer with this project's defaults: precision by hardware, checkpoints written whole."""
 
 import ctypes
+import os
 import sys
 from datetime import timedelta
 from typing import Any, Literal
@@ -43,6 +44,8 @@ class Trainer(lightning.Trainer):
     ) -> None:
         if accelerator_kind(accelerator) == "cpu":
             keep_freed_memory()
+            # Lightning sets it. AdamW then looks for NVIDIA's library in each step, for up to half a millisecond.
+            os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
         plugins: list[Any] = [AtomicCheckpointIO()]
         if SLURMEnvironment.detect():  # a job that Lightning puts back into the queue would begin a new run
             plugins.append(SLURMEnvironment(auto_requeue=False))
