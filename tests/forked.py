@@ -54,6 +54,7 @@ def serve() -> None:
     """Answer requests; returns in each child, ready to run its script."""
     for name in IMPORTED:
         import_module(name)
+    export_once()
     for line in sys.stdin:
         request = json.loads(line)
         child = os.fork()
@@ -63,6 +64,15 @@ def serve() -> None:
         _, status = os.waitpid(child, 0)
         print(os.waitstatus_to_exitcode(status), flush=True)
     sys.exit()
+
+
+def export_once() -> None:
+    """Export some model to ONNX: the first export takes twice as long as the next ones."""
+    import torch  # not in the process that runs the tests
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread
+    torch.onnx.export(torch.nn.Linear(1, 1).eval(), (torch.zeros(2, 1),), verbose=False)
 
 
 def become(words: list[str], cwd: str, environment: dict[str, str], files: list[str]) -> None:

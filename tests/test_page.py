@@ -380,7 +380,7 @@ def test_a_tap_leaves_a_dot_and_is_no_error(opened, url):
 
 
 def test_high_contrast_shows_the_bars(opened, url):
-    page = opened(url, forced_colors="active")
+    page = opened(url, forced_colors="active", reduced_motion="reduce")  # no colours in between
     draw(page, 1)
     answer(page, 1)
     ask = "(selector) => getComputedStyle(document.querySelector(selector), '::before').backgroundColor"
@@ -587,12 +587,14 @@ def test_static_site_works_without_the_network(opened, exported, host):
 
 
 def test_static_site_works_without_its_host_after_one_visit(opened, exported, faults):
-    kept = "async (name) => Boolean(await caches.match(name, { ignoreSearch: true }))"
+    all_kept = """async (names) => {
+        const missing = async (name) => !(await caches.match(name, { ignoreSearch: true }));
+        for (const name of names) while (await missing(name)) await new Promise((done) => setTimeout(done, 50));
+    }"""  # evaluate() waits for a promise, wait_for_function() takes it for true
     with files(exported) as url:
         page = opened(url)
         expect(page.locator(".card")).to_have_count(2)
-        for name in ("main.js", "ort-wasm-simd-threaded.wasm", "models/0.onnx", "models/1.onnx"):
-            page.wait_for_function(kept, arg=name)
+        page.evaluate(all_kept, ["main.js", "ort-wasm-simd-threaded.wasm", "models/0.onnx", "models/1.onnx"])
     for _ in range(2):
         page.goto(f"{url}/?again")
         expect(page.locator(".card")).to_have_count(2)
