@@ -63,6 +63,16 @@ def test_train_commands_are_good(command):
             assert mistakes_in_overrides(job) == []
 
 
+def test_the_sweeps_of_results_and_records_are_good():
+    shown = subprocess.run(["make", "-n", "results", "records"], cwd=ROOT, capture_output=True, text=True, check=True)
+    sweeps = [line.partition("train.py -m ")[2] for line in shown.stdout.splitlines() if "train.py -m " in line]
+    assert len(sweeps) >= 7
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        for sweep in sweeps:
+            jobs = jobs_of([word for word in shlex.split(sweep) if not word.startswith("hydra.")])
+            assert len(jobs) >= 2 and [mistakes_in_overrides(job) for job in (jobs[0], jobs[-1])] == [[], []]
+
+
 def test_the_targets_that_are_shown_exist():
     done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
     listed = {line.split()[0] for line in done.stdout.splitlines()}
