@@ -164,6 +164,8 @@ def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path, los
     (folder,) = run_folders(tmp_path)
     assert [path.parent for path in tmp_path.glob("outputs/*/*/.hydra")] == [folder], "two nodes, one folder"
     on_second = [pid for pid in processes() if f"SLURMD_NODENAME={NODES[1]}" in environment(pid) and is_python(pid)]
+    on_second = [pid for pid in on_second if Path(f"/proc/{pid}/cwd").resolve() == tmp_path]  # another test has its own
+    assert on_second
     began = time.monotonic()
     for pid in on_second:
         os.kill(pid, loss)

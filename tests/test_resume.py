@@ -77,8 +77,13 @@ def test_killed_and_resumed_ends_in_the_same_weights_bit_for_bit(tmp_path):
     assert json.loads((killed / "run.json").read_text())["status"] == "running"
     assert torch.load(killed / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] < 5
     resumed = killed.rename(tmp_path / "moved to another place")
+    read_by_others = [tmp_path / path.name for path in (resumed / ".hydra").iterdir()]
+    for path in read_by_others:
+        path.hardlink_to(resumed / ".hydra" / path.name)
+    before = [path.read_text() for path in read_by_others]
     done = run_command("train.py", f"resume='{resumed}'", *QUIET, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    assert len(before) == 3 and [path.read_text() for path in read_by_others] == before, "new files, none emptied first"
 
     overrides = [(run / ".hydra" / "overrides.yaml").read_text() for run in (whole, resumed)]
     assert overrides[1].startswith(overrides[0]) and "resume" not in overrides[1], "they repeat the run"

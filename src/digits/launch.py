@@ -21,7 +21,7 @@ from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, sear
 from digits.sweeping.jobs import begin_job, print_job
 from digits.sweeping.slurm import on_slurm
 from digits.training.ranks import forget_rank, is_distributed, rank, share_folder, started_processes
-from digits.training.resume import resume
+from digits.training.resume import resume, save_config
 
 
 class Launch(Callback):
@@ -47,7 +47,9 @@ class Launch(Callback):
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
             _refuse(mistakes)
-            if not config.get("resume"):
+            if config.get("resume"):
+                save_config(config)
+            else:
                 _set_folder(config, "run", _claim_run(config))
             if together:
                 share_folder(config.hydra.run.dir)

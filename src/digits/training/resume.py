@@ -7,6 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from digits.errors import ConfigError
+from digits.files import write_text
 from digits.record import read_record
 
 FIXED = ("model.", "data.", "search.", "trainer.precision")  # what the run's weights depend on
@@ -48,3 +49,19 @@ def resume(config: DictConfig) -> None:
         config.hydra.runtime.choices, config.hydra.job.name = first.runtime.choices, first.job.name
         settings = [override.input_line for override in given if override.get_key_element() != "resume"]
         config.hydra.overrides.task = [*first.overrides.task, *settings]  # these repeat the run; `resume` would not
+
+
+def save_config(config: DictConfig) -> None:
+    """Write what Hydra writes at the start of a run, and keep Hydra from it.
+
+    Hydra empties the files first. Other ranks read them at that moment, and a full disk would leave them empty.
+    """
+    with read_write(config.hydra):
+        config.hydra.runtime.output_dir = str(Path(config.hydra.run.dir).absolute())
+    settings = [str(key) for key in config if key != "hydra"]
+    parts = {"config": OmegaConf.masked_copy(config, settings), "hydra": OmegaConf.masked_copy(config, "hydra")}
+    parts["overrides"] = config.hydra.overrides.task
+    for name, part in parts.items():
+        write_text(Path(config.hydra.run.dir, ".hydra", f"{name}.yaml"), OmegaConf.to_yaml(part))
+    with read_write(config.hydra):
+        config.hydra.output_subdir = None
