@@ -202,11 +202,18 @@ def test_several_digits_are_no_digit_but_one_in_pieces_is():
     assert prepare(pictured(amount)).max() == 1 and len(prepare_number(pictured(amount))[0]) == 1
     amount[:] = 0
     amount[40:110, 60:72] = amount[100:112, 60:110] = amount[40:170, 118:130] = 1  # a four in two strokes
-    assert prepare(pictured(amount)).max() == 1
+    assert prepare(pictured(amount)).max() == 1 and len(prepare_number(pictured(amount))[0]) == 1
+    amount[:] = 0
+    for row in [*range(40, 100), *range(108, 170)]:  # a slanted one with a gap
+        amount[row, 130 - row // 2 : 142 - row // 2] = 1
+    assert len(prepare_number(pictured(amount))[0]) == 1
     amount[:] = 0
     amount[40:170, 40:52] = amount[40:170, 100:112] = 1  # eleven
     with pytest.raises(SeveralDigitsError):
         prepare(pictured(amount))
+    amount[:] = 0
+    amount[40:170, 40:52] = amount[65:170, 60:72] = 1  # eleven again, close and uneven
+    assert len(prepare_number(pictured(amount))[0]) == 2
 
 
 @pytest.mark.timeout(20)  # to look for digits among so many marks would take longer

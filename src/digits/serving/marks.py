@@ -57,8 +57,8 @@ def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Group]]
 def rows_of(marks: list[Group]) -> list[list[Group]]:
     """Group the marks of a picture to digits: rows from top to bottom, each from left to right.
 
-    Pieces of one digit lie above each other and close together: a five and its bar, a stroke with a gap. A row follows
-    its digits from left to right, so it may rise or fall.
+    Pieces of one digit lie close together: a five and its bar, a stroke with a gap. A row follows its digits
+    from left to right, so it may rise or fall.
     """
     groups = sorted(marks, key=lambda group: -group.height)
     tallest = max(group.height for group in groups)
@@ -88,12 +88,15 @@ def _joined(a: Group, b: Group) -> Group:
 
 def _belong(a: Group, b: Group, tallest: int) -> bool:
     """Whether two groups of marks are pieces of one digit."""
-    if _overlap(a.left, a.right, b.left, b.right) < 0.5:
-        return False
-    gap, height = max(a.top, b.top) - min(a.bottom, b.bottom), _joined(a, b).height
+    gap, aside = max(a.top, b.top) - min(a.bottom, b.bottom), max(a.left, b.left) - min(a.right, b.right)
+    lower, both = min(a.height, b.height), _joined(a, b)
+    if _overlap(a.left, a.right, b.left, b.right) < 0.5:  # a slanted one or a four, where the pen has skipped
+        is_close = max(gap, aside) <= 0.1 * both.height
+        is_digit = both.width <= 1.1 * both.height and both.height <= 1.25 * tallest
+        return is_close and is_digit and lower < 0.7 * both.height
     if gap < 0:  # beside each other, like the two strokes of a four; or two digits that lean
-        return min(a.height, b.height) < 0.75 * tallest
-    return height <= 1.25 * tallest or gap < 0.1 * height
+        return lower < 0.75 * tallest
+    return both.height <= 1.25 * tallest or gap < 0.1 * both.height
 
 
 def _overlap(start: int, stop: int, other_start: int, other_stop: int) -> float:

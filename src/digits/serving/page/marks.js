@@ -17,9 +17,12 @@ const joined = (a, b) => ({
 
 /** Whether two groups of marks are pieces of one digit. */
 function belong(a, b, tallest) {
-  if (overlap(a.left, a.right, b.left, b.right) < 0.5) return false;
-  const [gap, height] = [Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom), heightOf(joined(a, b))];
-  if (gap < 0) return Math.min(heightOf(a), heightOf(b)) < 0.75 * tallest; // a four's strokes, or two digits that lean
+  const [gap, aside] = [Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom), Math.max(a.left, b.left) - Math.min(a.right, b.right)];
+  const [lower, both] = [Math.min(heightOf(a), heightOf(b)), joined(a, b)];
+  const height = heightOf(both);
+  if (overlap(a.left, a.right, b.left, b.right) < 0.5) // a slanted one or a four, where the pen has skipped
+    return Math.max(gap, aside) <= 0.1 * height && lower < 0.7 * height && widthOf(both) <= 1.1 * height && height <= 1.25 * tallest;
+  if (gap < 0) return lower < 0.75 * tallest; // a four's strokes, or two digits that lean
   return height <= 1.25 * tallest || gap < 0.1 * height;
 }
 
