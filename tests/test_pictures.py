@@ -231,6 +231,7 @@ def test_numbers_are_read_and_signs_and_touching_digits_refused(quickstart: Path
     assert line.number == "207" and [each.digit for each in line.digits] == [2, 0, 7]
     counts = score_numbers(reader, 10)
     assert counts["apart"]["right"] >= 6 and counts["touching"]["refused"] >= 8
+    assert counts["whole"]["right"] >= 6
     dash = side_by_side(picture_of("canvas", 4, 0), pictured(np.pad(np.ones((20, 110)), ((130, 130), (85, 85)))))
     with pytest.raises(PictureError, match="no single digit"):
         read_lines(reader, encoded(dash))

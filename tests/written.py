@@ -20,12 +20,13 @@ from digits.serving import PictureError, Reader
 from digits.serving.numbers import read_lines
 
 PEN_COLOURS = [(0.1, 0.1, 0.12), (0.15, 0.2, 0.55), (0.1, 0.4, 0.2), (0.6, 0.1, 0.15), (0.3, 0.3, 0.32)]
+KINDS = ("apart", "touching", "whole")  # no two digits touch; two do; no two touch, and no pen skips
 PAPERS = ["screen", "dark", "grey", "photo", "ruled", "squared", "yellow"]
 
 
-def _digit(digit: int, rng: np.random.Generator, height: float, pen: float) -> Floats:
+def _digit(digit: int, rng: np.random.Generator, height: float, pen: float, kind: str) -> Floats:
     """The ink of one digit, [H, W], 0 to 1, cut out: drawn stroke by stroke, or one of data.hands made larger."""
-    if rng.random() < 0.5:
+    if kind != "whole" and rng.random() < 0.5:
         image = draw_hands(1, [digit], int(rng.integers(2**31)))[0][0, 0].numpy()
         side = round(height * 28 / 20)
         ink = np.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.BICUBIC)) / 255
@@ -45,7 +46,7 @@ def _digit(digit: int, rng: np.random.Generator, height: float, pen: float) -> F
     return ink[max(0, rows[0] - 2) : rows[-1] + 3, max(0, columns[0] - 2) : columns[-1] + 3]
 
 
-def _line(digits: list[int], rng: np.random.Generator, height: float, touching: int | None) -> Floats:
+def _line(digits: list[int], rng: np.random.Generator, height: float, touching: int | None, kind: str) -> Floats:
     """The ink of a line of digits, at any gap that keeps them apart; the digit `touching` touches the one before it."""
     pen, tilt = rng.uniform(0.04, 0.14), rng.normal(0, 0.03)
     close, wide = sorted(rng.uniform(0.02, 0.45, 2))
@@ -53,7 +54,7 @@ def _line(digits: list[int], rng: np.random.Generator, height: float, touching: 
     apart = 2 * max(3, round(0.05 * height)) + 1
     right = int(0.3 * height)
     for place, digit in enumerate(digits):
-        own = _digit(digit, rng, height * rng.uniform(0.88, 1.1), pen)
+        own = _digit(digit, rng, height * rng.uniform(0.88, 1.1), pen, kind)
         top = int(1.6 * height - len(own) / 2 + height * rng.normal(0, 0.04) + tilt * right)
         left = right + int(height * rng.uniform(close, wide)) if place else right
         around, strong = maximum_filter(ink > 0.3, apart), own > 0.3
@@ -75,9 +76,10 @@ def _line(digits: list[int], rng: np.random.Generator, height: float, touching: 
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def number_of(number: int, touching: bool = False) -> tuple[Image.Image, list[str]]:
-    """Draw some digits, and return them line by line; with `touching` two of them touch. Each `number` is another."""
-    rng = np.random.default_rng([8, number, touching])
+def number_of(number: int, kind: str = "apart") -> tuple[Image.Image, list[str]]:
+    """Draw some digits, and return them line by line: one of KINDS. Each `number` is another."""
+    rng = np.random.default_rng([8, number, KINDS.index(kind)])
+    touching = kind == "touching"
     count = int(rng.integers(2 if touching else 1, 11))
     digits = rng.integers(0, 10, count).tolist()
     lines = [each.tolist() for each in np.array_split(digits, min(count, rng.choice([1, 1, 1, 2, 3])))]
@@ -87,7 +89,8 @@ def number_of(number: int, touching: bool = False) -> tuple[Image.Image, list[st
         lines = [digits]
         at = 0
     inks = [
-        _line(line, rng, height, int(rng.integers(1, len(line))) if n == at else None) for n, line in enumerate(lines)
+        _line(line, rng, height, int(rng.integers(1, len(line))) if n == at else None, kind)
+        for n, line in enumerate(lines)
     ]
     gaps = (height * rng.uniform(0.35, 1.0, len(inks))).astype(int)
     margins = (height * rng.uniform(0.1, 1.5, 4)).astype(int) + 1
@@ -126,13 +129,13 @@ def _on_paper(amount: Floats, rng: np.random.Generator, height: float) -> Floats
 
 
 def score(reader: Reader, number: int, first: int = 1000) -> dict[str, Counter[str]]:
-    """Count what becomes of `number` pictures each: right, refused or wrong; of digits apart, and of some that touch.
+    """Count what becomes of `number` pictures of each kind: right, refused or wrong.
 
     The limits in serving/numbers.py were chosen on pictures below 1000.
     """
-    counts = {"apart": Counter[str](), "touching": Counter[str]()}
+    counts = {kind: Counter[str]() for kind in KINDS}
     for kind, count in counts.items():
-        for picture, lines in (number_of(first + each, kind == "touching") for each in range(number)):
+        for picture, lines in (number_of(first + each, kind) for each in range(number)):
             try:
                 found = [line.number for line in read_lines(reader, encoded(picture))]
                 count["right" if found == lines else "wrong"] += 1
@@ -153,10 +156,10 @@ def main() -> None:
             print(f"{kind:10}", *(f"{word} {count[word]:4}" for word in ("right", "refused", "wrong")))
     else:
         arguments.path.mkdir(parents=True, exist_ok=True)
-        for touching in (False, True):
+        for kind in KINDS:
             for number in range(arguments.pictures):
-                picture, lines = number_of(number, touching)
-                name = f"{'_'.join(lines)}-{'touching' if touching else 'apart'}-{number}.png"
+                picture, lines = number_of(number, kind)
+                name = f"{'_'.join(lines)}-{kind}-{number}.png"
                 picture.save(arguments.path / name)
 
 
