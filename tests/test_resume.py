@@ -112,6 +112,25 @@ def test_resuming_a_run_as_another_one_or_a_finished_one_is_refused(quickstart, 
     assert done.stderr.removeprefix("error: ").startswith(line)
 
 
+def test_a_run_that_still_runs_is_not_resumed(tmp_path):
+    command = [sys.executable, str(ROOT / "train.py"), *RUN, *ENDLESS, "hydra.run.dir=run"]
+    with (tmp_path / "printed.txt").open("w") as file:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=file)
+    try:
+        end = time.monotonic() + 120
+        while not (tmp_path / "run/checkpoints/last.ckpt").exists():
+            assert process.poll() is None and time.monotonic() < end
+            time.sleep(0.1)
+        done = run_command("train.py", "resume=run", cwd=tmp_path)
+        assert (done.returncode, done.stderr.count("\n"), process.poll()) == (2, 1, None)
+        assert done.stderr == "error: resume: the run in run still runs; wait for its end, or stop it first\n"
+    finally:
+        process.kill()
+        process.wait()
+    done = run_command("train.py", "resume=run", "trainer.max_epochs=1", cwd=tmp_path)
+    assert "still runs" not in done.stderr
+
+
 def test_resume_into_a_run_of_another_length_is_refused(quickstart, command):
     last = quickstart / "checkpoints" / "last.ckpt"
     done = command("train.py", "experiment=quickstart", "trainer.max_epochs=3", f"ckpt_path={last}", *QUIET)

@@ -3,10 +3,11 @@
 import io
 import logging
 import sys
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from hydra import compose
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import InstantiationException
@@ -18,10 +19,12 @@ from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, Pruned, StudyError
 from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
-from digits.sweeping.jobs import begin_job, print_job
+from digits.sweeping.jobs import begin_job, free_lock, print_job
 from digits.sweeping.slurm import on_slurm
 from digits.training.ranks import forget_rank, is_distributed, rank, share_folder, started_processes
 from digits.training.resume import resume, save_config
+
+_held: list[FileLock] = []  # until this process ends
 
 
 class Launch(Callback):
@@ -47,10 +50,11 @@ class Launch(Callback):
             if config.get("search"):
                 mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
             _refuse(mistakes)
+            if not config.get("resume"):
+                _set_folder(config, "run", _claim_run(config))
+            _hold(Path(config.hydra.run.dir))
             if config.get("resume"):
                 save_config(config)
-            else:
-                _set_folder(config, "run", _claim_run(config))
             if together:
                 share_folder(config.hydra.run.dir)
             print(f"folder {config.hydra.run.dir}", flush=True)
@@ -101,6 +105,15 @@ class Launch(Callback):
                 sys.exit(1)
         except Exception as error:
             stop(error)
+
+
+def _hold(folder: Path) -> None:
+    """Keep others from resuming the run until this process ends."""
+    with suppress(NotImplementedError):  # some file systems of clusters have no locks
+        lock = free_lock(folder / ".lock")
+        if lock is None:
+            raise ConfigError(f"resume: the run in {folder} still runs; wait for its end, or stop it first")
+        _held.append(lock)
 
 
 def _follow(config: DictConfig) -> None:
