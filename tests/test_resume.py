@@ -131,6 +131,17 @@ def test_a_run_that_still_runs_is_not_resumed(tmp_path):
     assert "still runs" not in done.stderr
 
 
+def test_a_refused_resume_leaves_the_run_as_it_was(quickstart, command, tmp_path):
+    folder = tmp_path / "run"
+    shutil.copytree(quickstart, folder)
+    (folder / "run.json").write_text((folder / "run.json").read_text().replace('"finished"', '"running"', 1))
+    texts = {path: path.read_text() for path in [folder / "run.json", *folder.glob(".hydra/*.yaml")]}
+    done = command("train.py", "resume=run", "trainer.max_epochs=3", *QUIET)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "trainer.max_epochs: got a run of" in done.stderr
+    assert len(texts) == 4 and {path: path.read_text() for path in texts} == texts
+
+
 def test_resume_into_a_run_of_another_length_is_refused(quickstart, command):
     last = quickstart / "checkpoints" / "last.ckpt"
     done = command("train.py", "experiment=quickstart", "trainer.max_epochs=3", f"ckpt_path={last}", *QUIET)
@@ -147,7 +158,8 @@ def test_signals_end_a_run_with_their_codes_and_say_how_to_go_on(tmp_path, numbe
     (run,) = run_folders(tmp_path)
     assert f"{word}; continue with: python train.py resume=" in printed
     assert "Traceback" not in printed
-    assert json.loads((run / "run.json").read_text())["status"] == "failed"
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "failed" and record["error"].startswith(f"{word}; continue with: ")
     assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] >= 1
 
 
@@ -179,7 +191,7 @@ def test_a_finished_run_is_trained_longer_or_says_how(command, tmp_path):
     assert train("one_cycle", cycle, "trainer.max_epochs=1").returncode == 0
     done = train("c", cycle, "trainer.max_epochs=2", "ckpt_path=one_cycle/checkpoints/last.ckpt")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert "leave ckpt_path out to train longer from the start" in done.stderr
+    assert "take the settings of that run, or begin a new run without it" in done.stderr
     done = command("train.py", "resume=one_cycle")
     assert done.returncode == 2 and "has finished; to train longer, begin a run" in done.stderr
 

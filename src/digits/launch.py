@@ -18,13 +18,15 @@ from omegaconf import DictConfig, open_dict, read_write
 from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
 from digits.errors import ConfigError, DigitsError, Pruned, StudyError
+from digits.schema import in_one_line
 from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
 from digits.sweeping.jobs import begin_job, free_lock, print_job
 from digits.sweeping.slurm import on_slurm
 from digits.training.ranks import forget_rank, is_distributed, rank, share_folder, started_processes
-from digits.training.resume import resume, save_config
+from digits.training.resume import Before, resume, save_config
 
 _held: list[FileLock] = []  # until this process ends
+_resumed: list[Before] = []
 
 
 class Launch(Callback):
@@ -54,6 +56,7 @@ class Launch(Callback):
                 _set_folder(config, "run", _claim_run(config))
             _hold(Path(config.hydra.run.dir))
             if config.get("resume"):
+                _resumed.append(Before(Path(config.resume)))
                 save_config(config)
             if together:
                 share_folder(config.hydra.run.dir)
@@ -83,6 +86,9 @@ class Launch(Callback):
         if "wandb" in sys.modules:  # otherwise its run would continue in the next job
             sys.modules["wandb"].finish()
         error = _error_of(job_return)
+        if isinstance(error, DigitsError):  # this command is refused; another one may resume the run
+            for before in _resumed:
+                before.restore()
         if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
             return stop(error) if error else None
         folder, job, search = Path(config.hydra.sweep.dir), config.hydra.job, config.get("search")
@@ -210,7 +216,12 @@ def _error_of(job_return: JobReturn) -> Exception | None:
         with redirect_stderr(io.StringIO()):  # Hydra prints the job's overrides
             _ = job_return.return_value
     except InstantiationException as error:  # Hydra wraps what a constructor raises
-        return error.__cause__ if isinstance(error.__cause__, DigitsError) else error
+        if isinstance(error.__cause__, DigitsError):
+            return error.__cause__
+        key = str(error).rpartition("full_key: ")[2]
+        refused = ConfigError(f"{key}: {in_one_line(error.__cause__ or error)}")
+        refused.__cause__ = error
+        return refused
     except Exception as error:
         return error
     return None

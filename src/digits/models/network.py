@@ -12,7 +12,7 @@ from digits.errors import ConfigError, DigitsError
 from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
 from digits.models.muon import Muon
-from digits.ranges import NO_DIGIT, Classes, Fraction, NonNegative, Positive
+from digits.ranges import NO_DIGIT, Classes, Fraction, NonNegative, Positive, Text
 
 MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0..1
 
@@ -45,7 +45,7 @@ class Network(Classifier):
         warmup: Fraction = 0.25,
         label_smoothing: Fraction = 0.0,
         augmentation: Augmentation | None = None,
-        teacher: str | None = None,
+        teacher: Text | None = None,
     ) -> None:
         super().__init__(classes)
         amounts = augmentation or {}
@@ -97,8 +97,7 @@ class Network(Classifier):
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
             raise ConfigError(
                 f"trainer.max_epochs: got a run of {steps} steps, but the one_cycle schedule in the checkpoint is for "
-                f"{schedule.total_steps}; resume with the settings of its run, or leave ckpt_path out "
-                "to train longer from the start"
+                f"{schedule.total_steps}; take the settings of that run, or begin a new run without it"
             )
 
     def on_train_epoch_end(self) -> None:

@@ -51,6 +51,21 @@ def resume(config: DictConfig) -> None:
         config.hydra.overrides.task = [*first.overrides.task, *settings]  # these repeat the run; `resume` would not
 
 
+class Before:
+    """The files of a run that a resume changes before it trains, as they were."""
+
+    def __init__(self, folder: Path) -> None:
+        self.last = folder / "checkpoints" / "last.ckpt"
+        self.written = self.last.stat().st_mtime_ns
+        self.texts = {path: path.read_text() for path in [folder / "run.json", *folder.glob(".hydra/*.yaml")]}
+
+    def restore(self) -> None:
+        """Put them back, unless the run has gone on meanwhile."""
+        if self.last.stat().st_mtime_ns == self.written:
+            for path, text in self.texts.items():
+                write_text(path, text)
+
+
 def save_config(config: DictConfig) -> None:
     """Write what Hydra writes at the start of a run, and keep Hydra from it.
 
