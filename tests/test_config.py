@@ -80,7 +80,9 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["trainer.devices=0"], ["trainer.devices: got 0, wanted greater than or equal to 1 or "]),
         (["data.classes=[3,3]"], ["data.classes: got [3, 3], wanted each digit once"]),
         (["data.classes=[3,12]"], ["data.classes: got [3, 12], wanted less than or equal to 9"]),
-        (["data.classes=[3]"], ["data.classes: got [3], wanted "]),
+        (["data.classes=[3]"], ["data.classes: got [3], wanted a list of at least 2"]),
+        (["resume="], ["resume: got '', wanted a text of at least 1 character"]),
+        (["model.teacher="], ["model.teacher: got '', wanted a text of at least 1 character"]),
         (["seed=-1"], ["seed: got -1, wanted greater than or equal to 0"]),
         (["model._target_=os.system"], ["model._target_: got os.system, wanted a class of digits.*"]),
         (["model._target_=digits.models.cnn.CNM"], ["model._target_: got digits.models.cnn.CNM, which cannot be"]),
@@ -98,6 +100,7 @@ def test_every_experiment_says_what_to_expect(experiment):
             ["trainer.enable_checkpointing: got false, but a run keeps its best"],
         ),
         (["trainer.limit_train_batches=0"], ["trainer.limit_train_batches: got 0, wanted something to train on"]),
+        (["trainer.limit_val_batches=-1"], ["trainer.limit_val_batches: got -1, wanted at least 0"]),
         (["~model.stages"], ["model.stages: missing, and digits.models.cnn.CNN needs it"]),
         (
             ["modle=1", "model.learning_rate=nan", "data.batch_size=0", "trainer.max_epochs=-5", "trainer.devces=2"],
@@ -277,6 +280,15 @@ def test_what_a_constructor_refuses_is_told_in_its_own_words(command):
     assert done.returncode == 2
     wanted = "error: model.layers: a kernel of 14, pooled by 1, but only 13 pixels"
     assert done.stderr.splitlines()[-1].startswith(wanted)
+    done = command("train.py", "data=mnist_5k", "callbacks.best.mode=most")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith("error: callbacks.best: `mode` can be min, max but got most")
+
+
+def test_a_figure_that_no_epoch_has_cannot_choose_the_best(command):
+    done = command("train.py", "data=mnist_5k", "model=linear", "callbacks.best.monitor=val/acc", *QUIET)
+    wanted = "error: callbacks.best.monitor: got val/acc, wanted one of val/accuracy, val/loss\n"
+    assert (done.returncode, done.stderr) == (2, wanted)
 
 
 @pytest.mark.parametrize("script", ["scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"])

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from digits.errors import ConfigError
-from digits.ranges import Seed
+from digits.ranges import Seed, Text
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
@@ -29,7 +29,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
-TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), str | None)}
+TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
 TOP_LEVEL |= {"tags": list[str], "run_folder": str, "run_label": str}
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
@@ -135,6 +135,9 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
     for key in ("limit_train_batches", "max_steps"):
         if plain["trainer"].get(key) == 0:
             mistakes.append(f"trainer.{key}: got 0, wanted something to train on; leave this out")
+    for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
+        if (value := plain["trainer"].get(key) or 0) < 0:
+            mistakes.append(f"trainer.{key}: got {value}, wanted at least 0")
     for name, node in callbacks.items():
         if isinstance(node, dict) and str(node.get("_target_")).endswith(".StochasticWeightAveraging"):
             mistakes.append(

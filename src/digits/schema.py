@@ -4,7 +4,7 @@ So your own classifier is checked too, without a schema of its own.
 """
 
 import inspect
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
@@ -13,6 +13,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code: no other packages
+TOO_SHORT = {
+    "too_short": "a list of at least {min_length}",
+    "string_too_short": "a text of at least {min_length} character",
+}
 LIBRARY_WORDS = (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", ""))
 
 
@@ -75,9 +79,10 @@ def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
                 yield f"{path}.{key}: got {value[key]!r}, wanted {wanted(details)}"
 
 
-def wanted(details: Iterable[ErrorDetails]) -> str:
+def wanted(details: Sequence[ErrorDetails]) -> str:
     """What a value should be: pydantic's errors on it, in the words of this project."""
-    reasons = [detail["msg"] for detail in details]
+    short = (TOO_SHORT[each["type"]].format(**each["ctx"]) if each["type"] in TOO_SHORT else "" for each in details)
+    reasons = [own or detail["msg"] for own, detail in zip(short, details, strict=True)]
     for theirs, ours in LIBRARY_WORDS:
         reasons = [reason.replace(theirs, ours) for reason in reasons]
     return " or ".join(dict.fromkeys(reasons))

@@ -17,7 +17,7 @@ from digits.data.drawings import read_drawings
 from digits.data.hands import draw_hands
 from digits.data.non_digits import draw_non_digits
 from digits.errors import ConfigError
-from digits.ranges import NO_DIGIT, Classes, Count, NonNegativeCount, Seed
+from digits.ranges import NO_DIGIT, Classes, Count, NonNegativeCount, Seed, Text
 
 DIGITS = list(range(10))
 
@@ -69,7 +69,7 @@ class DigitsData(LightningDataModule):
         val_size: NonNegativeCount = 5000,
         train_size: Count | None = None,
         seed: Seed = 0,
-        drawings: str | None = None,
+        drawings: Text | None = None,
         hands: NonNegativeCount = 0,
         non_digits: NonNegativeCount = 0,
     ) -> None:

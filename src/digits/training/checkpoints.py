@@ -12,7 +12,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.errors import ModelFileError
+from digits.errors import ConfigError, ModelFileError
 from digits.files import atomic_path
 from digits.models.classifier import Classifier, rebuilt
 
@@ -60,6 +60,8 @@ class BestCheckpoint(ModelCheckpoint):
         """Compare this epoch with the best one. Before the first validation there is nothing to compare."""
         if self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)
+        elif measured := sorted(name for name in trainer.callback_metrics if name.startswith("val/")):
+            raise ConfigError(f"callbacks.best.monitor: got {self.monitor}, wanted one of {', '.join(measured)}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the last state as the best one where no epoch was validated."""
