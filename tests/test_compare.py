@@ -85,6 +85,17 @@ def test_seeds_form_one_group_and_other_data_another_section(quickstart, tmp_pat
     assert three.percent("test_accuracy") == "92.00 ± 2.00"
 
 
+def test_other_callbacks_are_another_group_and_a_repeated_seed_is_not_counted_twice(quickstart, tmp_path):
+    for name in ("first", "again", "other"):
+        copy_of(quickstart, tmp_path / name)
+    changed(tmp_path / "other", {"callbacks.early_stopping.patience": 3})
+    (groups,) = group_runs(find_runs([tmp_path])[0])
+    assert {group.name.partition(" ")[2]: group.seeds for group in groups} == {
+        "callbacks.early_stopping.patience=3": "1",
+        "callbacks.early_stopping.patience=8": "1 in 2 runs",
+    }
+
+
 def test_names_of_groups_show_the_settings_that_differ(quickstart, tmp_path):
     for index, rate in enumerate((0.01, 0.02)):
         folder = copy_of(quickstart, tmp_path / str(index))
@@ -238,6 +249,9 @@ def test_the_command_fails_where_no_run_is_finished(tmp_path):
     done = run_command("scripts/compare.py", str(tmp_path), cwd=tmp_path)
     assert done.returncode == 2
     assert "no finished run to compare" in done.stderr
+    done = run_command("scripts/compare.py", ".", "gone", cwd=tmp_path)
+    wanted = "error: gone: no such folder; wanted runs, or folders that hold them\n"
+    assert (done.returncode, done.stderr) == (2, wanted)
 
 
 def test_two_models_are_compared_image_by_image(quickstart, tmp_path):

@@ -35,6 +35,8 @@ def compare(
     Raises:
         ConfigError: there is no such run.
     """
+    if missing := [str(folder) for folder in folders if not folder.is_dir()]:
+        raise ConfigError(f"{', '.join(missing)}: no such folder; wanted runs, or folders that hold them")
     runs, left_out = find_runs(folders)
     runs = [run for run in runs if tag is None or tag in run.record.tags]
     lines = [line for _, line in left_out]
@@ -94,7 +96,7 @@ def _section(groups: list[Group]) -> dict[str, Any]:
         val, test = (text and f"{text} %" for text in map(group.percent, ("val_accuracy", "test_accuracy")))
         row = {
             "run": group.name,
-            "seeds": str(len(group.runs)),
+            "seeds": group.seeds,
             "val accuracy": val,
             "test accuracy": test,
             "fit s": f"{group.mean('fit_seconds'):.1f}",

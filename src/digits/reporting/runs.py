@@ -12,7 +12,7 @@ import pandas as pd
 
 from digits.errors import ConfigError
 from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record
-from digits.settings import settings_of, short
+from digits.settings import flat, settings_of, short
 
 NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
 NO_FIGURE = {"format", "dataset", "per_class"}
@@ -36,6 +36,12 @@ class Group:
 
     name: str
     runs: list[FinishedRun]
+
+    @property
+    def seeds(self) -> str:
+        """How many seeds, and how many runs if one has several."""
+        seeds = len({run.metrics.seed for run in self.runs})
+        return str(seeds) if seeds == len(self.runs) else f"{seeds} in {len(self.runs)} runs"
 
     def mean(self, key: str) -> float:
         """The mean over the seeds; `key` is an attribute of Metrics. Minus infinity if a run has no value."""
@@ -96,7 +102,7 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[tuple[Pa
 def _read(folder: Path) -> FinishedRun:
     record = read_record(folder)
     if record.status != "finished":
-        why = f" ({record.error})" if record.error else ""
+        why = f" ({' '.join(record.error.split())})" if record.error else ""
         raise ConfigError(f"{folder}: {record.status}, wanted a finished run{why}")
     if not record.reported:
         raise ConfigError(f"{folder}: no report; of a search, only the best trial is tested and reported")
@@ -106,7 +112,11 @@ def _read(folder: Path) -> FinishedRun:
     if not (folder / "report" / "predictions.csv").exists():
         raise ConfigError(f"{folder}: no report/predictions.csv; run scripts/evaluate.py on {folder}")
     try:
-        settings = settings_of(record.config)
+        settings = settings_of(record.config) | {
+            key: value
+            for key, value in flat({"callbacks": record.config.get("callbacks") or {}}).items()
+            if not key.endswith(NO_SETTING)
+        }
     except KeyError as error:
         raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted a file that a run wrote") from error
     name = record.name or record.experiment or metrics.model
