@@ -31,6 +31,8 @@ def main() -> None:
     from digits.serving.reader import Reader
 
     model, pictures = Path(arguments.pictures[0]), arguments.pictures[1:]
+    if not (model.suffix or model.exists() or arguments.pictures[0] == "-" or set("*?[") & set(arguments.pictures[0])):
+        raise ConfigError(f"{model}: no such run, folder or picture")
     if model.suffix != ".onnx" and not any((model / name).exists() for name in ("run.json", "model.onnx")):
         model, pictures = the_newest_run(), arguments.pictures
     elif not pictures:

@@ -143,6 +143,10 @@ def test_atomic_path_leaves_the_old_file_when_writing_fails(tmp_path):
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
     assert path.stat().st_mode & 0o777 == 0o644
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(IsADirectoryError) as raised:
+        write_text(tmp_path / "folder", "new")
+    assert raised.value.filename == str(tmp_path / "folder") and raised.value.filename2 is None
 
 
 @pytest.mark.filterwarnings("ignore:.*treespec, Leaf")

@@ -146,6 +146,14 @@ def test_a_missing_picture_is_an_error(command: Command, quickstart: Path, name:
     assert done.returncode == 3 and done.stderr == f"error: {name}: No such file or directory\n"
 
 
+@pytest.mark.parametrize("name", ["outputs/nothing", "nothing"])
+def test_a_missing_run_is_an_error_and_not_the_newest_one(command: Command, quickstart: Path, tmp_path: Path, name):
+    (tmp_path / "outputs").mkdir(exist_ok=True)
+    (tmp_path / "outputs" / "run").symlink_to(quickstart)
+    done = command("scripts/predict.py", name, "nothing.png")
+    assert (done.returncode, done.stderr) == (2, f"error: {name}: no such run, folder or picture\n")
+
+
 def test_a_picture_given_as_model_is_an_error(command: Command, pictures: Path):
     (pictures / "1.png").rename(pictures / "1.onnx")
     done = command("scripts/predict.py", "pictures/1.onnx", "pictures/2.png")

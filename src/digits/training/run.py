@@ -18,8 +18,9 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.errors import Pruned
+from digits.errors import Pruned, Terminated
 from digits.record import Git, RunRecord, write_record
+from digits.schema import in_one_line
 
 PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "onnx", "onnxruntime"]
 
@@ -57,8 +58,12 @@ class Run:
             self.record.status = "pruned"
         else:
             self.record.status = "failed"
-            self.record.error = str(error) or type(error).__name__
-            self.record.traceback = traceback.format_exception(error)
+            self.record.error = in_one_line(error) or type(error).__name__
+            if isinstance(error, KeyboardInterrupt):
+                word = "terminated" if isinstance(error, Terminated) else "interrupted"
+                self.record.error = "; ".join(filter(None, [word, str(error)]))
+            else:
+                self.record.traceback = traceback.format_exception(error)
         self._write()
 
     @contextmanager
