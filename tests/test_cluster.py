@@ -100,7 +100,7 @@ def test_the_same_command_joins_the_jobs_of_a_killed_driver(cluster, tmp_path):
 def test_a_job_that_is_requeued_ends_in_the_same_weights(cluster, tmp_path):
     """One is signalled before its time is over, one loses its node: both go on from their last epoch."""
     sweep = tmp_path / "sweep"
-    longer = ("model=mlp", "trainer.max_epochs=60", *QUIET)
+    longer = ("model=mlp", "trainer.max_epochs=40", *QUIET)
     with driver(tmp_path, *ON_SLURM, *longer, "seed=1,2", f"hydra.sweep.dir={sweep}") as process:
         until(lambda: all((sweep / f"{number}/checkpoints/last.ckpt").exists() for number in (0, 1)))
         signalled, lost = sorted(queue())
