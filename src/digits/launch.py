@@ -216,10 +216,10 @@ def _error_of(job_return: JobReturn) -> Exception | None:
         with redirect_stderr(io.StringIO()):  # Hydra prints the job's overrides
             _ = job_return.return_value
     except InstantiationException as error:  # Hydra wraps what a constructor raises
-        if isinstance(error.__cause__, DigitsError):
+        if isinstance(error.__cause__, DigitsError | OSError):
             return error.__cause__
-        key = str(error).rpartition("full_key: ")[2]
-        refused = ConfigError(f"{key}: {in_one_line(error.__cause__ or error)}")
+        _, known, key = str(error).rpartition("full_key: ")
+        refused = ConfigError(f"{key if known else 'config'}: {in_one_line(error.__cause__ or error)}")
         refused.__cause__ = error
         return refused
     except Exception as error:

@@ -57,7 +57,7 @@ class Before:
     def __init__(self, folder: Path) -> None:
         self.last = folder / "checkpoints" / "last.ckpt"
         self.written = self.last.stat().st_mtime_ns
-        self.texts = {path: path.read_text() for path in [folder / "run.json", *folder.glob(".hydra/*.yaml")]}
+        self.texts = {path: path.read_text() for path in [*folder.glob("run.json"), *folder.glob(".hydra/*.yaml")]}
 
     def restore(self) -> None:
         """Put them back, unless the run has gone on meanwhile."""
