@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TypeGuard
 
-from digits.errors import DigitsError, Terminated
+from digits.errors import DigitsError, Terminated, end_of
 
 # Read before plain_errors sets it. The other ranks of a run inherit it from rank 0, and only rank 0 prints.
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1" and int(os.environ.get("LOCAL_RANK", 0)) == 0
@@ -54,9 +54,8 @@ def _in_one_line(explain: Callable[[Exception], Exception]) -> Iterator[None]:
         interrupt = end.__context__ if isinstance(end, SystemExit) else end  # Lightning turns Ctrl-C into SystemExit
         if not isinstance(interrupt, KeyboardInterrupt):
             raise
-        word, code = ("terminated", 143) if isinstance(interrupt, Terminated) else ("interrupted", 130)
-        print("; ".join(filter(None, [word, str(interrupt)])), file=sys.stderr)
-        sys.exit(code)
+        print(end_of(interrupt), file=sys.stderr)
+        sys.exit(143 if isinstance(interrupt, Terminated) else 130)
 
 
 def _leave(code: object) -> None:

@@ -41,3 +41,9 @@ class Pruned(Exception):  # noqa: N818
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived. Lightning then ends the run as it does after Ctrl-C."""
+
+
+def end_of(interrupt: KeyboardInterrupt) -> str:
+    """What ended a command, and how to go on if the interrupt says so."""
+    word = "terminated" if isinstance(interrupt, Terminated) else "interrupted"
+    return "; ".join(filter(None, [word, str(interrupt)]))

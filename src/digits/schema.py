@@ -4,7 +4,7 @@ So your own classifier is checked too, without a schema of its own.
 """
 
 import inspect
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
@@ -79,10 +79,9 @@ def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
                 yield f"{path}.{key}: got {value[key]!r}, wanted {wanted(details)}"
 
 
-def wanted(details: Sequence[ErrorDetails]) -> str:
+def wanted(details: Iterable[ErrorDetails]) -> str:
     """What a value should be: pydantic's errors on it, in the words of this project."""
-    short = (TOO_SHORT[each["type"]].format(**each["ctx"]) if each["type"] in TOO_SHORT else "" for each in details)
-    reasons = [own or detail["msg"] for own, detail in zip(short, details, strict=True)]
+    reasons = [TOO_SHORT.get(each["type"], "").format(**each.get("ctx", {})) or each["msg"] for each in details]
     for theirs, ours in LIBRARY_WORDS:
         reasons = [reason.replace(theirs, ours) for reason in reasons]
     return " or ".join(dict.fromkeys(reasons))

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.errors import Pruned, Terminated
+from digits.errors import Pruned, end_of
 from digits.record import Git, RunRecord, write_record
 from digits.schema import in_one_line
 
@@ -60,8 +60,7 @@ class Run:
             self.record.status = "failed"
             self.record.error = in_one_line(error) or type(error).__name__
             if isinstance(error, KeyboardInterrupt):
-                word = "terminated" if isinstance(error, Terminated) else "interrupted"
-                self.record.error = "; ".join(filter(None, [word, str(error)]))
+                self.record.error = end_of(error)
             else:
                 self.record.traceback = traceback.format_exception(error)
         self._write()
