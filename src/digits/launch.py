@@ -3,7 +3,7 @@
 import io
 import logging
 import sys
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -115,11 +115,10 @@ class Launch(Callback):
 
 def _hold(folder: Path) -> None:
     """Keep others from resuming the run until this process ends."""
-    with suppress(NotImplementedError):  # some file systems of clusters have no locks
-        lock = free_lock(folder / ".lock")
-        if lock is None:
-            raise ConfigError(f"resume: the run in {folder} still runs; wait for its end, or stop it first")
-        _held.append(lock)
+    lock = free_lock(folder / ".lock")
+    if lock is None:
+        raise ConfigError(f"resume: the run in {folder} still runs; wait for its end, or stop it first")
+    _held.append(lock)
 
 
 def _follow(config: DictConfig) -> None:
