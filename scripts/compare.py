@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from digits.cli import plain_errors
+from plain_errors import plain_errors
 
 
 def main() -> None:

@@ -4,8 +4,7 @@ import argparse
 from contextlib import closing
 from pathlib import Path
 
-from digits.cli import plain_errors
-from digits.errors import DataError
+from plain_errors import DataError, plain_errors
 
 
 def main() -> None:
@@ -22,8 +21,8 @@ def main() -> None:
 
     from PIL import Image
 
-    from digits.files import atomic_path
-    from digits.serving.drawings import Drawings
+    from atomic_files import atomic_path
+    from digits_reader.drawings import Drawings
 
     with closing(Drawings(arguments.file, "rw" if arguments.action == "delete" else "ro")) as file:
         if arguments.action == "list":

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from digits.cli import plain_errors
 from digits.record import the_newest_run
+from plain_errors import plain_errors
 
 
 def main() -> None:

@@ -4,8 +4,8 @@ import argparse
 import shlex
 from pathlib import Path
 
-from digits.cli import plain_errors
 from digits.record import the_newest_run
+from plain_errors import plain_errors
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--runtime", type=Path, metavar="DIST", help=runtime_help)
     arguments = parser.parse_args()
 
-    from digits.serving.site import RUNTIME, export_site
+    from digits_reader.site import RUNTIME, export_site
 
     export_site(arguments.site, arguments.models or [the_newest_run()], arguments.runtime)
     print(f"{arguments.site}: written, with {RUNTIME} from {arguments.runtime or 'npm'}")

@@ -4,9 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from digits.cli import plain_errors
-from digits.errors import ConfigError, DataError
 from digits.record import the_newest_run
+from plain_errors import ConfigError, DataError, plain_errors
 
 
 def main() -> None:
@@ -27,8 +26,8 @@ def main() -> None:
     if arguments.show and arguments.number:
         raise ConfigError("--show: not with --number, wanted one of them")
 
-    from digits.serving import terminal
-    from digits.serving.reader import Reader
+    from digits_reader import terminal
+    from digits_reader.reader import Reader
 
     model, pictures = Path(arguments.pictures[0]), arguments.pictures[1:]
     if not (model.suffix or model.exists() or arguments.pictures[0] == "-" or set("*?[") & set(arguments.pictures[0])):

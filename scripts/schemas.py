@@ -21,7 +21,7 @@ from digits.config import CONFIGS, TOP_LEVEL
 from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 from digits.schema import located, parameters_of
-from digits.sweeping.search import Search
+from resumable_sweeps.search import Search
 
 Interpolation = Annotated[str, Field(pattern=r"^\$\{")]
 ARGUMENT = re.compile(r"^ {4}(\w+)(?: \(.*?\))?: (.+(?:\n {5,}\S.*)*)", re.MULTILINE)  # in a docstring's Args

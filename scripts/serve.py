@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digits.cli import plain_errors
-from digits.errors import ConfigError, Terminated
 from digits.record import newest_run
+from plain_errors import ConfigError, Terminated, plain_errors
 
 if TYPE_CHECKING:
     import uvicorn
@@ -33,7 +32,7 @@ def main() -> None:
     if arguments.workers < 1:
         raise ConfigError(f"--workers: got {arguments.workers}, wanted at least 1")
 
-    from digits.serving.drawings import Drawings
+    from digits_reader.drawings import Drawings
 
     # The address and the file come first: both may fail, and training the quickstart takes long.
     with closing(Drawings(arguments.drawings, mode="rwc")) as drawings, listen(arguments) as listener:
@@ -41,8 +40,8 @@ def main() -> None:
 
         import uvicorn
 
-        from digits.serving.app import create_app
-        from digits.serving.reader import Reader, by_name
+        from digits_reader.app import create_app
+        from digits_reader.reader import Reader, by_name
 
         readers = [Reader(path) for path in models]
         hosts = ["localhost", arguments.host], arguments.allow_host
@@ -59,9 +58,9 @@ def main() -> None:
 
 def app_of_worker(models: list[Path], drawings: Path, hosts: list[str], origins: list[str]) -> "FastAPI":
     """Build the application in a worker. Each worker opens the models and the drawings itself."""
-    from digits.serving.app import create_app
-    from digits.serving.drawings import Drawings
-    from digits.serving.reader import Reader
+    from digits_reader.app import create_app
+    from digits_reader.drawings import Drawings
+    from digits_reader.reader import Reader
 
     return create_app([Reader(path) for path in models], Drawings(drawings, mode="rw"), hosts, origins)
 

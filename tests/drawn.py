@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import center_of_mass, gaussian_filter
 
-from digits.cli import plain_errors
-from digits.serving import PictureError, Reader, read_picture
+from digits_reader import PictureError, Reader, read_picture
+from plain_errors import plain_errors
 
 Floats = NDArray[np.float64]
 

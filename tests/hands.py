@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from digits.cli import plain_errors
 from digits.data.hands import draw_hands
+from plain_errors import plain_errors
 
 
 def sheet_of_hands(columns: int = 24, seed: int = 0) -> Image.Image:

@@ -16,8 +16,8 @@ from PIL import Image, ImageDraw, ImageFont
 from scipy.interpolate import make_interp_spline
 from scipy.ndimage import gaussian_filter
 
-from digits.cli import plain_errors
-from digits.serving import PictureError, Reader, read_picture
+from digits_reader import PictureError, Reader, read_picture
+from plain_errors import plain_errors
 
 LETTERS = [letter for letter in string.ascii_letters if letter not in "olIOSZ"]  # these six look like digits
 FACES = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono")

@@ -6,8 +6,7 @@ from collections import defaultdict
 from itertools import chain
 from pathlib import Path
 
-from digits.cli import plain_errors
-from digits.errors import ConfigError, DataError
+from plain_errors import ConfigError, DataError, plain_errors
 
 
 def main() -> None:
@@ -18,8 +17,8 @@ def main() -> None:
     arguments = parser.parse_args()
 
     from digits.record import newest_run
-    from digits.serving.reader import Reader
-    from digits.serving.terminal import read_pictures
+    from digits_reader.reader import Reader
+    from digits_reader.terminal import read_pictures
 
     model = arguments.model or newest_run()
     if model is None:

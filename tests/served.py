@@ -13,7 +13,7 @@ from typing import Any
 
 from conftest import ROOT
 
-from digits.serving.drawings import Drawing, Drawings
+from digits_reader.drawings import Drawing, Drawings
 
 
 @dataclass

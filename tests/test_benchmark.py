@@ -18,10 +18,10 @@ import inside
 import references
 from digits.config import mistakes_in_overrides
 from digits.data.mnist_5k import Mnist5k
-from digits.errors import DataError, DigitsError
 from digits.training.callbacks import History
 from gpu import checks, prove, resuming, same_weights
 from load import ask
+from plain_errors import DataError, PlainError
 from processes import CONFIGS, HERE, run
 from results import draw
 from speed import COMPARISONS, benchmark, compared
@@ -60,7 +60,7 @@ def test_a_run_is_timed_until_its_first_step_and_what_precedes_a_failure_is_kept
     start = PARTS["start"] | {"times": 1}
     start["commands"] = {name: f"{command} data=mnist_5k" for name, command in start["commands"].items()}
     bad = {"times": 1, "commands": {"a": "train.py --help", "b": "train.py experiment=never"}, "rows": {}}
-    with pytest.raises(DigitsError, match="experiment=never: no such choice"):
+    with pytest.raises(PlainError, match="experiment=never: no such choice"):
         benchmark({"start": start, "bad": bad, "after": dict(bad)})
     figures, table = results(tmp_path, "benchmark")
     (first,), (imports,) = figures["parts"]["start"]["rows"]["command to first step, s"]["values"]
@@ -111,7 +111,7 @@ def test_a_run_is_compared_with_the_reference_at_its_side():
 
 
 def test_a_process_without_the_text_to_stop_at_fails_with_the_end_of_its_output(tmp_path):
-    with pytest.raises(DigitsError, match=r"(?s)^train.py --help ended with 0:\n.*Tab completion"):
+    with pytest.raises(PlainError, match=r"(?s)^train.py --help ended with 0:\n.*Tab completion"):
         run("train.py --help", tmp_path, until="never")
 
 
@@ -222,7 +222,7 @@ def test_checks_of_the_proof_are_run_and_a_failed_one_stops_no_other(tmp_path, m
     found = checks(CPU)
     half = "trainer.precision=16-mixed trainer.max_epochs=1"
     chosen = {half: found[half], "killed and resumed": partial(resuming, f"model=linear data.train_size=1000 {CPU}")}
-    with pytest.raises(DigitsError, match=f"^failed: {half}$"):
+    with pytest.raises(PlainError, match=f"^failed: {half}$"):
         prove(chosen)
     figures, table = results(tmp_path, "gpu")
     rows = {row["check"]: row for row in figures["rows"]}
@@ -238,5 +238,5 @@ def test_weights_that_differ_are_an_error(tmp_path):
         (tmp_path / name / "checkpoints").mkdir(parents=True)
         state = {"bias": torch.zeros(1), "weight": torch.tensor(weight)}
         torch.save({"state_dict": state}, tmp_path / name / "checkpoints" / "last.ckpt")
-    with pytest.raises(DigitsError, match="1 of 2 tensors differ, the first is weight"):
+    with pytest.raises(PlainError, match="1 of 2 tensors differ, the first is weight"):
         same_weights(tmp_path / "one", tmp_path / "other")

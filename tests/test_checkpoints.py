@@ -9,15 +9,15 @@ import torch
 from conftest import QUIET, run_folders
 from torch.nn.functional import cross_entropy
 
+from atomic_files import atomic_path, write_text
 from digits.data.mnist_5k import Mnist5k
-from digits.errors import ModelFileError
-from digits.files import atomic_path, write_text
 from digits.models.cnn import CNN
 from digits.models.linear import Linear
 from digits.models.mlp import MLP
 from digits.training.callbacks import AveragedWeights
 from digits.training.checkpoints import BestCheckpoint, check_resumable, load_model, read_checkpoint
 from digits.training.trainer import Trainer
+from plain_errors import ModelFileError
 
 
 @pytest.fixture

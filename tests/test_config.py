@@ -19,8 +19,8 @@ from omegaconf import OmegaConf
 from digits.config import CONFIGS, mistakes_in, mistakes_in_overrides
 from digits.record import read_record
 from digits.secrets import masked
-from digits.sweeping.grid import jobs_of
 from digits.training.hardware import automatic_precision, hardware_mistakes
+from resumable_sweeps.grid import jobs_of
 
 CHOICES = [
     f"{path.parent.relative_to(CONFIGS)}={path.stem}"
@@ -368,7 +368,7 @@ def test_editor_schemas_allow_each_config_and_mark_mistakes(command, tmp_path):
 @pytest.mark.parametrize("end, code", [("sys.exit(3)", 3), ("pass", 0)])
 def test_a_command_leaves_at_once_after_all_that_was_to_happen_at_the_end(end, code):
     text = (
-        "import atexit, sys; from digits.cli import plain_errors\n"
+        "import atexit, sys; from plain_errors import plain_errors\n"
         "class Module:\n"
         "    def __del__(self): print('freed', flush=True)\n"
         "module = Module()\n"
@@ -390,7 +390,7 @@ FULL = "error: the disk: No space left on device; make room and run the same com
     ],
 )
 def test_output_that_cannot_be_written_makes_no_noise(output, body, code, error):
-    text = f"import sys; from digits.cli import plain_errors\nwith plain_errors(): {body}\n"
+    text = f"import sys; from plain_errors import plain_errors\nwith plain_errors(): {body}\n"
     command = ["sh", "-c", f'"$@" >{output}', "sh", sys.executable, "-c", text]
     done = subprocess.run(command, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": ""})
     assert (done.returncode, done.stderr) == (code, error)

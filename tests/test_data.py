@@ -27,9 +27,9 @@ from digits.data.hands import draw_hands, read_ways
 from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
 from digits.data.non_digits import draw_non_digits
-from digits.errors import ConfigError, DataError
 from digits.models.linear import Linear
 from digits.training.trainer import Trainer
+from plain_errors import ConfigError, DataError
 
 
 @pytest.mark.parametrize("samples, batch_size, ranks", [(100, 10, 1), (101, 10, 1), (101, 8, 2), (7, 1, 2), (9, 64, 4)])

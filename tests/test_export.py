@@ -11,13 +11,13 @@ import torch
 from conftest import QUIET, ROOT, run_folders
 from drawn import encoded, picture_of
 
-from digits.errors import DigitsError, ModelFileError
 from digits.models.mlp import MLP
 from digits.record import read_metrics
 from digits.reporting.evaluation import Evaluation
-from digits.serving.reader import Reader
 from digits.training.export import export_onnx
 from digits.training.int8 import export_int8
+from digits_reader.reader import Reader
+from plain_errors import ModelFileError, PlainError
 
 CLASSES = [3, 7]
 
@@ -44,7 +44,7 @@ def test_differing_file_is_not_written(evaluation, tmp_path, spoil):
         evaluation.logits[123] = evaluation.logits[123].flip(0)
     else:
         evaluation.logits[123] = torch.nan
-    with pytest.raises(DigitsError, match=r"model\.onnx differs from the checkpoint"):
+    with pytest.raises(PlainError, match=r"model\.onnx differs from the checkpoint"):
         export_onnx(evaluation, tmp_path / "model.onnx", {})
     assert list(tmp_path.iterdir()) == []
 

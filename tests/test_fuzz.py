@@ -21,9 +21,9 @@ from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from served import Server, serving
 
-from digits.serving import PictureError, read_picture
-from digits.serving.api import PICTURE_TYPES
-from digits.serving.app import create_app
+from digits_reader import PictureError, read_picture
+from digits_reader.api import PICTURE_TYPES
+from digits_reader.app import create_app
 
 FILES = [
     encoded(picture_of(scene, digit, 0).resize((64, 64)), kind)

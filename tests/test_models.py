@@ -11,7 +11,6 @@ from hydra.utils import instantiate
 
 from digits.config import CONFIGS
 from digits.data.mnist_5k import Mnist5k
-from digits.errors import ConfigError, DigitsError
 from digits.models.augmentation import Augmentation, RandomAugmentation, thicken
 from digits.models.cnn import CNN
 from digits.models.lenet import LeNet
@@ -20,6 +19,7 @@ from digits.models.muon import Muon, orthogonalized
 from digits.models.network import Network
 from digits.schema import mistakes_in_node
 from digits.training.callbacks import AveragedWeights
+from plain_errors import ConfigError, PlainError
 
 MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 
@@ -269,5 +269,5 @@ def test_a_loss_of_nan_stops_training_and_is_reported_with_its_step(small):
             if batch_idx == 7:
                 self.net[1].weight.data.fill_(torch.nan)
 
-    with pytest.raises(DigitsError, match=r"train/loss is nan at step 7 \(epoch 0\): lower model.learning_rate"):
+    with pytest.raises(PlainError, match=r"train/loss is nan at step 7 \(epoch 0\): lower model.learning_rate"):
         fit(Broken(classes=list(range(10))), small)

@@ -7,8 +7,8 @@ import pytest
 from conftest import QUIET, run_command, run_folders, with_metadata
 from non_digits import KINDS, LETTERS, pictures_of, refused
 
-from digits.serving import Reader, read_picture
-from digits.serving.pictures import SeveralDigitsError
+from digits_reader import Reader, read_picture
+from digits_reader.pictures import SeveralDigitsError
 
 
 def test_a_thousand_pictures_are_the_same_each_time_and_can_be_read():

@@ -25,10 +25,10 @@ from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, exp
 from served import serving
 from written import number_of
 
-from digits.errors import ConfigError, DigitsError
-from digits.serving import site
-from digits.serving.decode import decode
-from digits.serving.pictures import prepare_number, read_picture
+from digits_reader import site
+from digits_reader.decode import decode
+from digits_reader.pictures import prepare_number, read_picture
+from plain_errors import ConfigError, PlainError
 
 NASTY = "<img src=x onerror=\"document.title='run'\">"
 PREPARE = ROOT / "src" / "digits" / "serving" / "page" / "prepare.js"
@@ -707,6 +707,6 @@ def test_site_is_not_written_without_the_right_runtime(quickstart, runtime, tmp_
     npm = tmp_path / "npm"
     npm.write_text("#!/bin/sh\necho no network >&2; exit 1\n")
     npm.chmod(0o755)
-    with pytest.raises(DigitsError, match=r"npm could not fetch onnxruntime-web@\S+ \(no network\)"):
+    with pytest.raises(PlainError, match=r"npm could not fetch onnxruntime-web@\S+ \(no network\)"):
         site.export_site(tmp_path / "site", [model])
     assert not (tmp_path / "site").exists()

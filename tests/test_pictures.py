@@ -13,10 +13,10 @@ from written import number_of
 from written import score as score_numbers
 
 from digits.data.mnist_5k import Mnist5k
-from digits.serving import PictureError, Reader, read_picture
-from digits.serving.decode import FORMATS, decode
-from digits.serving.numbers import read_lines
-from digits.serving.pictures import SeveralDigitsError, prepare, prepare_number
+from digits_reader import PictureError, Reader, read_picture
+from digits_reader.decode import FORMATS, decode
+from digits_reader.numbers import read_lines
+from digits_reader.pictures import SeveralDigitsError, prepare, prepare_number
 
 # Rectangles of ink: first and last row, first and last column, pixels of 400.
 LINES = {

@@ -20,8 +20,8 @@ from PIL import Image
 
 from digits.data.drawings import read_drawings
 from digits.data.mnist_5k import Mnist5k
-from digits.errors import DataError
-from digits.serving.drawings import Drawing, Drawings
+from digits_reader.drawings import Drawing, Drawings
+from plain_errors import DataError
 
 
 @pytest.fixture

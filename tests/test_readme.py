@@ -18,7 +18,7 @@ from PIL import Image
 
 from digits.config import CONFIGS, mistakes_in_overrides
 from digits.schema import mistakes_in_node
-from digits.sweeping.grid import jobs_of
+from resumable_sweeps.grid import jobs_of
 
 PAGES = {path: path.read_text() for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"))}
 README, TEXT = PAGES[ROOT / "README.md"], "\n".join(PAGES.values())

@@ -22,15 +22,15 @@ from test_compare import is_cut, views
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
 from digits.config import CONFIGS, explained, mistakes_in
-from digits.errors import ConfigError, StudyError
 from digits.launch import Launch
 from digits.record import Epoch, read_record
 from digits.settings import settings_of
-from digits.sweeping import jobs
-from digits.sweeping.grid import jobs_of, search_name
-from digits.sweeping.search import Search, value_of
-from digits.sweeping.space import rehearse, search_of
-from digits.sweeping.study import Pruning, storage_at
+from plain_errors import ConfigError, StudyError
+from resumable_sweeps import jobs
+from resumable_sweeps.grid import jobs_of, search_name
+from resumable_sweeps.search import Search, value_of
+from resumable_sweeps.space import rehearse, search_of
+from resumable_sweeps.study import Pruning, storage_at
 
 # `make test-kills` asks for more
 TRIALS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 2))

@@ -24,8 +24,8 @@ from PIL import Image as PillowImage
 from served import Server, serving, start
 
 from digits.data.mnist_5k import Mnist5k
-from digits.serving import read_picture
-from digits.serving.decode import FORMATS
+from digits_reader import read_picture
+from digits_reader.decode import FORMATS
 
 
 @pytest.fixture(scope="module")

@@ -20,10 +20,10 @@ from omegaconf import OmegaConf
 from playwright.sync_api import expect
 from test_compare import is_cut, views
 
-from digits.errors import ConfigError
 from digits.launch import Launch
-from digits.sweeping import grid
-from digits.sweeping.grid import claim_sweep, jobs_of, renamed, smaller_sweep, sweep_name
+from plain_errors import ConfigError
+from resumable_sweeps import grid
+from resumable_sweeps.grid import claim_sweep, jobs_of, renamed, smaller_sweep, sweep_name
 
 # `make test-kills` asks for more
 JOBS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 3))
@@ -227,7 +227,7 @@ def test_signals_end_a_sweep_and_a_second_driver_is_refused(tmp_path, number, co
 def test_an_interrupt_during_the_test_has_its_exit_code():
     """Lightning makes sys.exit(1) of a KeyboardInterrupt."""
     code = (
-        "import sys; from digits.cli import plain_errors; from digits.errors import Terminated\n"
+        "import sys; from plain_errors import plain_errors; from plain_errors import Terminated\n"
         "with plain_errors():\n"
         "    try: raise Terminated\n"
         "    except KeyboardInterrupt: sys.exit(1)\n"

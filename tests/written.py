@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, maximum_filter
 
-from digits.cli import plain_errors
 from digits.data.hands import draw_hands
-from digits.serving import PictureError, Reader
-from digits.serving.numbers import read_lines
+from digits_reader import PictureError, Reader
+from digits_reader.numbers import read_lines
+from plain_errors import plain_errors
 
 PEN_COLOURS = [(0.1, 0.1, 0.12), (0.15, 0.2, 0.55), (0.1, 0.4, 0.2), (0.6, 0.1, 0.15), (0.3, 0.3, 0.32)]
 KINDS = ("apart", "touching", "whole")  # no two digits touch; two do; no two touch, and no pen skips

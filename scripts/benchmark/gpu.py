@@ -9,9 +9,8 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from digits.cli import plain_errors
-from digits.errors import ConfigError, DigitsError
 from digits.record import read_metrics, read_record
+from plain_errors import ConfigError, PlainError, plain_errors
 from processes import CONFIGS, ENVIRONMENT, run
 from results import save, table
 
@@ -49,7 +48,7 @@ def resuming(overrides: str, folder: Path) -> str:
     overrides += " trainer.deterministic=true trainer.max_epochs=4"
     run(f"train.py {overrides} hydra.run.dir={killed}", folder, until="epoch 3 of")
     if (status := read_record(killed).status) != "running":
-        raise DigitsError(f"the run was {status} before it could be killed")
+        raise PlainError(f"the run was {status} before it could be killed")
     training(f"{overrides} ckpt_path={killed}/checkpoints/last.ckpt", resumed)
     return f"{training(overrides, whole)}, {same_weights(resumed, whole)}"
 
@@ -60,7 +59,7 @@ def same_weights(*folders: Path) -> str:
     first, second = (torch.load(path, weights_only=True, map_location="cpu")["state_dict"] for path in paths)
     different = [name for name in first if not torch.equal(first[name], second[name])]
     if different:
-        raise DigitsError(f"{len(different)} of {len(first)} tensors differ, the first is {different[0]}")
+        raise PlainError(f"{len(different)} of {len(first)} tensors differ, the first is {different[0]}")
     return f"{len(first)} tensors equal bit for bit"
 
 
@@ -69,7 +68,7 @@ def sweep(overrides: str, number: int, folder: Path) -> str:
     run(f"train.py -m {overrides} hydra.sweep.dir={folder}", folder)
     found = len(list(folder.glob("*/run.json")))
     if found != number:
-        raise DigitsError(f"got {found} run folders, wanted {number}")
+        raise PlainError(f"got {found} run folders, wanted {number}")
     return f"{number} run folders"
 
 
@@ -86,7 +85,7 @@ def speedrun(overrides: str, folder: Path) -> str:
 
 
 def prove(chosen: Checks) -> None:
-    """Run all checks; print and write the results; raise DigitsError if one failed."""
+    """Run all checks; print and write the results; raise PlainError if one failed."""
     rows = []
     for name, check in chosen.items():
         try:
@@ -97,7 +96,7 @@ def prove(chosen: Checks) -> None:
     cells = [(row["check"], row["result"], (row["error"] or "ok").splitlines()[-1]) for row in rows]
     save("gpu", {"rows": rows}, table(("check", "result", "ok"), cells))
     if failed := [row["check"] for row in rows if row["error"]]:
-        raise DigitsError(f"failed: {', '.join(failed)}")
+        raise PlainError(f"failed: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ from pathlib import Path
 import gradio
 from PIL import Image
 
-from digits.serving import Reader
-from digits.serving.pictures import prepare
+from digits_reader import Reader
+from digits_reader.pictures import prepare
 
 reader = Reader(Path(sys.argv[1]))
 

@@ -15,9 +15,8 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from digits.cli import plain_errors
-from digits.errors import DataError
-from digits.serving import Reader, read_picture
+from digits_reader import Reader, read_picture
+from plain_errors import DataError, plain_errors
 from processes import HERE, ROOT
 from results import table
 

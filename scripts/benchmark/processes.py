@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from digits.errors import DigitsError
+from plain_errors import PlainError
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 CONFIGS = str(ROOT / "configs")
@@ -24,7 +24,7 @@ def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
         The lines of JSON that it printed. `elapsed`, the seconds it took, is added to the last one, or to an empty one.
 
     Raises:
-        DigitsError: it failed, or `until` never appeared in its output. The process is killed when `until` appears.
+        PlainError: it failed, or `until` never appeared in its output. The process is killed when `until` appears.
     """
     script, *arguments = command.split()
     path = ROOT / script if script == "train.py" else HERE / script
@@ -41,7 +41,7 @@ def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
             process.kill()  # does nothing if it has ended
     lines = [line for line in output.decode(errors="replace").splitlines() if line.strip()]
     if failed:
-        raise DigitsError("\n".join([f"{command} ended with {process.returncode}:", *lines[-5:]]))
+        raise PlainError("\n".join([f"{command} ended with {process.returncode}:", *lines[-5:]]))
     print(f"{elapsed:6.1f} s  {command}", file=sys.stderr)
     figures = [json.loads(line) for line in lines if line.startswith("{")] or [{}]
     figures[-1]["elapsed"] = elapsed

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from digits.cli import plain_errors
 from digits.record import read_metrics, read_record
+from plain_errors import plain_errors
 from processes import HERE, run
 from results import Runs, draw, save, table
 

@@ -17,13 +17,13 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from digits.errors import ConfigError
 from digits.ranges import Seed, Text
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
-from digits.sweeping.grid import jobs_of, renamed
 from digits.training.ranks import is_distributed
+from plain_errors import ConfigError
+from resumable_sweeps.grid import jobs_of, renamed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
@@ -52,7 +52,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
     if plain.get("search"):
-        from digits.sweeping.space import mistakes_in_search  # imports Optuna and SQLAlchemy: only a search needs them
+        from resumable_sweeps.space import mistakes_in_search  # imports Optuna and SQLAlchemy: only a search needs them
 
         mistakes += mistakes_in_search(plain)
     return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]

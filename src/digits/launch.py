@@ -15,15 +15,14 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
-from digits.cli import is_disk_full, print_error, stop
 from digits.config import explained, mistakes_in, resolved
-from digits.errors import ConfigError, DigitsError, Pruned, StudyError
 from digits.schema import in_one_line
-from digits.sweeping.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
-from digits.sweeping.jobs import begin_job, free_lock, print_job
-from digits.sweeping.slurm import on_slurm
 from digits.training.ranks import forget_rank, is_distributed, rank, share_folder, started_processes
 from digits.training.resume import Before, resume, save_config
+from plain_errors import ConfigError, PlainError, Pruned, StudyError, is_disk_full, print_error, stop
+from resumable_sweeps.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
+from resumable_sweeps.jobs import begin_job, free_lock, print_job
+from resumable_sweeps.slurm import on_slurm
 
 _held: list[FileLock] = []  # until this process ends
 _resumed: list[Before] = []
@@ -86,7 +85,7 @@ class Launch(Callback):
         if "wandb" in sys.modules:  # otherwise its run would continue in the next job
             sys.modules["wandb"].finish()
         error = _error_of(job_return)
-        if isinstance(error, DigitsError):  # this command is refused; another one may resume the run
+        if isinstance(error, PlainError):  # this command is refused; another one may resume the run
             for before in _resumed:
                 before.restore()
         if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
@@ -101,7 +100,7 @@ class Launch(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Print the results and write a page; exit with 1 if a job failed or a search has no complete trial."""
-        from digits.sweeping.report import report_search, report_sweep  # imports matplotlib and torch
+        from resumable_sweeps.report import report_search, report_sweep  # imports matplotlib and torch
 
         folder = Path(config.hydra.sweep.dir)
         try:
@@ -197,8 +196,8 @@ def _mistakes_in_multirun(config: DictConfig, configs: list[DictConfig]) -> list
 
 
 def _begin_search(config: DictConfig, folder: Path, overrides: list[str]) -> Path:
-    from digits.sweeping.search import Search
-    from digits.sweeping.space import rehearse, search_of  # import Optuna
+    from resumable_sweeps.search import Search
+    from resumable_sweeps.space import rehearse, search_of  # import Optuna
 
     plain, space = search_of(overrides)
     rehearse(config, space)
@@ -215,7 +214,7 @@ def _error_of(job_return: JobReturn) -> Exception | None:
         with redirect_stderr(io.StringIO()):  # Hydra prints the job's overrides
             _ = job_return.return_value
     except InstantiationException as error:  # Hydra wraps what a constructor raises
-        if isinstance(error.__cause__, DigitsError | OSError):
+        if isinstance(error.__cause__, PlainError | OSError):
             return error.__cause__
         _, known, key = str(error).rpartition("full_key: ")
         refused = ConfigError(f"{key if known else 'config'}: {in_one_line(error.__cause__ or error)}")

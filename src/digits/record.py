@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from digits.errors import ConfigError
-from digits.files import write_text
+from atomic_files import write_text
+from plain_errors import ConfigError
 
 FORMAT = 1  # of metrics.json; it changes when a key changes its meaning
 

@@ -12,7 +12,8 @@ from typing import Any, get_args, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-ALLOWED_TARGETS = ("digits.", "lightning.", "torch.", "torchmetrics.")  # _target_ runs code: no other packages
+# _target_ runs code, so no other packages
+ALLOWED_TARGETS = ("digits.", "resumable_sweeps.", "lightning.", "torch.", "torchmetrics.")
 TOO_SHORT = {
     "too_short": "a list of at least {min_length}",
     "string_too_short": "a text of at least {min_length} character",

@@ -10,8 +10,8 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from digits.sweeping.grid import run_sweep
-from digits.sweeping.slurm import Queue, on_slurm
+from resumable_sweeps.grid import run_sweep
+from resumable_sweeps.slurm import Queue, on_slurm
 
 
 class SweepOrSearch(Sweeper):
@@ -32,7 +32,7 @@ class SweepOrSearch(Sweeper):
         kind = "search" if self.composed.get("search") else "sweep"
         try:
             if kind == "search":
-                from digits.sweeping.search import run_search  # imports Optuna, which a sweep does not need
+                from resumable_sweeps.search import run_search  # imports Optuna, which a sweep does not need
 
                 run_search(self.launch, folder, self.composed, arguments, self.queue)
             else:

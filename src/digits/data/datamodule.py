@@ -16,8 +16,8 @@ from digits.data.batches import EpochBatches, InMemory
 from digits.data.drawings import read_drawings
 from digits.data.hands import draw_hands
 from digits.data.non_digits import draw_non_digits
-from digits.errors import ConfigError
 from digits.ranges import NO_DIGIT, Classes, Count, NonNegativeCount, Seed, Text
+from plain_errors import ConfigError
 
 DIGITS = list(range(10))
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from digits.serving.drawings import Drawings
+from digits_reader.drawings import Drawings
 
 
 def read_drawings(path: Path) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from digits.data.datamodule import DigitsData, Splits
-from digits.errors import DataError
+from plain_errors import DataError
 
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from digits.data.datamodule import DigitsData, Splits
-from digits.errors import DataError
+from plain_errors import DataError
 
 SHA256 = "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"
 

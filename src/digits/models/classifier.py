@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.utilities.distributed import gather_all_tensors
 
-from digits.errors import DigitsError
 from digits.ranges import Classes
+from plain_errors import PlainError
 
 
 class Classifier(LightningModule):
@@ -132,7 +132,7 @@ class Classifier(LightningModule):
     def _log(self, logits: Tensor, labels: Tensor, split: str) -> None:
         loss = F.cross_entropy(logits, labels)
         if not loss.isfinite():
-            raise DigitsError(f"{split}/loss is {loss.item()} after step {self.global_step}")
+            raise PlainError(f"{split}/loss is {loss.item()} after step {self.global_step}")
         self.accuracy(logits, labels)
         self.log(f"{split}/loss", loss, on_step=False, on_epoch=True, batch_size=len(labels), sync_dist=True)
         self.log(f"{split}/accuracy", self.accuracy, on_step=False, on_epoch=True, prog_bar=True)

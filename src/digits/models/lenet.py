@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from digits.errors import ConfigError
 from digits.models.network import Network
 from digits.ranges import Count
+from plain_errors import ConfigError
 
 Layer = Annotated[list[Count], Field(min_length=3, max_length=3)]
 

@@ -8,11 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from digits.errors import ConfigError, DigitsError
 from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
 from digits.models.muon import Muon
 from digits.ranges import NO_DIGIT, Classes, Fraction, NonNegative, Positive, Text
+from plain_errors import ConfigError, PlainError
 
 MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0..1
 
@@ -138,7 +138,7 @@ class Network(Classifier):
         wrong = torch.stack(self.losses).isfinite().logical_not().nonzero()
         if len(wrong):
             step = self.global_step - len(self.losses) + int(wrong[0])
-            raise DigitsError(
+            raise PlainError(
                 f"train/loss is {self.losses[int(wrong[0])].item()} at step {step} (epoch {self.current_epoch}): "
                 f"lower model.learning_rate (it is {self.hparams['learning_rate']:g}) or take "
                 "trainer.precision=32-true"

@@ -11,9 +11,9 @@ from sklearn.decomposition import PCA
 from sklearn.svm import SVC
 from torch import Tensor
 
-from digits.errors import ConfigError
 from digits.models.closed_form import ClosedForm
 from digits.ranges import Classes, Count, Positive
+from plain_errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -15,13 +15,13 @@ from rich.table import Table
 from scipy.stats import binomtest
 from torch import Tensor
 
-from digits.errors import ConfigError, DataError
-from digits.files import write_text
+from atomic_files import write_text
 from digits.reporting import compare_figures
 from digits.reporting.figures import svg
 from digits.reporting.pages import data_uri, render
 from digits.reporting.runs import FinishedRun, Group, find_runs, frame, group_runs, percent
-from digits.serving.reader import Reader, session_of
+from digits_reader.reader import Reader, session_of
+from plain_errors import ConfigError, DataError
 
 MOST = 12  # groups that are compared image by image, the first ones
 SHOWN = 24  # images in each gallery

@@ -13,7 +13,7 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-from digits.files import atomic_path
+from atomic_files import atomic_path
 from digits.record import Metrics
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes

@@ -10,7 +10,7 @@ from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
-from digits.files import sha256_of
+from atomic_files import sha256_of
 from digits.models.augmentation import KNOTS, thicken, warp
 from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, Refusal, ReliabilityBin, RunRecord
 from digits.reporting.evaluation import Evaluation, energy_of

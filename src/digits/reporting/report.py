@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from PIL import Image
 from torch import Tensor
 
-from digits.files import atomic_path, write_text
+from atomic_files import atomic_path, write_text
 from digits.record import Metrics, RunRecord, write_metrics
 from digits.reporting import figures
 from digits.reporting.commands import commands

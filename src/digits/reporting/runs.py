@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from digits.errors import ConfigError
 from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record
 from digits.settings import flat, settings_of, short
+from plain_errors import ConfigError
 
 NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
 NO_FIGURE = {"format", "dataset", "per_class"}

@@ -12,9 +12,9 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.errors import ConfigError, ModelFileError
-from digits.files import atomic_path
+from atomic_files import atomic_path
 from digits.models.classifier import Classifier, rebuilt
+from plain_errors import ConfigError, ModelFileError
 
 log = logging.getLogger(__name__)
 

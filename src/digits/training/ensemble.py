@@ -6,13 +6,13 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from digits.errors import ConfigError
-from digits.files import sha256_of
+from atomic_files import sha256_of
 from digits.models.ensemble import Ensemble
 from digits.record import Epoch, Metrics, RunRecord, read_record
 from digits.training.checkpoints import AtomicCheckpointIO, load_model
 from digits.training.finish import config_of, data_of, finish
 from digits.training.run import Run
+from plain_errors import ConfigError
 
 SAME = ("name", "sha256", "test_split", "test", "classes")  # facts that the data of all members must share
 

@@ -11,12 +11,12 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from digits.errors import DigitsError
-from digits.files import atomic_path
+from atomic_files import atomic_path
 from digits.models.classifier import Classifier
 from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
-from digits.serving.reader import session_of
+from digits_reader.reader import session_of
+from plain_errors import PlainError
 
 TOLERANCE = 1e-4  # of logits and probabilities
 
@@ -46,7 +46,7 @@ def export_onnx(evaluation: Evaluation, path: Path, metadata: dict[str, Any]) ->
         The size of the file and the result of the comparison.
 
     Raises:
-        DigitsError: an output differs by more than TOLERANCE, or a prediction differs.
+        PlainError: an output differs by more than TOLERANCE, or a prediction differs.
     """
     with atomic_path(path) as temporary:
         onnx.save(_converted(evaluation.model, metadata), temporary)
@@ -108,7 +108,7 @@ def _compare(path: Path, evaluation: Evaluation) -> dict[str, Any]:
         largest = float(np.max([largest, *differences]))  # unlike max(), nan if any difference is nan
         agreeing = min(agreeing, float((found[0].argmax(axis=1) == wanted[0].argmax(axis=1)).mean()))
     if not (largest <= TOLERANCE and agreeing == 1.0):
-        raise DigitsError(
+        raise PlainError(
             f"model.onnx differs from the checkpoint: by up to {largest:.2e}, and in {1 - agreeing:.2%} of the "
             f"predictions; wanted at most {TOLERANCE:.0e}, and none; nothing was exported"
         )

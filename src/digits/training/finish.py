@@ -8,7 +8,6 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from digits.data.datamodule import DigitsData
-from digits.errors import ConfigError
 from digits.record import Metrics, RunRecord, read_metrics, read_record
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
@@ -17,6 +16,7 @@ from digits.reporting.tracking import track_results
 from digits.training.checkpoints import load_model, read_checkpoint
 from digits.training.export import export_onnx, onnx_metadata
 from digits.training.run import Run
+from plain_errors import ConfigError
 
 
 def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Logger]) -> Metrics:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from digits.errors import ModelFileError
-from digits.files import atomic_path
-from digits.serving.reader import Reader
+from atomic_files import atomic_path
 from digits.training.finish import config_of, data_of, evaluate_again
+from digits_reader.reader import Reader
+from plain_errors import ModelFileError
 
 BOUND = 0.0005  # the largest loss of accuracy on the validation digits
 LAYERS = ["Conv", "Gemm", "MatMul"]

@@ -6,9 +6,9 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from digits.errors import ConfigError
-from digits.files import write_text
+from atomic_files import write_text
 from digits.record import read_record
+from plain_errors import ConfigError
 
 FIXED = ("model.", "data.", "search.", "trainer.precision")  # what the run's weights depend on
 

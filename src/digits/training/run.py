@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.errors import Pruned, end_of
 from digits.record import Git, RunRecord, write_record
 from digits.schema import in_one_line
+from plain_errors import Pruned, end_of
 
 PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "onnx", "onnxruntime"]
 

@@ -15,7 +15,6 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from digits.data.datamodule import DigitsData
-from digits.errors import ConfigError
 from digits.models.classifier import Classifier
 from digits.models.network import Network
 from digits.record import Dataset
@@ -28,6 +27,7 @@ from digits.training.finish import data_of, finish
 from digits.training.ranks import rank
 from digits.training.run import Run
 from digits.training.trainer import Trainer
+from plain_errors import ConfigError
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits.serving.decode import PictureError, decode
-from digits.serving.lines import otsu, without_lines
-from digits.serving.marks import Group, crowding, has_several, marks_of, rows_of
-from digits.serving.paper import flat_paper, paper_surface
+from digits_reader.decode import PictureError, decode
+from digits_reader.lines import otsu, without_lines
+from digits_reader.marks import Group, crowding, has_several, marks_of, rows_of
+from digits_reader.paper import flat_paper, paper_surface
 
 COARSE_SIDE = 64  # pixels; the paper is estimated on a copy of at most this longest side
 MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not a stroke

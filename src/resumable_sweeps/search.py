@@ -15,15 +15,15 @@ from joblib import effective_n_jobs
 from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from digits.errors import ConfigError, StudyError
 from digits.ranges import Count
 from digits.record import read_record
 from digits.settings import short
-from digits.sweeping.grid import changes
-from digits.sweeping.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end, value_of
-from digits.sweeping.slurm import POLL, Queue
-from digits.sweeping.space import Space, search_of, suggest, trial_overrides
-from digits.sweeping.study import EXHAUSTED, Database, Metric, Study
+from plain_errors import ConfigError, StudyError
+from resumable_sweeps.grid import changes
+from resumable_sweeps.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end, value_of
+from resumable_sweeps.slurm import POLL, Queue
+from resumable_sweeps.space import Space, search_of, suggest, trial_overrides
+from resumable_sweeps.study import EXHAUSTED, Database, Metric, Study
 
 FACTS = "search"  # the attribute of a study that holds its facts: with other facts it is another search
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from digits.ranges import Digit
-from digits.serving.numbers import Line
-from digits.serving.reader import DigitProbability
+from digits_reader.numbers import Line
+from digits_reader.reader import DigitProbability
 
+Digit = Annotated[int, Field(ge=0, le=9)]
 Ink = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Row = Annotated[list[Ink], Field(min_length=28, max_length=28)]
 Pixels = Annotated[list[Row], Field(min_length=28, max_length=28)]

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import brotli
 
-from digits.errors import ConfigError, DigitsError
-from digits.serving.guard import PAGE_POLICY
-from digits.serving.reader import Reader, by_name
+from digits_reader.guard import PAGE_POLICY
+from digits_reader.reader import Reader, by_name
+from plain_errors import ConfigError, PlainError
 
 PAGE = Path(__file__).parent / "page"
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -34,7 +34,7 @@ def export_site(folder: Path, models: list[Path], runtime: Path | None = None) -
 
     Raises:
         ConfigError: the folder holds other files, npm is missing, or `runtime` does not hold the right files.
-        DigitsError: npm could not fetch the package.
+        PlainError: npm could not fetch the package.
         ModelFileError: a model cannot be read.
     """
     folder = folder.resolve()
@@ -125,5 +125,5 @@ def _fetch_runtime(folder: Path) -> Path:
     except (subprocess.SubprocessError, tarfile.TarError, KeyError, ValueError) as error:
         output = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
         reason = (output or str(error)).splitlines()[0]
-        raise DigitsError(f"npm could not fetch {RUNTIME} ({reason}): try again, {advice}") from error
+        raise PlainError(f"npm could not fetch {RUNTIME} ({reason}): try again, {advice}") from error
     return folder / "package" / "dist"

@@ -16,8 +16,8 @@ from optuna.samplers import BaseSampler
 from optuna.storages import RDBStorage
 from sqlalchemy.exc import SQLAlchemyError
 
-from digits.errors import Pruned, StudyError
 from digits.secrets import masked
+from plain_errors import Pruned, StudyError
 
 Metric = Literal["val/accuracy", "val/loss"]
 EXHAUSTED = "exhausted"  # the attribute of a study whose sampler has tried all there is

@@ -15,11 +15,10 @@ from typing import Any
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from digits.cli import print_error
-from digits.errors import DigitsError
 from digits.record import Epoch, read_record
 from digits.settings import short
-from digits.sweeping.slurm import claim_job
+from plain_errors import PlainError, print_error
+from resumable_sweeps.slurm import claim_job
 
 Launch = Callable[..., Any]  # of Hydra's launcher: a list of jobs, and the number of the first one
 
@@ -37,11 +36,11 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied
             names = [f"hydra.job.name='{job_name(jobs[number], varied)}'" for number in numbers]
             overrides = [[*jobs[number], name, QUIET] for number, name in zip(numbers, names, strict=True)]
             launch(overrides, initial_job_idx=numbers[0])
-        except DigitsError:  # Slurm refuses them
+        except PlainError:  # Slurm refuses them
             raise
         except Exception as error:  # a process of the launcher died, perhaps for lack of memory
             if len(numbers) == 1:
-                print_error(DigitsError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
+                print_error(PlainError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
                 continue
             for number in numbers:  # run one at a time, they need less memory
                 if read_record(folder / str(number)).status in ("not begun", "running"):
@@ -81,7 +80,7 @@ def print_end(folder: Path, number: int, total: int, name: str, metric: str = "v
     lost = "" if record.status in ("finished", "pruned", "failed") else "lost; the same command runs it again"
     print_job(folder, number, total, name, metric, lost or ("" if record.status == "finished" else record.status))
     if record.error:
-        print_error(DigitsError(f"#{number}: {record.error}"))
+        print_error(PlainError(f"#{number}: {record.error}"))
 
 
 def value_of(history: list[Epoch], metric: str) -> float | None:

@@ -16,9 +16,9 @@ from optuna.trial import Trial
 from sqlalchemy import create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from digits.errors import ConfigError
 from digits.schema import in_one_line, located, mistakes_in_node
 from digits.secrets import masked
+from plain_errors import ConfigError
 
 Space = dict[str, BaseDistribution]
 

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from digits.errors import ModelFileError
+from plain_errors import ModelFileError
 
 BATCH = 256
 NOT_KNOWN = "it looks like no digit that this model knows"

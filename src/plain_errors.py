@@ -1,4 +1,8 @@
-"""Every command runs inside `plain_errors`: an error or a signal becomes one plain line and an exit code."""
+"""Every command runs inside `plain_errors`: an error or a signal becomes one plain line and an exit code.
+
+0 good, 1 a fault of ours, 2 the command or config, 3 the data, 4 a checkpoint, a model file or the storage of a
+search, 130 interrupted, 143 terminated.
+"""
 
 import atexit
 import errno
@@ -12,10 +16,52 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TypeGuard
 
-from digits.errors import DigitsError, Terminated, end_of
-
 # Read before plain_errors sets it. The other ranks of a run inherit it from rank 0, and only rank 0 prints.
 WANTS_TRACEBACK = os.environ.get("HYDRA_FULL_ERROR") == "1" and int(os.environ.get("LOCAL_RANK", 0)) == 0
+
+
+class PlainError(Exception):
+    """A mistake in one plain line: what, got, wanted, what to do."""
+
+    exit_code = 1
+
+
+class ConfigError(PlainError):
+    """The command or the config is wrong."""
+
+    exit_code = 2
+
+
+class DataError(PlainError):
+    """The data is absent, damaged or not what it should be."""
+
+    exit_code = 3
+
+
+class ModelFileError(PlainError):
+    """A checkpoint or an ONNX file is absent, damaged or of another model."""
+
+    exit_code = 4
+
+
+class StudyError(PlainError):
+    """The storage of a search is locked, damaged or of another search."""
+
+    exit_code = 4
+
+
+class Pruned(Exception):  # noqa: N818
+    """A trial of a search was stopped early because other trials were better. This is no mistake."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM arrived. Lightning then ends the run as it does after Ctrl-C."""
+
+
+def end_of(interrupt: KeyboardInterrupt) -> str:
+    """What ended a command, and how to go on if the interrupt says so."""
+    word = "terminated" if isinstance(interrupt, Terminated) else "interrupted"
+    return "; ".join(filter(None, [word, str(interrupt)]))
 
 
 @contextmanager
@@ -79,7 +125,7 @@ def print_error(error: Exception) -> None:
     """Print an error in one line."""
     if WANTS_TRACEBACK:
         traceback.print_exception(error)
-    if isinstance(error, DigitsError):
+    if isinstance(error, PlainError):
         text = str(error)
     elif is_disk_full(error):
         text = f"{error.filename or 'the disk'}: {error.strerror}; make room and run the same command again"

@@ -10,9 +10,9 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from digits.errors import DigitsError
 from digits.record import read_metrics
 from digits.training.ranks import forget_rank
+from plain_errors import PlainError
 
 TRAIN = Path(__file__).parents[3] / "train.py"
 
@@ -26,7 +26,7 @@ def train_apart(cfg: DictConfig) -> float | None:
         val/accuracy of the best checkpoint; None in a dry run or without validation.
 
     Raises:
-        DigitsError: the process failed; the message is the last line of its output.
+        PlainError: the process failed; the message is the last line of its output.
     """
     folder = Path(cfg.run_folder)
     if (folder / "checkpoints" / "last.ckpt").exists():  # a cluster has put the job back into its queue
@@ -45,7 +45,7 @@ def train_apart(cfg: DictConfig) -> float | None:
     )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
-        raise DigitsError(lines[-1].removeprefix("error: "))
+        raise PlainError(lines[-1].removeprefix("error: "))
     if not (folder / "report" / "metrics.json").exists():  # a dry run
         return None
     return read_metrics(folder).val_accuracy

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from digits.serving.decode import PictureError, decode
-from digits.serving.numbers import Line, read_lines
-from digits.serving.pictures import prepare
-from digits.serving.reader import Answer, Reader
+from digits_reader.decode import PictureError, decode
+from digits_reader.numbers import Line, read_lines
+from digits_reader.pictures import prepare
+from digits_reader.reader import Answer, Reader
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"}
 TILE, COLUMNS = (330, 120), 4  # of the sheet: pixels of a tile, tiles in a row

@@ -12,8 +12,8 @@ from typing import Any
 
 from hydra.plugins.launcher import Launcher
 
-from digits.errors import ConfigError, DigitsError
-from digits.files import write_text
+from atomic_files import write_text
+from plain_errors import ConfigError, PlainError
 
 POLL = 2.0  # seconds from one look at the queue to the next
 
@@ -63,7 +63,7 @@ class Queue:
             done = subprocess.run(command, capture_output=True, text=True, check=True)
         except (OSError, subprocess.CalledProcessError) as error:
             reason = getattr(error, "stderr", "") or str(error)
-            raise DigitsError(f"squeue: {reason.strip()}; the jobs run on, the same command waits for them") from error
+            raise PlainError(f"squeue: {reason.strip()}; the jobs run on, the same command waits for them") from error
         found = set()
         for line in done.stdout.splitlines():
             index, _, comment = line.partition("|")

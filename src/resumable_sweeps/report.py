@@ -11,18 +11,18 @@ from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from optuna.importance import get_param_importances
 
-from digits.errors import DigitsError
-from digits.files import write_text
+from atomic_files import write_text
 from digits.record import Metrics, read_metrics, read_record
 from digits.reporting.compare import print_table, write_page
 from digits.reporting.figures import svg
 from digits.reporting.pages import render
 from digits.reporting.runs import find_runs
 from digits.settings import flat, short
-from digits.sweeping.grid import read_jobs
-from digits.sweeping.search import Search, TrialRow
-from digits.sweeping.search_figures import history, parallel
 from digits.training.finish import config_of, finish_trial
+from plain_errors import PlainError
+from resumable_sweeps.grid import read_jobs
+from resumable_sweeps.search import Search, TrialRow
+from resumable_sweeps.search_figures import history, parallel
 
 GROUPS = ("data", "trainer", "callbacks", "logger", "model")
 NOT_IN_EXPERIMENT = ("search.", "callbacks.pruning.", "run_folder", "trainer.enable_")
@@ -63,7 +63,7 @@ def report_search(folder: Path, config: DictConfig) -> None:
     """Test the best trial unless that is done, and say how it was found and how to train it again.
 
     Raises:
-        DigitsError: no trial has a value.
+        PlainError: no trial has a value.
     """
     search = Search.of(config, folder)
     with FileLock(folder / ".locks" / "end"):  # of two processes that end at once, one tests
@@ -79,7 +79,7 @@ def report_search(folder: Path, config: DictConfig) -> None:
             print("failed:", *(f"#{row.number}" for row in rows if row.state == "failed"))
         best = min((row for row in rows if row.state == "complete"), key=lambda row: row.cost, default=None)
         if best is None:
-            raise DigitsError(f"no trial of {folder} has a value; search smaller ranges, in another folder")
+            raise PlainError(f"no trial of {folder} has a value; search smaller ranges, in another folder")
         trial = folder / str(best.number)
         metrics = read_metrics(trial) if read_record(trial).reported else finish_trial(trial)
         result = f"{search.metric} {best.value}, test accuracy {metrics.test_accuracy:.2%}"
@@ -131,7 +131,7 @@ def _write_search_page(search: Search, rows: list[TrialRow], best: TrialRow, met
     order = ("complete", "pruned", "failed")
     page = render(
         "search.html.j2",
-        package="digits.sweeping",
+        package="resumable_sweeps",
         name=search.folder.name,
         first=read_record(search.folder / "0"),
         space=space,

@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution
 
 from digits.reporting.compare_figures import plain_log
 from digits.reporting.figures import ACCENT, FAINT, SECOND, drawing
-from digits.sweeping.search import TrialRow
+from resumable_sweeps.search import TrialRow
 
 LEAST = 1e-3  # a cost of 0 is drawn here, on a logarithmic axis
 

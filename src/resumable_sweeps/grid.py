@@ -14,12 +14,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 
-from digits.errors import ConfigError
-from digits.files import write_text
+from atomic_files import write_text
 from digits.record import read_record
 from digits.settings import flat, settings_of
-from digits.sweeping.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end
-from digits.sweeping.slurm import Queue
+from plain_errors import ConfigError
+from resumable_sweeps.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end
+from resumable_sweeps.slurm import Queue
 
 JOBS = "jobs.json"  # the overrides of each job; its place in the list is its number
 
@@ -39,7 +39,7 @@ def jobs_of(overrides: list[str]) -> list[list[str]]:
         raise ConfigError("\n".join(former))
     parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
     if any(each.key_or_group == "search" and each.value() and not each.is_sweep_override() for each in parsed):
-        from digits.sweeping.space import probes, search_of  # imports Optuna, which a sweep does not need
+        from resumable_sweeps.space import probes, search_of  # imports Optuna, which a sweep does not need
 
         try:
             return probes(*search_of(overrides))

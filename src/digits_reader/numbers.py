@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from digits.serving.decode import PictureError, decode
-from digits.serving.marks import Group
-from digits.serving.pictures import prepare_number
-from digits.serving.reader import Answer, Reader
+from digits_reader.decode import PictureError, decode
+from digits_reader.marks import Group
+from digits_reader.pictures import prepare_number
+from digits_reader.reader import Answer, Reader
 
 # Chosen on 400 drawn numbers without and 400 with digits that touch: tests/written.py, pictures below 1000.
 MAX_DOUBT = 5.5

@@ -16,13 +16,13 @@ from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from digits.serving.decode import FORMATS, PictureError, is_small
-from digits.serving.drawings import Drawing, Drawings
-from digits.serving.guard import MAX_BODY
-from digits.serving.numbers import read_lines
-from digits.serving.pictures import NO_INK, read_picture
-from digits.serving.reader import Reader
-from digits.serving.schemas import Image, LabelledDrawing, ModelFacts, Models, Number, Prediction, Problem, SavedDrawing
+from digits_reader.decode import FORMATS, PictureError, is_small
+from digits_reader.drawings import Drawing, Drawings
+from digits_reader.guard import MAX_BODY
+from digits_reader.numbers import read_lines
+from digits_reader.pictures import NO_INK, read_picture
+from digits_reader.reader import Reader
+from digits_reader.schemas import Image, LabelledDrawing, ModelFacts, Models, Number, Prediction, Problem, SavedDrawing
 
 PICTURE_TYPES = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff"]
 HEIC_TYPES = ["image/heic", "image/heif"]

@@ -9,13 +9,13 @@ from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader
 from starlette.exceptions import HTTPException
 
-from digits.errors import DataError
-from digits.serving.api import drawing_routes, read_routes
-from digits.serving.decode import PictureError
-from digits.serving.drawings import Drawings
-from digits.serving.guard import TOO_LARGE, Guard
-from digits.serving.pictures import SeveralDigitsError
-from digits.serving.reader import Reader, by_name
+from digits_reader.api import drawing_routes, read_routes
+from digits_reader.decode import PictureError
+from digits_reader.drawings import Drawings
+from digits_reader.guard import TOO_LARGE, Guard
+from digits_reader.pictures import SeveralDigitsError
+from digits_reader.reader import Reader, by_name
+from plain_errors import DataError
 
 
 def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], origins: list[str]) -> FastAPI:
@@ -34,8 +34,8 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], orig
     named = by_name(readers)
     app.include_router(read_routes(named))
     app.include_router(drawing_routes(drawings, list(named)))
-    page = StaticFiles(packages=[("digits.serving", "page")])
-    templates = Environment(loader=PackageLoader("digits.serving", "."), autoescape=True, trim_blocks=True)
+    page = StaticFiles(packages=[("digits_reader", "page")])
+    templates = Environment(loader=PackageLoader("digits_reader", "."), autoescape=True, trim_blocks=True)
 
     @app.get("/healthz")
     async def health() -> dict[str, str]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image, ImageOps
 
-from digits.errors import DataError
+from plain_errors import DataError
 
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"]
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # the bytes 8 to 12 of a file that starts with ftyp

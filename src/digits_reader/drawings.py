@@ -8,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal
 
-from digits.errors import DataError
+from plain_errors import DataError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS drawings (
