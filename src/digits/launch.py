@@ -62,7 +62,9 @@ class Launch(Callback):
             print(f"folder {config.hydra.run.dir}", flush=True)
         except Exception as error:
             if together and rank() == 0 and isinstance(error, ConfigError):
+                print_error(error)  # first: once the others hear of it and end, torchrun ends this process too
                 share_folder("")
+                sys.exit(error.exit_code)
             stop(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
