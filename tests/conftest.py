@@ -32,7 +32,7 @@ settings.register_profile("long", max_examples=400, database=None, deadline=None
 settings.load_profile("short")
 
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
-RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs"}
+RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs", "gpu"}
 
 IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"}
 
@@ -142,6 +142,8 @@ def joblib() -> list[str]:
 
 def missing() -> dict[str, str]:
     """What some tests need and this machine lacks: the fixture's name, and how to have it."""
+    import torch  # reads OMP_NUM_THREADS, which is set above
+
     needs = {
         "mnist_dir": (os.environ.get("MNIST_DIR"), "full MNIST: not tested, set MNIST_DIR to test on it"),
         "chromium": (shutil.which("chromium"), "the page: not tested, install chromium to test it"),
@@ -158,6 +160,10 @@ def missing() -> dict[str, str]:
             f"sweeps on a cluster: not tested, install slurm-wlm and munge ({', '.join(slurm.missing())} not found)",
         ),
         "database": (postgres.found().keys() >= set(postgres.PROGRAMS), "PostgreSQL: not tested, install it"),
+        "gpu": (
+            torch.cuda.is_available() or torch.backends.mps.is_available(),
+            "training on a GPU: not tested, PyTorch finds none here (CUDA or MPS)",
+        ),
     }
     return {fixture: line for fixture, (there, line) in needs.items() if not there}
 
@@ -165,14 +171,18 @@ def missing() -> dict[str, str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what runs whole commands as slow. Leave out, and count as deselected, what this machine cannot run."""
     for item in items:
-        if RUNS & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if RUNS & fixtures:
             item.add_marker("slow")
+        if "gpu" in fixtures:
+            item.add_marker("gpu")
     lacking = missing().keys()
     needing = [item for item in items if lacking & set(getattr(item, "fixturenames", ()))]
     items[:] = [item for item in items if item not in needing]
     config.hook.pytest_deselected(items=needing)
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what is not tested."""
-    return list(missing().values()) or ["everything is tested"]
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say first what is not tested. pytest's own header is not shown under -q."""
+    if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):  # a worker has none
+        reporter.write_line("\n".join(missing().values()) or "everything is tested")
