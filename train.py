@@ -28,6 +28,8 @@ def main(cfg: DictConfig) -> float | None:
     from digits.training.train import train
 
     with started(cfg) as (config, folder):
+        if prints:
+            print(f"folder {folder.path}", flush=True)
         return train(config, folder, prints)
 
 

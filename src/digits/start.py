@@ -56,7 +56,10 @@ def _shared(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
     if not started_together and not is_distributed(cfg.trainer):
         forget_rank()
     if rank() > 0:
-        return _logged(cfg, RunFolder(share_folder() if started_together else os.environ[FOLDER]))
+        named = share_folder() if started_together else os.environ[FOLDER]
+        if not named:  # rank 0 has said why
+            sys.exit(ConfigError.exit_code)
+        return _logged(cfg, RunFolder(named))
     try:
         folder = _claimed(cfg, hydra)
     except ConfigError as error:

@@ -1,14 +1,15 @@
 """How many threads PyTorch gets, and how they wait for each other. Both are decided before PyTorch is imported.
 
 PyTorch's threads meet at the end of each operation, a thousand times a second. On Linux they wait by spinning, for a
-millisecond and more: the fastest way on a machine that does nothing else. Where another program takes the core of one of
-them, the others spin until it has the core back, and training takes three to twenty times as long. Threads that sleep at
-once take a fifth longer on a quiet machine, but stay near their fair share on a busy one.
+millisecond and more: the fastest way on a machine that does nothing else. Where another program takes the core of one
+of them, the others spin until it has the core back, and training takes three to twenty times as long. Threads that
+sleep at once take a fifth longer on a quiet machine, but stay near their fair share on a busy one.
 """
 
 import os
 import sys
 import time
+from pathlib import Path
 
 SECONDS = 0.06  # to look at the other programs: six ticks of the kernel's clock
 BUSY = 0.3  # cores that others use; below this the machine is quiet
@@ -42,7 +43,6 @@ def cores_of_others() -> float:
 def _busy_ticks() -> int:
     """The time that this process's cores have worked, in ticks of the kernel's clock."""
     own = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-    with open("/proc/stat", encoding="ascii") as file:
-        rows = [line.split() for line in file]
+    rows = [line.split() for line in Path("/proc/stat").read_text(encoding="ascii").splitlines()]
     working = [map(int, row[1:4] + row[6:9]) for row in rows if row[0] in own]  # all but idle and waiting for a disk
     return sum(sum(row) for row in working)
