@@ -22,7 +22,7 @@ def checks(where: str) -> Checks:
     """The checks, by name; `where` are overrides that choose device and data."""
     trainings = [f"trainer.precision={each} trainer.max_epochs=1" for each in ("32-true", "16-mixed", "bf16-mixed")]
     for path in sorted(Path(CONFIGS, "model").glob("*.yaml")):
-        trainings.append(f"model={path.stem}{'' if 'closed_form' in path.read_text() else ' trainer.max_epochs=3'}")
+        trainings.append(f"model={path.stem}{'' if 'callbacks: none' in path.read_text() else ' trainer.max_epochs=3'}")
     if torch.cuda.device_count() > 1:
         trainings.append("trainer=ddp trainer.devices=auto trainer.max_epochs=2")
     found: Checks = {each: partial(training, f"{each} {where}") for each in trainings}

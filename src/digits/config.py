@@ -17,6 +17,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from digits.former import former_line
 from digits.ranges import Seed, Text
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
 from digits.secrets import masked, secret_mistake
@@ -30,7 +31,7 @@ COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a co
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
-TOP_LEVEL |= {"tags": list[str], "run_folder": str, "run_label": str}
+TOP_LEVEL |= {"tags": list[str], "monitor": Text, "run_folder": str, "run_label": str}
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 
@@ -47,7 +48,11 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
-            mistakes += [*mistakes_in_node(f"{group}.{name}", node)] or _missing_package(f"{group}={name}", node)
+            key = f"{group}.{name}"
+            if former := former_line(key):
+                mistakes.append(former)
+            else:
+                mistakes += [*mistakes_in_node(key, node)] or _missing_package(f"{group}={name}", node)
     mistakes += _mistakes_in_needs(plain)
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
@@ -126,10 +131,6 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
     """Settings that every run needs, and settings that would have no effect."""
     callbacks = plain.get("callbacks") or {}
     mistakes = []
-    if not {"best", "fitted"} & callbacks.keys() or "history" not in callbacks:
-        mistakes.append(
-            "callbacks: a run needs best and history; take callbacks=default, and remove others with ~callbacks.…"
-        )
     if plain["trainer"].get("enable_checkpointing") is False:
         mistakes.append("trainer.enable_checkpointing: got false, but a run keeps its best checkpoint; leave this out")
     for key in ("limit_train_batches", "max_steps"):
@@ -185,7 +186,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     override, reason = f"{key}{equals}{value}", in_one_line(error)
     if value != secret:
         reason = reason.replace(secret, value)  # the parser's message repeats what it cannot read
-    if new := renamed(override):
+    if new := renamed(override) or former_line(override):
         return new
     if str(error).startswith(NULL_GROUP):
         return f"{override}: a group cannot be null; take ~{key}"

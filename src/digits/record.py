@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from atomic_files import write_text
+from digits.former import upgraded
 from plain_errors import ConfigError
 
 FORMAT = 1  # of metrics.json; it changes when a key changes its meaning
@@ -189,7 +190,10 @@ def read_record(folder: Path) -> RunRecord:
     path = folder / "run.json"
     if not path.exists() or not path.stat().st_size:  # an empty file claims the folder for a run
         return RunRecord()
-    return _read(RunRecord, path)
+    record = _read(RunRecord, path)
+    if record.config:
+        record.config = upgraded(record.config)
+    return record
 
 
 def write_record(folder: Path, record: RunRecord) -> None:

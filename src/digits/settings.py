@@ -19,7 +19,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
         if key not in WITHOUT_EFFECT and not key.startswith(("enable_", "log_"))
     }
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
-    return flat({"model": config["model"], "trainer": trainer, "data": data})
+    return flat({"model": config["model"], "trainer": trainer, "data": data, "monitor": config["monitor"]})
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -61,7 +61,7 @@ class BestCheckpoint(ModelCheckpoint):
         if self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)
         elif measured := sorted(name for name in trainer.callback_metrics if name.startswith("val/")):
-            raise ConfigError(f"callbacks.best.monitor: got {self.monitor}, wanted one of {', '.join(measured)}")
+            raise ConfigError(f"monitor: got {self.monitor}, wanted one of {', '.join(measured)}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the last state as the best one where no epoch was validated."""
@@ -83,16 +83,32 @@ class FittedCheckpoint(Callback):
     A ModelCheckpoint keeps nothing before the first optimizer step, and here there is none.
 
     Args:
-        dirpath: the folder of best.ckpt and last.ckpt.
+        folder: of best.ckpt and last.ckpt.
     """
 
-    def __init__(self, dirpath: str) -> None:
-        self.dirpath = Path(dirpath)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both."""
         for name in ("best.ckpt", "last.ckpt"):
-            trainer.save_checkpoint(self.dirpath / name, weights_only=False)
+            trainer.save_checkpoint(self.folder / name, weights_only=False)
+
+
+def checkpoints_in(folder: Path, monitor: str, fitted_once: bool) -> list[Callback]:
+    """The callbacks that write best.ckpt and last.ckpt.
+
+    Args:
+        folder: of the two files.
+        monitor: the figure whose highest value is the best, or the lowest if it is a loss.
+        fitted_once: whether the model is fitted in one pass, so that the two are the same.
+    """
+    if fitted_once:
+        return [FittedCheckpoint(folder)]
+    mode = "min" if monitor.endswith("loss") else "max"
+    best = BestCheckpoint(folder, "best", monitor=monitor, mode=mode, enable_version_counter=False)
+    last = ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, enable_version_counter=False)
+    return [best, last]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

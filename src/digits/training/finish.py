@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from digits.data.datamodule import DigitsData
+from digits.former import upgraded
 from digits.record import Metrics, RunRecord, read_metrics, read_record
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
@@ -30,13 +32,7 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
 
     Returns:
         What metrics.json holds.
-
-    Raises:
-        ConfigError: no callback kept a best checkpoint.
     """
-    best = run.folder / "checkpoints" / "best.ckpt"
-    if not best.exists():
-        raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
     with run.phase("test"):
         metrics, evaluation = _test(run.folder, config, data, run.record)
     with run.phase("export"):
@@ -79,8 +75,8 @@ def evaluate_again(folder: Path) -> tuple[Metrics, Evaluation, RunRecord]:
 
 def config_of(folder: Path) -> DictConfig:
     """The config that a run was composed of."""
-    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    assert isinstance(config, DictConfig)
+    plain: Any = OmegaConf.to_container(OmegaConf.load(folder / ".hydra" / "config.yaml"))
+    config = OmegaConf.create(upgraded(plain))
     config.run_folder = str(folder)  # in the file it is an interpolation that only Hydra resolves
     return config
 

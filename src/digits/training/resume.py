@@ -7,6 +7,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from atomic_files import write_text
+from digits.former import upgraded
 from digits.record import read_record
 from plain_errors import ConfigError
 
@@ -36,7 +37,7 @@ def resume(config: DictConfig) -> None:
     given = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
     with read_write(config), open_dict(config):
         plain: Any = OmegaConf.to_container(OmegaConf.load(saved))  # interpolations stay as they are written
-        config.update(plain)
+        config.update(upgraded(plain))
         for override in given:
             key = override.get_key_element()
             if key == "resume":

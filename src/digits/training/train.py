@@ -21,8 +21,8 @@ from digits.record import Dataset
 from digits.reporting.report import print_summary
 from digits.reporting.tracking import log_settings
 from digits.secrets import masked
-from digits.training.callbacks import KeepSigterm, Progress
-from digits.training.checkpoints import check_resumable, load_model
+from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch
+from digits.training.checkpoints import check_resumable, checkpoints_in, load_model
 from digits.training.finish import data_of, finish
 from digits.training.ranks import rank
 from digits.training.run import Run
@@ -48,11 +48,15 @@ def train(cfg: DictConfig) -> float | None:
             seed_everything(cfg.seed, workers=True, verbose=False)
             data = data_of(cfg)
             model = model_of(cfg, data)
-            callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
+            history = History()
+            callbacks = [SeedEveryEpoch(cfg.seed), history, KeepSigterm()]
+            callbacks += checkpoints_in(folder / "checkpoints", cfg.monitor, model.fitted_once)
+            callbacks += (instantiate(cfg.get("callbacks"), _convert_="all") or {}).values()
+            if prints:
+                callbacks.append(Progress(history, cfg.trainer.enable_progress_bar))
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
-            shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if prints else []
-            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *shown, KeepSigterm()], [*loggers.values()])
-            checkpoint = begin_from(cfg, model, callbacks.values())
+            trainer = trainer_for(model, cfg.trainer, callbacks, [*loggers.values()])
+            checkpoint = begin_from(cfg, model, callbacks)
             describe(run, cfg, data, trainer)
             if prints:
                 announce(model, trainer)
@@ -61,7 +65,7 @@ def train(cfg: DictConfig) -> float | None:
             fit(trainer, model, data, checkpoint)
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
-        run.record.history = callbacks["history"].rows
+        run.record.history = history.rows
         log_settings(loggers.values(), run.record)
         if cfg.get("search"):
             return None
