@@ -101,6 +101,8 @@ def test_every_experiment_says_what_to_expect(experiment):
             ["callbacks.best.monitor=val/loss"],
             ["callbacks.best.monitor=val/loss: is now called monitor; take monitor=val/loss"],
         ),
+        (["model=cnn_augmented", "~callbacks.mean"], ["~callbacks.mean: no weights are averaged here; leave it out"]),
+        (["experiment=reader", "~callbacks.mean"], []),
         (["callbacks=null"], ["callbacks=null: a group cannot be null; take ~callbacks"]),
         (["ckpt_path=epoch=3.ckpt"], ["ckpt_path=epoch=3.ckpt: cannot be read ("]),
         (["trainer.strategy=ddp_spawn"], ["trainer.strategy: got ddp_spawn, whose processes lose the history"]),

@@ -31,8 +31,6 @@ MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 WITH_CONVOLUTIONS = {"cnn", "cnn_augmented", "lenet", "web_cnn"}
 SETTINGS = ("data=mnist_5k", "data.train_size=1000", "data.batch_size=64", "seed=0", "trainer.accelerator=cpu")
 SETTINGS += (
-    "data.hands=0",
-    "data.non_digits=0",
     "trainer.precision=32-true",
     "trainer.default_root_dir=null",
     "+trainer.enable_checkpointing=false",

@@ -21,6 +21,8 @@ def former_line(override: str) -> str | None:
     """One line on an override, or a key, that only former versions know: the new name. None for any other."""
     if override == "callbacks=closed_form":
         return f"{override}: is now called callbacks=none, which such models take by themselves"
+    if override == "~callbacks.mean":
+        return f"{override}: no weights are averaged here; leave it out (experiment=reader does it)"
     if found := re.match(r"[+~]*callbacks\.best\.monitor(=.*|$)", override):
         return f"{override}: is now called monitor; take monitor{found[1]}"
     if re.match(rf"[+~]*callbacks\.({'|'.join(ALWAYS)})\b", override):
