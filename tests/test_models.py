@@ -37,10 +37,9 @@ def test_forward_gives_one_logit_for_each_class(name, classes):
 
 
 def test_a_network_that_is_shown_non_digits_learns_a_low_energy_for_them():
-    model = Linear(classes=[3, 7], label_smoothing=0.0)
-    model.trainer = SimpleNamespace(log_every_n_steps=0, datamodule=SimpleNamespace(non_digits=1))
-    images, labels = torch.rand(3, 1, 28, 28), torch.tensor([1, -1, 0])
-    model.learns_none = True
+    model = Linear(classes=[3, 7], label_smoothing=0.0, non_digits=True)
+    model.trainer = SimpleNamespace(log_every_n_steps=0)
+    images, labels = torch.rand(3, 1, 28, 28), torch.tensor([1, 2, 0])
     logits = model(images)
     chances = torch.cat([logits, torch.zeros(3, 1)], dim=1).softmax(dim=1)
     wanted = -torch.stack([chances[0, 1], chances[1, 2], chances[2, 0]]).log().mean()
@@ -138,7 +137,7 @@ def test_defaults_of_the_constructor_are_those_of_the_config():
         shared = compose("network").model
     defaults = {key: value.default for key, value in signature(Network).parameters.items()}
     assert {key: value for key, value in shared.items() if key != "augmentation"} == {
-        key: value for key, value in defaults.items() if key not in ("classes", "augmentation")
+        key: value for key, value in defaults.items() if key not in ("classes", "non_digits", "augmentation")
     }
     assert shared.augmentation == dict.fromkeys(Augmentation.__annotations__, 0.0)
 

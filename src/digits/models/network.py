@@ -1,6 +1,6 @@
 """The base of classifiers that learn by gradient descent: training step, optimizer, schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -11,7 +11,7 @@ from torch.optim.lr_scheduler import OneCycleLR
 from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
 from digits.models.muon import Muon
-from digits.ranges import NO_DIGIT, Classes, Fraction, NonNegative, Positive, Text
+from digits.ranges import Classes, Fraction, NonNegative, Positive, Text
 from plain_errors import ConfigError, PlainError
 
 MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0..1
@@ -31,9 +31,15 @@ class Network(Classifier):
         augmentation: the largest random changes of training images, see Augmentation; None for no changes.
         teacher: folder of a run whose answers to the changed images take the place of the labels (G. Hinton et al.,
             "Distilling the knowledge in a neural network", 2015); None to learn from the labels.
+        non_digits: whether some training images show no digit; their label is `len(classes)`.
+
+    Attributes:
+        answers: of the teacher, to images as `scores` gets them: probabilities [N, classes]. Whoever sets `teacher`
+            gives this too.
     """
 
     net: nn.Module
+    answers: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -46,12 +52,11 @@ class Network(Classifier):
         label_smoothing: Fraction = 0.0,
         augmentation: Augmentation | None = None,
         teacher: Text | None = None,
+        non_digits: bool = False,
     ) -> None:
         super().__init__(classes)
         amounts = augmentation or {}
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
-        self.teachers: list[Classifier] = []  # at most one; in a list, so torch does not make it a part of this module
-        self.learns_none = False  # whether some training images show no digit
         self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
 
     @staticmethod
@@ -66,33 +71,24 @@ class Network(Classifier):
         return self.net((images - MEAN) / STD)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of one batch; labels are int64 [N], NO_DIGIT where an image shows none."""
+        """Cross-entropy of one batch; labels are int64 [N]."""
         images, labels = batch
         if self.augment:
             images = self.augment(images)
         scores = self.scores(images)
-        for teacher in self.teachers:
-            with torch.no_grad():
-                labels = teacher(images).softmax(dim=1)
-        if self.learns_none:
+        if self.hparams["non_digits"]:
             # One more class is no digit. Its score is always 0, so the energy of the others is the log-odds of a digit.
-            none = scores.shape[1]
-            scores, labels = F.pad(scores, (0, 1)), labels.where(labels != NO_DIGIT, none)
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.hparams["label_smoothing"])
+            scores = F.pad(scores, (0, 1))
+        targets = self.answers(images) if self.answers else labels
+        loss = F.cross_entropy(scores, targets, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:  # at other steps Lightning would take time and log nothing
             self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def on_fit_start(self) -> None:
-        """Move the teacher to the device of the images."""
-        for teacher in self.teachers:
-            teacher.to(self.device)
-
     def on_train_start(self) -> None:
-        """Refuse to resume if the schedule in the checkpoint has another length; see whether there are non-digits."""
-        self.learns_none = bool(getattr(getattr(self.trainer, "datamodule", None), "non_digits", 0))
+        """Refuse to resume if the schedule in the checkpoint has another length."""
         schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
             raise ConfigError(

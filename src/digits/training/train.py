@@ -84,14 +84,15 @@ def model_of(cfg: DictConfig, data: DigitsData) -> Classifier:
         ConfigError: the teacher cannot answer to all training images.
         ModelFileError: the teacher's folder holds no finished run.
     """
-    model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
+    from_data = {"classes": data.classes} | ({"non_digits": True} if data.non_digits else {})
+    model: Classifier = instantiate(cfg.model, **from_data, _convert_="all")
     if isinstance(model, Network) and (folder := model.hparams["teacher"]):
         teacher = load_model(Path(folder, "checkpoints", "best.ckpt"))
         if (known := teacher.hparams["classes"]) != data.classes:
             raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted one that knows {data.classes}")
         if data.non_digits:
             raise ConfigError("model.teacher: a teacher answers every image with a digit; take data.non_digits=0")
-        model.teachers.append(teacher)
+        model.answers = teacher.answers_to
     return model
 
 
