@@ -17,7 +17,7 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from digits.former import former_line
+from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
 from digits.secrets import masked, secret_mistake
@@ -41,18 +41,18 @@ def mistakes_in(config: DictConfig) -> list[str]:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
-    mistakes = [line for key, kind in TOP_LEVEL.items() for line in mistakes_in_value(key, plain[key], kind)]
+    given = flat({**plain, "hydra": None})
+    mistakes = [line for key, value in given.items() if (line := former_line(f"{key}={value}"))]
+    plain = upgraded(plain)
+    mistakes += [line for key, kind in TOP_LEVEL.items() for line in mistakes_in_value(key, plain[key], kind)]
     of_data = [*mistakes_in_node("data", plain["data"])]
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
-    mistakes += mistakes_in_node("model", plain["model"], given={"classes"})
+    of_model = [*mistakes_in_node("model", plain["model"], given={"classes"})]
+    mistakes += of_model or located(plain["model"]["_target_"]).mistakes_in(plain["model"])
     mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
-            key = f"{group}.{name}"
-            if former := former_line(key):
-                mistakes.append(former)
-            else:
-                mistakes += [*mistakes_in_node(key, node)] or _missing_package(f"{group}={name}", node)
+            mistakes += [*mistakes_in_node(f"{group}.{name}", node)] or _missing_package(f"{group}={name}", node)
     mistakes += _mistakes_in_needs(plain)
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
@@ -194,6 +194,8 @@ def _override_mistake(override: str, error: Exception) -> str:
         needs_quotes = value and set(value) & set("=~'\" @") and value[0] not in "[{"
         how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
         return f"{override}: cannot be read ({reason}){how}"
+    if "Could not override 'optimizer'" in reason:
+        return "optimizer: this model is fitted without one; leave it out"
     if override in ("hydra/launcher=joblib", "hydra/launcher=slurm"):
         return NOT_INSTALLED.format(choice=override, extra=value)
     if isinstance(error, MissingConfigException) and error.options:

@@ -30,6 +30,18 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
+def readable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with dotted keys by the names that people know: `optimizer: Muon` for `model.optimizer._target_: …`."""
+    found = {}
+    for key, value in settings.items():
+        node, _, name = key.removeprefix("model.").rpartition(".")
+        if name == "_target_":
+            found[node or "model"] = value.rpartition(".")[2]
+        elif not name.startswith("_"):  # what Hydra is told
+            found[key.removeprefix("model.")] = value
+    return found
+
+
 def short(value: Any) -> str:
     """A value of a key: a number to four digits, a list without spaces."""
     return f"{value:.4g}" if isinstance(value, float) else str(value).replace(", ", ",")

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from digits import former
 from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
-from digits.models.muon import Muon
+from digits.models.optimizer import ADAMW, mistakes_in_optimizer, optimizer_of
 from digits.ranges import Classes, Fraction, NonNegative, Positive, Text
 from plain_errors import ConfigError, PlainError
 
@@ -23,9 +24,10 @@ class Network(Classifier):
     Args:
         classes: the digits that the logits stand for, in the order of the logits.
         learning_rate: of the optimizer; with one_cycle the largest.
-        weight_decay: of the optimizer; decoupled from the gradient with adamw and muon.
-        optimizer: `adamw`, `muon` (see Muon), or `sgd` without momentum.
-        schedule: of the learning rate: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017).
+        weight_decay: of the optimizer.
+        optimizer: the dotted name of its class as `_target_`, and its other settings.
+        schedule: of the learning rate: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017), in which the
+            momentum, or the first beta, moves against it between 0.95 and 0.85.
         warmup: fraction of the steps in which one_cycle raises the learning rate.
         label_smoothing: fraction of each target that is spread evenly over all classes.
         augmentation: the largest random changes of training images, see Augmentation; None for no changes.
@@ -46,7 +48,7 @@ class Network(Classifier):
         classes: Classes,
         learning_rate: Positive = 3e-3,
         weight_decay: NonNegative = 0.05,
-        optimizer: Literal["adamw", "muon", "sgd"] = "adamw",
+        optimizer: dict[str, Any] = ADAMW,
         schedule: Literal["constant", "one_cycle"] = "one_cycle",
         warmup: Fraction = 0.25,
         label_smoothing: Fraction = 0.0,
@@ -61,10 +63,13 @@ class Network(Classifier):
 
     @staticmethod
     def upgraded(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the amounts of augmentation into one mapping; older checkpoints hold them beside the rest."""
-        amounts = {name: hyper_parameters[name] for name in Augmentation.__annotations__ if name in hyper_parameters}
-        others = {name: value for name, value in hyper_parameters.items() if name not in amounts}
-        return others | ({"augmentation": amounts} if amounts else {})
+        """Name the settings as this version does."""
+        return former.model_settings(hyper_parameters)
+
+    @classmethod
+    def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:
+        """Mistakes in the settings of the optimizer."""
+        return mistakes_in_optimizer(settings.get("optimizer", ADAMW))
 
     def scores(self, images: Tensor) -> Tensor:
         """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to scores [N, classes]."""
@@ -112,20 +117,15 @@ class Network(Classifier):
         """The optimizer, and the schedule that changes its learning rate at each step."""
         hparams = self.hparams
         # With 16-mixed a fused optimizer would unscale the gradients itself, too late to clip them.
-        fused = self.trainer.precision != "16-mixed"
-        options = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"], "fused": fused}
-        if hparams["optimizer"] == "sgd":
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), **options)
-        elif hparams["optimizer"] == "muon":
-            optimizer = Muon(self.parameters(), betas=(0.9, 0.95), **options)
-        else:
-            optimizer = torch.optim.AdamW(self.parameters(), betas=(0.9, 0.99), **options)
+        fused, rate = self.trainer.precision != "16-mixed", hparams["learning_rate"]
+        optimizer = optimizer_of(self.parameters(), hparams["optimizer"], rate, hparams["weight_decay"], fused)
         if hparams["schedule"] == "constant":
             return optimizer
         steps, warmup = int(self.trainer.estimated_stepping_batches), float(hparams["warmup"])
         if warmup * steps == 1:
             warmup -= 1e-9  # OneCycleLR divides by warmup * steps - 1
-        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=warmup)
+        moves = not optimizer.defaults.keys().isdisjoint(("momentum", "betas"))
+        schedule = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=warmup, cycle_momentum=moves)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _check_losses(self) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record
-from digits.settings import flat, settings_of, short
+from digits.settings import flat, readable, settings_of, short
 from plain_errors import ConfigError
 
 NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
@@ -146,5 +146,5 @@ def _named(groups: list[list[FinishedRun]]) -> Iterator[Group]:
         name, own = runs[0].name, runs[0].settings
         others = [other[0].settings for other in groups if other[0].name == name]
         different = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = [f"{key.removeprefix('model.')}={short(own[key])}" for key in different]
+        words = [f"{key}={short(value)}" for key, value in readable({key: own[key] for key in different}).items()]
         yield Group(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))
