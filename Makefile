@@ -73,7 +73,7 @@ pictures: $(READY)  ## make the pictures of README and docs again with full MNIS
 	$(BIN)/python scripts/pictures.py
 
 load: $(READY) $(GRADIO)/.ready  ## measure how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
-	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
+	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart run_folder=outputs/load
 	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
 	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/canvas_*.png
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from digits.record import the_newest_run
+from digits.run_folder import RunFolder
 from plain_errors import plain_errors
 
 
@@ -11,7 +11,8 @@ def main() -> None:
     """Read the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
-    folder = parser.parse_args().run or the_newest_run()
+    run = parser.parse_args().run
+    folder = RunFolder(run) if run else RunFolder.newest()
 
     from digits.reporting.report import print_summary, write_report
     from digits.training.finish import evaluate_again

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from digits.record import the_newest_run
+from digits.run_folder import RunFolder
 from plain_errors import plain_errors
 
 
@@ -24,10 +24,10 @@ def main() -> None:
         from digits.reporting.report import print_summary
         from digits.training.ensemble import export_ensemble
 
-        folder, metrics = export_ensemble(arguments.ensemble, arguments.into)
+        folder, metrics = export_ensemble([RunFolder(run) for run in arguments.ensemble], arguments.into)
         print_summary(folder, metrics)
     else:
-        folder = arguments.run or the_newest_run()
+        folder = RunFolder(arguments.run) if arguments.run else RunFolder.newest()
         export(folder)
     if arguments.int8:
         from digits.reporting.compare import speed
@@ -35,20 +35,19 @@ def main() -> None:
 
         small, facts = export_int8(folder)
         print(f"{small}: {small.stat().st_size:,} bytes; " + ", ".join(f"{key} {facts[key]:.4g}" for key in facts))
-        times = (f"{path.name} {speed(path)[0]:.3f}" for path in (folder / "model.onnx", small))
+        times = (f"{path.name} {speed(path)[0]:.3f}" for path in (folder.onnx, small))
         print("ms for a picture on one thread: " + ", ".join(times))
 
 
-def export(folder: Path) -> None:
+def export(folder: RunFolder) -> None:
     """Write model.onnx of a run again."""
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 
     metrics, evaluation, record = evaluate_again(folder)
-    path = folder / "model.onnx"
-    file = export_onnx(evaluation, path, onnx_metadata(metrics, record))
+    file = export_onnx(evaluation, folder.onnx, onnx_metadata(metrics, record))
     print(
-        f"{path}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
+        f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
         f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"
     )
 

@@ -4,7 +4,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from digits.record import the_newest_run
+from digits.run_folder import RunFolder
 from plain_errors import plain_errors
 
 
@@ -19,7 +19,7 @@ def main() -> None:
 
     from digits_reader.site import RUNTIME, export_site
 
-    export_site(arguments.site, arguments.models or [the_newest_run()], arguments.runtime)
+    export_site(arguments.site, arguments.models or [RunFolder.newest().path], arguments.runtime)
     print(f"{arguments.site}: written, with {RUNTIME} from {arguments.runtime or 'npm'}")
     print(f"to try it: python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(arguments.site))}")
 

@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="for the trainings, for instance data=mnist_5k")
     overrides = parser.parse_args().overrides
     for choice, run in RUNS.items():
-        train = [sys.executable, str(ROOT / "train.py"), choice, f"hydra.run.dir={run}", *overrides]
+        train = [sys.executable, str(ROOT / "train.py"), choice, f"run_folder={run}", *overrides]
         if not Path(run, "model.onnx").exists() and (code := subprocess.run(train, check=False).returncode):
             sys.exit(code)
     serve = [sys.executable, f"{ROOT}/scripts/serve.py", *RUNS.values(), "--port=0", "--drawings=outputs/none.sqlite"]

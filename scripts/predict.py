@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from digits.record import the_newest_run
+from digits.run_folder import RunFolder
 from plain_errors import ConfigError, DataError, plain_errors
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     if not (model.suffix or model.exists() or arguments.pictures[0] == "-" or set("*?[") & set(arguments.pictures[0])):
         raise ConfigError(f"{model}: no such run, folder or picture")
     if model.suffix != ".onnx" and not any((model / name).exists() for name in ("run.json", "model.onnx")):
-        model, pictures = the_newest_run(), arguments.pictures
+        model, pictures = RunFolder.newest().path, arguments.pictures
     elif not pictures:
         raise ConfigError(f"{model}: a model and no picture; name pictures after it")
     readings = (terminal.read_numbers if arguments.number else terminal.read_pictures)(Reader(model), pictures)

@@ -4,12 +4,12 @@ import argparse
 import socket
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from digits.record import newest_run
+from digits.run_folder import RunFolder
 from plain_errors import ConfigError, Terminated, plain_errors
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 RUNS = Path("outputs")
+
+
+def newest_run() -> Path | None:
+    """The newest finished run; None if there is none."""
+    with suppress(ConfigError):
+        return RunFolder.newest().path
+    return None
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from digits.config import CONFIGS, mistakes_in, mistakes_in_overrides
-from digits.record import read_record
+from digits.run_folder import RunFolder
 from digits.secrets import masked
 from digits.training.hardware import automatic_precision, hardware_mistakes
 from resumable_sweeps.grid import jobs_of
@@ -240,7 +240,7 @@ def test_output_folder_that_cannot_be_made_ends_with_2(command, tmp_path):
     (tmp_path / "outputs").write_text("a file where the folder should be")
     done = command("train.py", "data=mnist_5k")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: hydra.run.dir: cannot make outputs/")
+    assert done.stderr.startswith("error: run_folder: cannot make outputs/")
 
 
 @pytest.mark.parametrize("script", ["scripts/evaluate.py", "scripts/export.py"])
@@ -289,7 +289,7 @@ def test_a_run_takes_any_logger_or_none_and_a_name_and_tags(command, tmp_path, c
     named = ("name=first try", "tags=[plain,short]")
     done = command("train.py", "data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET, choice, *named)
     assert (done.returncode, done.stderr) == (0, "")
-    record = read_record(*run_folders(tmp_path))
+    record = RunFolder(*run_folders(tmp_path)).record()
     assert (record.name, record.tags) == ("first try", ["plain", "short"])
     assert bool(list(tmp_path.rglob("metrics.csv"))) == (choice == "logger=csv")
 

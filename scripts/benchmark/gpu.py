@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 import torch
 
-from digits.record import read_metrics, read_record
+from digits.run_folder import RunFolder
 from plain_errors import ConfigError, PlainError, plain_errors
 from processes import CONFIGS, ENVIRONMENT, run
 from results import save, table
@@ -36,8 +36,8 @@ def checks(where: str) -> Checks:
 
 def training(overrides: str, folder: Path) -> str:
     """Train, test and export. The export fails if the ONNX file differs from the checkpoint."""
-    run(f"train.py {overrides} hydra.run.dir={folder}", folder.parent)
-    record, metrics = read_record(folder), read_metrics(folder)
+    run(f"train.py {overrides} run_folder={folder}", folder.parent)
+    record, metrics = RunFolder(folder).record(), RunFolder(folder).metrics()
     rate = median((epoch.images or 0) / epoch.seconds for epoch in metrics.history)
     return f"{record.precision}: test accuracy {metrics.test_accuracy:.2%}, {rate:,.0f} training images/s, ONNX equal"
 
@@ -46,8 +46,8 @@ def resuming(overrides: str, folder: Path) -> str:
     """Kill a run and resume it. The weights must be those of a run that was not killed."""
     killed, resumed, whole = (folder / name for name in ("killed", "resumed", "whole"))
     overrides += " trainer.deterministic=true trainer.max_epochs=4"
-    run(f"train.py {overrides} hydra.run.dir={killed}", folder, until="epoch 3 of")
-    if (status := read_record(killed).status) != "running":
+    run(f"train.py {overrides} run_folder={killed}", folder, until="epoch 3 of")
+    if (status := RunFolder(killed).record().status) != "running":
         raise PlainError(f"the run was {status} before it could be killed")
     training(f"{overrides} ckpt_path={killed}/checkpoints/last.ckpt", resumed)
     return f"{training(overrides, whole)}, {same_weights(resumed, whole)}"
@@ -77,7 +77,7 @@ def speedrun(overrides: str, folder: Path) -> str:
     loader = run(f"inside.py loader {overrides}", folder)[-1]
     run(f"train.py -m {overrides} seed=1,2 hydra.sweep.dir={folder}", folder)
     bare = run(f"references.py bare_loop {overrides} seed=2", folder)[-1]
-    seconds, accuracy = read_record(folder / "1").seconds["fit"], read_metrics(folder / "1").test_accuracy
+    seconds, accuracy = RunFolder(folder / "1").record().seconds["fit"], RunFolder(folder / "1").metrics().test_accuracy
     return (
         f"{seconds:.2f} s, test accuracy {accuracy:.2%}; bare loop {bare['seconds']:.2f} s, {bare['percent']:.2f} %, "
         f"{bare['gpu_bytes'] / 1e6:,.0f} MB of GPU memory; loader {loader['rate']:,.0f} images/s"

@@ -105,7 +105,7 @@ def growth(cfg: DictConfig) -> dict[str, float]:
 
 def onnx(cfg: DictConfig) -> dict[str, float]:
     """Milliseconds that the model.onnx of a run takes for one image on one thread."""
-    run(" ".join(["train.py", *sys.argv[2:], "hydra.run.dir=onnx"]), Path())
+    run(" ".join(["train.py", *sys.argv[2:], "run_folder=onnx"]), Path())
     return {"milliseconds": speed(Path("onnx", "model.onnx"))[0]}
 
 

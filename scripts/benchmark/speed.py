@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from digits.record import read_metrics, read_record
+from digits.run_folder import RunFolder
 from plain_errors import plain_errors
 from processes import HERE, run
 from results import Runs, draw, save, table
@@ -52,10 +52,10 @@ def measured(command: str, until: str) -> list[dict[str, Any]]:
     """Run a command on the CPU and return what it printed. A run of train.py adds its figures to the last line."""
     with TemporaryDirectory() as cwd:
         folder = Path(cwd) / "run"
-        run_folder = f" hydra.run.dir={folder}" if command.startswith("train.py") else ""
+        run_folder = f" run_folder={folder}" if command.startswith("train.py") else ""
         lines = run(f"{command} trainer.accelerator=cpu{run_folder}", Path(cwd), until)
-        if read_record(folder).reported:
-            record, metrics = read_record(folder), read_metrics(folder)
+        if RunFolder(folder).record().reported:
+            record, metrics = RunFolder(folder).record(), RunFolder(folder).metrics()
             fit, percent = record.seconds["fit"], 100 * metrics.test_accuracy
             lines[-1] |= {"seconds": fit, "epochs": metrics.fit_seconds, "percent": percent}
     return lines

@@ -12,8 +12,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
@@ -23,15 +22,15 @@ from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_va
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
-from plain_errors import ConfigError
+from plain_errors import ConfigError, PlainError
 from resumable_sweeps.grid import jobs_of, renamed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
-TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
-TOP_LEVEL |= {"tags": list[str], "monitor": Text, "run_folder": str, "run_label": str}
+TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str], "monitor": Text}
+TOP_LEVEL |= dict.fromkeys(("resume", "ckpt_path", "name", "run_folder", "run_label"), Text | None)
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 
@@ -82,6 +81,8 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
 
 def explained(error: Exception) -> Exception:
     """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
+    if isinstance(error, InstantiationException):
+        return _refused(error)
     if not isinstance(error, COMPOSING) and not str(error).startswith(NULL_GROUP):
         return error
     overrides, multirun = _command_line()
@@ -101,12 +102,21 @@ def explained(error: Exception) -> Exception:
     return plain
 
 
+def _refused(error: InstantiationException) -> Exception:
+    """What a constructor raised; Hydra wraps it."""
+    if isinstance(error.__cause__, PlainError | OSError):
+        return error.__cause__
+    _, known, key = str(error).rpartition("full_key: ")
+    refused = ConfigError(f"{key if known else 'config'}: {in_one_line(error.__cause__ or error)}")
+    refused.__cause__ = error
+    return refused
+
+
 def resolved(config: DictConfig) -> dict[str, Any]:
     """A composed config without Hydra's part, all interpolations resolved."""
-    HydraConfig.instance().set_config(copy.deepcopy(config))
     task = copy.deepcopy(config)
     with open_dict(task):
-        del task["hydra"]
+        task.pop("hydra", None)
     task.run_folder = "outputs"  # stands for the run's folder, which may not exist yet
     plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)

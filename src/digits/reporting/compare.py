@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
@@ -90,7 +89,7 @@ def _section(groups: list[Group]) -> dict[str, Any]:
         metrics, onnx = group.runs[0].metrics, group.runs[0].onnx
         network = (metrics.model, onnx.bytes)
         if network not in speeds:  # the same network takes the same time
-            speeds[network] = speed(group.runs[0].folder / "model.onnx")
+            speeds[network] = speed(group.runs[0].folder.onnx)
         milliseconds, per_second = speeds[network]
         costs.append((group.mean("fit_seconds"), milliseconds, 100 * (1 - group.mean("val_accuracy"))))
         val, test = (text and f"{text} %" for text in map(group.percent, ("val_accuracy", "test_accuracy")))
@@ -116,7 +115,7 @@ def _section(groups: list[Group]) -> dict[str, Any]:
 
 def _int8(runs: list[FinishedRun]) -> dict[str, str]:
     """The columns of the files that export.py --int8 writes; they are empty if a run has none."""
-    paths = [run.folder / "model.int8.onnx" for run in runs]
+    paths = [run.folder.int8 for run in runs]
     if not all(path.exists() for path in paths):
         return dict.fromkeys(("int8 accuracy", "int8 ms", "int8 kB"), "")
     return {
@@ -147,7 +146,7 @@ def _disagreements(groups: list[Group]) -> dict[str, Any]:
         digit, data URI and the digits that the groups read. If the data are gone, no images are given.
     """
     runs = [group.runs[0] for group in groups]
-    paths = [run.folder / "report" / "predictions.csv" for run in runs]
+    paths = [run.folder.predictions for run in runs]
     tables = [np.loadtxt(path, np.int64, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2) for path in paths]
     labels, read = tables[0][:, 0], np.stack([table[:, 1] for table in tables])  # [N], [groups, N]
     correct = read == labels
@@ -194,7 +193,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 def _test_images(run: FinishedRun) -> Tensor | None:
     """The test images of a run, uint8 [N, 1, 28, 28]; None where its data are no longer there."""
-    data = instantiate(OmegaConf.load(run.folder / ".hydra" / "config.yaml").data, _convert_="all")
+    data = instantiate(run.folder.config().data, _convert_="all")
     try:
         data.setup()
     except DataError:

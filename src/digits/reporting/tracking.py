@@ -1,13 +1,13 @@
 """What TensorBoard shows of a run, and what MLflow and Weights & Biases keep of a finished one."""
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch.utils.tensorboard.summary import hparams
 
 from digits.record import Metrics, RunRecord
+from digits.run_folder import RunFolder
 from digits.settings import readable, settings_of
 
 FIGURES = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "val_loss", "parameters", "fit_seconds"}
@@ -34,13 +34,13 @@ def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:
         logger.finalize("success")
 
 
-def track_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, record: RunRecord) -> None:
+def track_results(loggers: Iterable[Logger], folder: RunFolder, metrics: Metrics, record: RunRecord) -> None:
     """Hand the results in a run's folder to each MLflow and W&B logger of `loggers`; the others take none."""
     figures = metrics.model_dump(include=FIGURES, by_alias=True, exclude_none=True)
     settings = {"model": metrics.model, "seed": metrics.seed}
     # Lightning has already logged the settings of the model
     settings |= {key: value for key, value in settings_of(record.config).items() if not key.startswith("model.")}
-    model, report = str(folder / "model.onnx"), str(folder / "report")
+    model, report = str(folder.onnx), str(folder.report)
     for logger in loggers:
         if isinstance(logger, MLFlowLogger):
             logger.log_hyperparams(settings)

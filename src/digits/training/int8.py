@@ -10,7 +10,8 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from atomic_files import atomic_path
-from digits.training.finish import config_of, data_of, evaluate_again
+from digits.run_folder import RunFolder
+from digits.training.finish import data_of, evaluate_again
 from digits_reader.reader import Reader
 from plain_errors import ModelFileError
 
@@ -29,7 +30,7 @@ class Digits(CalibrationDataReader):
         return next(({"images": batch} for batch in self.batches), None)
 
 
-def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
+def export_int8(folder: RunFolder) -> tuple[Path, dict[str, float]]:
     """Write model.int8.onnx beside the model.onnx of a finished run.
 
     Returns:
@@ -38,9 +39,9 @@ def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
     Raises:
         ModelFileError: more than BOUND of accuracy is lost, or there are no validation digits to measure it on.
     """
-    path, result = folder / "model.onnx", folder / "model.int8.onnx"
+    path, result = folder.onnx, folder.int8
     _, evaluation, _ = evaluate_again(folder)
-    data = data_of(config_of(folder))
+    data = data_of(folder.config())
     train, val, test = (_pixels(each) for each in (data.train_images[:CALIBRATION], data.val_images, evaluation.images))
     if not len(val):
         raise ModelFileError(f"{path}: no validation digits to measure what int8 costs; wanted data.val_size above 0")
