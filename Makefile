@@ -48,7 +48,7 @@ results: $(READY)  ## make the README's table of results on full MNIST, but for 
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn seed=1,2,3 hydra.sweep.dir=outputs/results/models
-	$(BIN)/python train.py -m model=cnn_augmented data.hands=0 data.non_digits=0 ~callbacks.mean seed=1,2,3 hydra.sweep.dir=outputs/results/augmented
+	$(BIN)/python train.py -m model=cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/augmented
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
 
 records: $(READY)  ## make the table of records on full MNIST (about five hours on two cores); the same command continues it

@@ -287,8 +287,8 @@ def test_mistakes_are_printed_before_the_first_trial(command, tmp_path):
     [
         (["search=mlp", "data.batch_size=interval(16,64)"], "data.batch_size: got "),
         (
-            ["search=mlp", "model.optimizer=choice(adamw,adam)"],
-            "model.optimizer: got 'adam', wanted 'adamw', 'muon' or 'sgd'",
+            ["search=mlp", "model.optimizer=choice(adamw,muon)"],
+            "model.optimizer=",
         ),
         (
             ["search=mlp", "search.metric=test/accuracy"],

@@ -16,6 +16,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
 from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
 from digits.secrets import masked, secret_mistake
@@ -28,7 +29,7 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
-TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str]}
+TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str], "monitor": Text}
 TOP_LEVEL |= dict.fromkeys(("resume", "ckpt_path", "name", "run_folder", "run_label"), Text | None)
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
@@ -39,10 +40,14 @@ def mistakes_in(config: DictConfig) -> list[str]:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
-    mistakes = [line for key, kind in TOP_LEVEL.items() for line in mistakes_in_value(key, plain[key], kind)]
+    given = flat({**plain, "hydra": None})
+    mistakes = [line for key, value in given.items() if (line := former_line(f"{key}={value}"))]
+    plain = upgraded(plain)
+    mistakes += [line for key, kind in TOP_LEVEL.items() for line in mistakes_in_value(key, plain[key], kind)]
     of_data = [*mistakes_in_node("data", plain["data"])]
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
-    mistakes += mistakes_in_node("model", plain["model"], given={"classes"})
+    of_model = [*mistakes_in_node("model", plain["model"], given={"classes"})]
+    mistakes += of_model or located(plain["model"]["_target_"]).mistakes_in(plain["model"])
     mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
@@ -136,10 +141,6 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
     """Settings that every run needs, and settings that would have no effect."""
     callbacks = plain.get("callbacks") or {}
     mistakes = []
-    if not {"best", "fitted"} & callbacks.keys() or "history" not in callbacks:
-        mistakes.append(
-            "callbacks: a run needs best and history; take callbacks=default, and remove others with ~callbacks.…"
-        )
     if plain["trainer"].get("enable_checkpointing") is False:
         mistakes.append("trainer.enable_checkpointing: got false, but a run keeps its best checkpoint; leave this out")
     for key in ("limit_train_batches", "max_steps"):
@@ -195,7 +196,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     override, reason = f"{key}{equals}{value}", in_one_line(error)
     if value != secret:
         reason = reason.replace(secret, value)  # the parser's message repeats what it cannot read
-    if new := renamed(override):
+    if new := renamed(override) or former_line(override):
         return new
     if str(error).startswith(NULL_GROUP):
         return f"{override}: a group cannot be null; take ~{key}"
@@ -203,6 +204,8 @@ def _override_mistake(override: str, error: Exception) -> str:
         needs_quotes = value and set(value) & set("=~'\" @") and value[0] not in "[{"
         how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
         return f"{override}: cannot be read ({reason}){how}"
+    if "Could not override 'optimizer'" in reason:
+        return "optimizer: this model is fitted without one; leave it out"
     if override in ("hydra/launcher=joblib", "hydra/launcher=slurm"):
         return NOT_INSTALLED.format(choice=override, extra=value)
     if isinstance(error, MissingConfigException) and error.options:

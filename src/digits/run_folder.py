@@ -9,6 +9,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
 from atomic_files import write_text
+from digits.former import upgraded
 from digits.record import FORMAT, Metrics, RunRecord
 from plain_errors import ConfigError
 
@@ -105,7 +106,10 @@ class RunFolder:
         """
         if not self.record_file.exists() or not self.record_file.stat().st_size:  # an empty file claims the folder
             return RunRecord()
-        return _read(RunRecord, self.record_file)
+        record = _read(RunRecord, self.record_file)
+        if record.config:
+            record.config = upgraded(record.config)
+        return record
 
     def write_record(self, record: RunRecord) -> None:
         """Write run.json. Keys that were never set are left out."""
@@ -143,8 +147,8 @@ class RunFolder:
         saved, record = self.path / ".hydra" / "config.yaml", self.record()
         if not saved.exists() and not record.config:
             raise ConfigError(f"{self}: no config in {RECORD}, and no .hydra/config.yaml; wanted the folder of a run")
-        known: Any = OmegaConf.load(saved) if saved.exists() else _relocatable(record.config)
-        config = OmegaConf.create(known)
+        known: Any = OmegaConf.to_container(OmegaConf.load(saved)) if saved.exists() else _relocatable(record.config)
+        config = OmegaConf.create(upgraded(known))
         assert isinstance(config, DictConfig)
         # in files of former versions both are interpolations that only Hydra resolves
         config.run_folder, config.run_label = str(self.path), record.config.get("run_label")

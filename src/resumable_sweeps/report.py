@@ -25,7 +25,7 @@ from resumable_sweeps.grid import read_jobs
 from resumable_sweeps.search import Search, TrialRow
 from resumable_sweeps.search_figures import history, parallel
 
-GROUPS = ("data", "trainer", "callbacks", "logger", "model")
+GROUPS = ("data", "trainer", "callbacks", "logger", "model", "optimizer")
 NOT_IN_EXPERIMENT = ("search.", "callbacks.pruning.", "run_folder", "trainer.enable_")
 
 
@@ -94,8 +94,8 @@ def report_search(folder: Path, config: DictConfig) -> None:
 def _write_experiment(trial: Path, best: TrialRow, trials: str, result: str) -> str:
     """Write experiment/best.yaml: how the best trial's config differs from the defaults. Returns how to run it."""
     own = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
-    usual = compose("train", return_hydra_config=True).hydra.runtime.choices
-    chosen = {group: own.runtime.choices[group] for group in GROUPS if own.runtime.choices[group] != usual[group]}
+    choices, usual = own.runtime.choices, compose("train", return_hydra_config=True).hydra.runtime.choices
+    chosen = {group: choices[group] for group in GROUPS if group in choices and choices[group] != usual[group]}
     # a config file cannot delete a key, so the command does; the experiment has no search to delete from
     deleted = [text for text in own.overrides.task if text.startswith("~") and not text.startswith("~search")]
     command = shlex.join(["python", "train.py", "--config-dir", str(trial.parent), "experiment=best", *deleted])

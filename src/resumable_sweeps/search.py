@@ -158,8 +158,7 @@ class Search:
             cost, text = 100 * (1 - value), f"{value:.2%}"
         elif value is not None:
             cost, text = value, f"{value:.4f}"
-        unvalidated = "no epoch of its history was validated; add callbacks=default"
-        error = record.error or (unvalidated if record.status == "finished" else "killed")
+        error = record.error or ("no epoch was validated" if record.status == "finished" else "killed")
         return TrialRow(
             number=trial.number,
             state=STATES.get(trial.state, "running"),

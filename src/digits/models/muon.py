@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-MOMENTUM = 0.8  # of the gradients of hidden weights
+from digits.ranges import Fraction
 
 
 class Muon(torch.optim.AdamW):
@@ -19,11 +19,12 @@ class Muon(torch.optim.AdamW):
 
     Args:
         parameters: of the network, in its order: the last one with two or more dimensions is the last layer's weight.
+        momentum: share of the old gradients of hidden weights that each step keeps.
         options: those of AdamW.
     """
 
-    def __init__(self, parameters: Iterable[Parameter], **options: Any) -> None:
-        parameters = list(parameters)
+    def __init__(self, parameters: Iterable[Parameter], momentum: Fraction = 0.8, **options: Any) -> None:
+        parameters, self.momentum = list(parameters), momentum
         super().__init__(parameters, **options)
         self.hidden = [parameter for parameter in parameters if parameter.ndim > 1][:-1]
 
@@ -40,8 +41,8 @@ class Muon(torch.optim.AdamW):
                 continue
             state = self.state[weight]
             state["step"] = torch.tensor(0.0)  # AdamW needs it in each state it loads
-            average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(MOMENTUM).add_(weight.grad)
-            update = orthogonalized(weight.grad.add_(average, alpha=MOMENTUM).flatten(1))
+            average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(self.momentum).add_(weight.grad)
+            update = orthogonalized(weight.grad.add_(average, alpha=self.momentum).flatten(1))
             size = 0.2 * max(update.shape) ** 0.5  # gives a root mean square of 0.2, as steps of AdamW usually have
             weight.mul_(1 - rate * decay).add_(update.view_as(weight), alpha=-rate * size)
             weight.grad = None  # so AdamW skips this weight

@@ -12,7 +12,7 @@ import pandas as pd
 
 from digits.record import Metrics, OnnxFile, RunRecord
 from digits.run_folder import RunFolder
-from digits.settings import flat, settings_of, short
+from digits.settings import flat, readable, settings_of, short
 from plain_errors import ConfigError
 
 NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
@@ -147,5 +147,5 @@ def _candidates(settings: list[list[FinishedRun]]) -> Iterator[Candidate]:
         name, own = runs[0].name, runs[0].settings
         others = [other[0].settings for other in settings if other[0].name == name]
         different = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = [f"{key.removeprefix('model.')}={short(own[key])}" for key in different]
+        words = [f"{key}={short(value)}" for key, value in readable({key: own[key] for key in different}).items()]
         yield Candidate(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))

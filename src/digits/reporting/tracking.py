@@ -8,7 +8,7 @@ from torch.utils.tensorboard.summary import hparams
 
 from digits.record import Metrics, RunRecord
 from digits.run_folder import RunFolder
-from digits.settings import settings_of
+from digits.settings import readable, settings_of
 
 FIGURES = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "val_loss", "parameters", "fit_seconds"}
 CHARTS = {"val/accuracy": "accuracy/val", "train/loss": "loss/train", "val/loss": "loss/val"}
@@ -26,9 +26,8 @@ class TensorBoard(TensorBoardLogger):
 
 def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:
     """Add a fitted run's row to the hparams tab of TensorBoard; its figures come from the charts."""
-    settings = {"model": record.model, "seed": record.config["seed"], **settings_of(record.config)}
-    plain = {key: value if isinstance(value, int | float | None) else str(value) for key, value in settings.items()}
-    named = {key.removeprefix("model."): value for key, value in plain.items() if not key.endswith("_target_")}
+    settings = readable(settings_of(record.config)) | {"model": record.model, "seed": record.config["seed"]}
+    named = {key: value if isinstance(value, int | float | None) else str(value) for key, value in settings.items()}
     for logger in (each for each in loggers if isinstance(each, TensorBoardLogger)):
         for summary in hparams(named, {})[1:]:  # the first lists the settings: TensorBoard would use one run's for all
             logger.experiment._get_file_writer().add_summary(summary)

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -19,8 +18,8 @@ from digits.record import Dataset
 from digits.reporting.report import print_summary
 from digits.reporting.tracking import log_settings
 from digits.run_folder import RunFolder
-from digits.training.callbacks import KeepSigterm, Progress
-from digits.training.checkpoints import check_resumable, load_model
+from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch
+from digits.training.checkpoints import check_resumable, checkpoints_in, load_model
 from digits.training.finish import data_of, finish
 from digits.training.run import Run
 from digits.training.trainer import Trainer
@@ -45,11 +44,15 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
             seed_everything(cfg.seed, workers=True, verbose=False)
             data = data_of(cfg)
             model = model_of(cfg, data)
-            callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
+            history = History()
+            callbacks = [SeedEveryEpoch(cfg.seed), history, KeepSigterm()]
+            callbacks += checkpoints_in(folder, cfg.monitor, model.fitted_once)
+            callbacks += (instantiate(cfg.get("callbacks"), _convert_="all") or {}).values()
+            if prints:
+                callbacks.append(Progress(history, cfg.trainer.enable_progress_bar))
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
-            shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if prints else []
-            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *shown, KeepSigterm()], [*loggers.values()])
-            checkpoint = begin_from(cfg, folder, model, callbacks.values())
+            trainer = trainer_for(model, cfg.trainer, callbacks, [*loggers.values()])
+            checkpoint = begin_from(cfg, folder, model, callbacks)
             run.record.data, run.record.precision = Dataset.model_validate(data.facts()), str(trainer.precision)
             if prints:
                 announce(model, trainer)
@@ -58,7 +61,7 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
             fit(trainer, model, data, folder, checkpoint)
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
-        run.record.history = callbacks["history"].rows
+        run.record.history = history.rows
         log_settings(loggers.values(), run.record)
         if cfg.get("search"):
             return None
@@ -77,14 +80,15 @@ def model_of(cfg: DictConfig, data: DigitsData) -> Classifier:
         ConfigError: the teacher cannot answer to all training images.
         ModelFileError: the teacher's folder holds no finished run.
     """
-    model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
+    from_data = {"classes": data.classes} | ({"non_digits": True} if data.non_digits else {})
+    model: Classifier = instantiate(cfg.model, **from_data, _convert_="all")
     if isinstance(model, Network) and (folder := model.hparams["teacher"]):
         teacher = load_model(RunFolder(folder).best)
         if (known := teacher.hparams["classes"]) != data.classes:
             raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted one that knows {data.classes}")
         if data.non_digits:
             raise ConfigError("model.teacher: a teacher answers every image with a digit; take data.non_digits=0")
-        model.teachers.append(teacher)
+        model.answers = teacher.answers_to
     return model
 
 
