@@ -22,15 +22,26 @@ def prepare_threads() -> None:
 
     Child processes inherit them.
     """
-    from joblib import cpu_count  # knows affinity and a container's quota; takes a quarter of a second
-
-    if cpu_count() < len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1)):
-        os.environ.setdefault("OMP_NUM_THREADS", str(cpu_count()))  # the library itself does not know the quota
+    if quota := quota_of_cores():  # the library itself does not know it
+        os.environ.setdefault("OMP_NUM_THREADS", str(quota))
     if sys.platform == "linux" and not any(name in os.environ for name in CHOSEN):
         if cores_of_others() > BUSY:
             os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
         else:
             os.environ["GOMP_SPINCOUNT"] = SHORT_SPIN
+
+
+def usable_cores() -> int:
+    """The cores that this process may use: by its affinity, and by its container's quota, rounded up."""
+    from joblib import cpu_count  # takes a quarter of a second, which --help does not need
+
+    return cpu_count()
+
+
+def quota_of_cores() -> int | None:
+    """The cores that a container's quota allows, rounded up; None if that takes nothing away."""
+    by_affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable_cores() if usable_cores() < by_affinity else None
 
 
 def cores_of_others() -> float:

@@ -73,8 +73,8 @@ def write_page(
 ) -> list[dict[str, Any]]:
     """Write the page and return what it shows: a section for each set of data."""
     sections = [_section(candidates) for candidates in candidates_of(runs)]
-    names = {"title": title, "command": command, "relative": lambda path: os.path.relpath(path, page.parent)}
-    write_text(page, render("compare.html.j2", sections=sections, runs=runs, left_out=left_out, **names, **more))
+    more |= {"title": title, "command": command, "relative": lambda path: os.path.relpath(path, page.parent)}
+    write_text(page, render("compare.html.j2", sections=sections, runs=runs, left_out=left_out, **more))
     return sections
 
 
