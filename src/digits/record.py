@@ -208,7 +208,7 @@ def read_metrics(folder: Path) -> Metrics:
         raise ConfigError(f"{path}: No such file; wanted the folder of a finished run")
     metrics = _read(Metrics, path)
     if metrics.format != FORMAT:
-        raise ConfigError(f"{path}: got format {metrics.format}, wanted {FORMAT}; run scripts/evaluate.py on {folder}")
+        raise ConfigError(f"{path}: got format {metrics.format}, wanted {FORMAT}; run digits evaluate {folder}")
     return metrics
 
 

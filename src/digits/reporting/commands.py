@@ -1,6 +1,7 @@
 """The commands that a run's report shows. They work in the project's folder."""
 
 import shlex
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,10 @@ def commands(folder: Path, record: RunRecord, resumable: bool) -> dict[str, str]
     found = {"Train it again": _repeat(folder, record)}
     if resumable:
         found["Resume it, if it was stopped"] = f"python train.py resume={run}"
-    found |= {
-        "Test it again and write this page again": f"python scripts/evaluate.py {run}",
-        "Read pictures with it": f"python scripts/predict.py {run} photo.jpg",
-        "Serve a page to draw on": f"python scripts/serve.py {run}",
-    }
+    found["Test it again and write this page again"] = f"digits evaluate {run}"
+    if find_spec("digits_reader"):
+        found["Read pictures with it"] = f"digits read {run} photo.jpg"
+        found["Serve a page to draw on"] = f"digits serve {run}"
     if "tensorboard" in (record.config.get("logger") or {}):
         found["See it in TensorBoard"] = f"tensorboard --logdir {run}"
     return found

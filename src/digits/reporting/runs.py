@@ -108,9 +108,9 @@ def _read(folder: Path) -> FinishedRun:
         raise ConfigError(f"{folder}: no report; of a search, only the best trial is tested and reported")
     metrics = read_metrics(folder)
     if metrics.onnx is None or not (folder / "model.onnx").exists():
-        raise ConfigError(f"{folder}: no model.onnx; run scripts/export.py on {folder}")
+        raise ConfigError(f"{folder}: no model.onnx; run digits export {folder}")
     if not (folder / "report" / "predictions.csv").exists():
-        raise ConfigError(f"{folder}: no report/predictions.csv; run scripts/evaluate.py on {folder}")
+        raise ConfigError(f"{folder}: no report/predictions.csv; run digits evaluate {folder}")
     try:
         settings = settings_of(record.config) | {
             key: value
