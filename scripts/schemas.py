@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
 def mappings(base: type) -> list[Any]:
     """A mapping for each class of this kind that a config names, and for each callback and logger of Lightning's."""
     text = "".join(path.read_text() for path in sorted(CONFIGS.rglob("*.yaml")))
-    named = re.findall(r"_target_: ((?:digits|lightning)\S+)", text)
+    named = re.findall(r"_target_: ((?:digits|resumable_sweeps|lightning)\S+)", text)
     names = [*named, *(f"{module.__name__}.{name}" for module in (callbacks, loggers) for name in module.__all__)]
     return [mapping(name, arguments(name)) for name in dict.fromkeys(names) if issubclass(located(name), base)]
 
