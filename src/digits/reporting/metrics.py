@@ -11,6 +11,7 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from atomic_files import sha256_of
+from digits.data.batches import scaled
 from digits.models.augmentation import KNOTS, thicken, warp
 from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, Refusal, ReliabilityBin, RunRecord
 from digits.reporting.evaluation import Evaluation, energy_of
@@ -132,7 +133,7 @@ def robustness(evaluation: Evaluation) -> list[ChangedAccuracy]:
     labels = evaluation.labels[chosen]
     predictions = {"none": evaluation.predictions[chosen]}
     with torch.inference_mode():
-        for change, images in changed(evaluation.images[chosen].float() / 255).items():
+        for change, images in changed(scaled(evaluation.images[chosen])).items():
             predictions[change] = torch.cat([evaluation.model(batch).argmax(dim=1) for batch in images.split(100)])
     return [
         ChangedAccuracy(change=change, accuracy=(predicted == labels).double().mean().item(), pictures=count)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from atomic_files import atomic_path
+from digits.data.batches import scaled
 from digits.models.classifier import Classifier
 from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
@@ -98,7 +99,7 @@ def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
 def _compare(path: Path, evaluation: Evaluation) -> dict[str, Any]:
     """Run the file over the test split in batches of 1, 7 and 256 and compare it with the checkpoint."""
     session = session_of(path)
-    images = evaluation.images.float().div(255).numpy()
+    images = scaled(evaluation.images).numpy()
     wanted = (evaluation.logits.numpy(), evaluation.probabilities.numpy())
     largest, agreeing = 0.0, 1.0
     for size in (1, 7, 256):
