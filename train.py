@@ -5,6 +5,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from digits.threads import prepare_threads
 from digits.training.ranks import is_distributed, rank
 from plain_errors import plain_errors
 
@@ -21,11 +22,14 @@ def main(cfg: DictConfig) -> float | None:
         chosen = HydraConfig.get().runtime.choices
         parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
         print("   ".join(parts), flush=True)
+    prepare_threads()
     # imported after the first line is printed: these take seconds, and --help and --cfg do not need them
     from digits.start import started
     from digits.training.train import train
 
     with started(cfg) as (config, folder):
+        if prints:
+            print(f"folder {folder.path}", flush=True)
         return train(config, folder, prints)
 
 

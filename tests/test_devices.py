@@ -132,10 +132,24 @@ def test_the_ranks_of_torchrun_share_one_folder(tmp_path):
     assert RunFolder(folder).record().status == "finished" and (folder / "model.onnx").exists()
 
 
+# Rank 1 begins late, and rank 0 sees late that it has heard. As soon as rank 1 has ended, torchrun ends rank 0.
+LATE = """
+import os, time
+sleep = time.sleep
+if os.environ.get("RANK") == "0":
+    time.sleep = lambda seconds: sleep(seconds + 3)
+elif os.environ.get("RANK") == "1":
+    sleep(2)
+"""
+
+
 @pytest.mark.slow
 def test_torchrun_for_one_device_is_refused_once(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(LATE)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [*TORCHRUN, "data=mnist_5k", "model=linear", "trainer.accelerator=cpu"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode != 0 and not run_folders(tmp_path)
     assert done.stderr.count("error: trainer.devices: got 1, but torchrun or srun has started 2 processes") == 1
 

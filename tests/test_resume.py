@@ -5,12 +5,11 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
-from conftest import QUIET, ROOT, heed_interrupts, run_command, run_folders
+from conftest import QUIET, run_command, run_folders, start_training
 
 from digits.run_folder import RunFolder
 
@@ -29,12 +28,9 @@ def signalled(cwd, *arguments, after, number):
 
     Return the process group, the exit code and what was printed; whatever is left is killed.
     """
-    command = [sys.executable, str(ROOT / "train.py"), *RUN, *arguments]
     output = cwd / "printed.txt"
     with output.open("w") as file:
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=file, stderr=file, start_new_session=True, preexec_fn=heed_interrupts
-        )
+        process = start_training(*RUN, *arguments, cwd=cwd, output=file)
     try:
         deadline = time.monotonic() + 120
         while not any(after in log.read_text() for log in cwd.glob("outputs/*/*/train.log")):
@@ -113,9 +109,8 @@ def test_resuming_a_run_as_another_one_or_a_finished_one_is_refused(quickstart, 
 
 
 def test_a_run_that_still_runs_is_not_resumed(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), *RUN, *ENDLESS, "hydra.run.dir=run"]
     with (tmp_path / "printed.txt").open("w") as file:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=file)
+        process = start_training(*RUN, *ENDLESS, "hydra.run.dir=run", cwd=tmp_path, output=file)
     try:
         end = time.monotonic() + 120
         while not (tmp_path / "run/checkpoints/last.ckpt").exists():

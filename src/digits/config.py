@@ -29,8 +29,8 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
-TOP_LEVEL: dict[str, Any] = {"seed": Seed, "tags": list[str], "monitor": Text}
-TOP_LEVEL |= dict.fromkeys(("resume", "ckpt_path", "name", "run_folder", "run_label"), Text | None)
+TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
+TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 

@@ -19,8 +19,8 @@ TOO_SHORT = {
     "too_short": "a list of at least {min_length}",
     "string_too_short": "a text of at least {min_length} character",
 }
-LIBRARY_WORDS = (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", ""))
-LIBRARY_WORDS += (("an array", "a list"), ("array", "list"), ("an object", "a dictionary"))
+LIBRARY_WORDS = [("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", "")]
+LIBRARY_WORDS += [("an array", "a list"), ("array", "list"), ("an object", "a dictionary")]
 
 
 def mistakes_in_node(

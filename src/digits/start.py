@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
@@ -36,7 +37,7 @@ def started(cfg: DictConfig) -> Iterator[tuple[DictConfig, RunFolder]]:
     try:
         if cfg.resume is not None:
             folder = RunFolder(cfg.resume)
-            cfg = resumed(folder, list(hydra.overrides.task))
+            cfg = resumed(folder, _written(hydra))
             with left_as_it_was(folder):
                 yield cfg, _shared(cfg, hydra)
         else:
@@ -56,7 +57,10 @@ def _shared(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
     if not started_together and not is_distributed(cfg.trainer):
         forget_rank()
     if rank() > 0:
-        return _logged(cfg, RunFolder(share_folder() if started_together else os.environ[FOLDER]))
+        named = share_folder() if started_together else os.environ[FOLDER]
+        if not named:  # rank 0 has said why
+            sys.exit(ConfigError.exit_code)
+        return _logged(cfg, RunFolder(named))
     try:
         folder = _claimed(cfg, hydra)
     except ConfigError as error:
@@ -73,7 +77,7 @@ def _shared(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
 
 def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
     """Check the config, take a folder for the run, and write into it what the run is."""
-    is_job, overrides = hydra.mode == RunMode.MULTIRUN, list(hydra.overrides.task)
+    is_job, overrides = hydra.mode == RunMode.MULTIRUN, _written(hydra)
     mistakes = mistakes_in(cfg)
     if cfg.get("search") and not is_job:
         mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
@@ -85,8 +89,8 @@ def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
         config_dir=next((each.path for each in sources if each.provider == "command-line"), None),
         name=cfg.name,
         tags=list(cfg.tags),
-        model=choices.model,
-        experiment=choices.experiment,
+        model=choices["model"],
+        experiment=choices["experiment"],
     )
     if cfg.resume is not None:
         folder = RunFolder(cfg.resume)
@@ -94,9 +98,12 @@ def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
         record.overrides, record.config_dir = [*before.overrides, *others(overrides)], before.config_dir
         record.model, record.experiment = before.model, before.experiment
     else:
-        folder = RunFolder(cfg.run_folder) if is_job else RunFolder.claim(cfg.run_folder, choices.model)
+        folder = RunFolder(cfg.run_folder) if is_job else RunFolder.claim(cfg.run_folder, choices["model"])
     folder.hold()
-    cfg.run_folder, cfg.run_label = str(folder.path), cfg.run_label or cfg.name or record.experiment or record.model
+    cfg.run_folder, cfg.run_label = (
+        str(folder.path.absolute()),
+        cfg.run_label or cfg.name or record.experiment or record.model,
+    )
     record.config = masked(OmegaConf.to_container(cfg, resolve=True))
     folder.write_record(record)
     files = {"config": OmegaConf.to_yaml(cfg), "overrides": OmegaConf.to_yaml(OmegaConf.create(record.overrides))}
@@ -106,9 +113,15 @@ def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
     return _logged(cfg, folder, is_quiet=is_job)
 
 
+def _written(hydra: HydraConf) -> list[str]:
+    """The overrides of the command as the user wrote them: ${oc.env:TOKEN} stays a name."""
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # type: ignore[arg-type]
+    return overrides
+
+
 def _logged(cfg: DictConfig, folder: RunFolder, is_quiet: bool = True) -> RunFolder:
     """Log into the run's train.log and, unless it is one of many, in plain words to the terminal."""
-    cfg.run_folder = str(folder.path)
+    cfg.run_folder = str(folder.path.absolute())
     level = "ERROR" if is_quiet else "INFO"
     console = {"class": "logging.StreamHandler", "formatter": "plain", "level": level, "stream": "ext://sys.stdout"}
     file = {"class": "logging.FileHandler", "formatter": "full", "filename": str(folder.log)}

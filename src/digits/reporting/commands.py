@@ -9,17 +9,17 @@ from digits.run_folder import RunFolder
 def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str, str]:
     """The commands, each by a title that says what it does. A model that is fitted in one pass is not `resumable`."""
     run = shlex.quote(str(folder))
-    found = {"Train it again": _repeat(folder, record)}
+    by_title = {"Train it again": _repeat(folder, record)}
     if resumable:
-        found["Resume it, if it was stopped"] = f"python train.py resume={run}"
-    found |= {
+        by_title["Resume it, if it was stopped"] = f"python train.py resume={run}"
+    by_title |= {
         "Test it again and write this page again": f"python scripts/evaluate.py {run}",
         "Read pictures with it": f"python scripts/predict.py {run} photo.jpg",
         "Serve a page to draw on": f"python scripts/serve.py {run}",
     }
     if "tensorboard" in (record.config.get("logger") or {}):
-        found["See it in TensorBoard"] = f"tensorboard --logdir {run}"
-    return found
+        by_title["See it in TensorBoard"] = f"tensorboard --logdir {run}"
+    return by_title
 
 
 def _repeat(folder: RunFolder, record: RunRecord) -> str:

@@ -107,11 +107,11 @@ def checkpoints_in(folder: RunFolder, monitor: str, fitted_once: bool) -> list[C
     if fitted_once:
         return [FittedCheckpoint(folder)]
     mode = "min" if monitor.endswith("loss") else "max"
-    best, last = (
-        {"dirpath": path.parent, "filename": path.stem, "enable_version_counter": False}
-        for path in (folder.best, folder.last)
-    )
-    return [BestCheckpoint(monitor=monitor, mode=mode, **best), ModelCheckpoint(save_on_train_epoch_end=True, **last)]
+    kept: dict[str, Any] = {"dirpath": folder.best.parent, "enable_version_counter": False}
+    return [
+        BestCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, **kept),
+        ModelCheckpoint(filename=folder.last.stem, save_on_train_epoch_end=True, **kept),
+    ]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

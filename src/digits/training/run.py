@@ -18,6 +18,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from digits.record import Git
 from digits.run_folder import RunFolder
 from digits.schema import in_one_line
+from digits.threads import quota_of_cores, usable_cores
 from plain_errors import Pruned, end_of
 
 PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "onnx", "onnxruntime"]
@@ -92,12 +93,14 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine in a few words: system, processor, usable cores, torch's threads, GPUs."""
+    """The machine in a few words: system, processor, its cores and those that may be used, torch's threads, GPUs."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
+    quota = quota_of_cores()
+    return ({"quota": quota} if quota else {}) | {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine_cores": os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "gpus": gpus or ["MPS"] * torch.backends.mps.is_available(),
     }

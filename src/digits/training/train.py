@@ -1,6 +1,7 @@
 """One run, from a checked config to a report, step by step."""
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from digits.record import Dataset
 from digits.reporting.report import print_summary
 from digits.reporting.tracking import log_settings
 from digits.run_folder import RunFolder
+from digits.threads import usable_cores
 from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch
 from digits.training.checkpoints import check_resumable, checkpoints_in, load_model
 from digits.training.finish import data_of, finish
@@ -113,9 +115,14 @@ def begin_from(cfg: DictConfig, folder: RunFolder, model: Classifier, callbacks:
 
 
 def announce(model: Classifier, trainer: Trainer) -> None:
-    """Print parameters, devices and precision. A closed form has its parameters only after the fit."""
+    """Print parameters, devices and precision, and whether this process may use only some of the machine's cores.
+
+    A closed form has its parameters only after the fit.
+    """
     size = "" if model.fitted_once else f"{model.parameter_count():,} parameters   "
-    print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}", flush=True)
+    cores, every = usable_cores(), os.cpu_count() or 1
+    fewer = f", {cores} of {every} cores" if cores < every else ""
+    print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}{fewer}", flush=True)
 
 
 def fit(trainer: Trainer, model: Classifier, data: DigitsData, folder: RunFolder, ckpt_path: str | None) -> None:
