@@ -15,9 +15,10 @@ def main() -> None:
     folder = RunFolder(run) if run else RunFolder.newest()
 
     from digits.reporting.report import print_summary, write_report
-    from digits.training.finish import evaluate_again
+    from digits.training.finish import evaluate_again, metrics_of
 
-    metrics, evaluation, record = evaluate_again(folder)
+    evaluation, record = evaluate_again(folder)
+    metrics = metrics_of(folder, evaluation, record)
     write_report(folder, metrics, evaluation, record)
     print_summary(folder, metrics)
 

@@ -44,8 +44,8 @@ def export(folder: RunFolder) -> None:
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 
-    metrics, evaluation, record = evaluate_again(folder)
-    file = export_onnx(evaluation, folder.onnx, onnx_metadata(metrics, record))
+    evaluation, record = evaluate_again(folder)
+    file = export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best))
     print(
         f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
         f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"

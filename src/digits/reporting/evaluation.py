@@ -45,6 +45,11 @@ class Evaluation:
         """Bool [N], whether the prediction is the label."""
         return self.predictions == self.labels
 
+    @property
+    def accuracy(self) -> float:
+        """In 0..1, on the test split."""
+        return self.correct.double().mean().item()
+
 
 def energy_of(logits: Tensor) -> Tensor:
     """The log-sum-exp of logits [N, classes], [N]: low where the model knows no such digit.

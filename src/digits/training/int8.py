@@ -41,7 +41,7 @@ def export_int8(folder: RunFolder) -> tuple[Path, dict[str, float]]:
         ModelFileError: more than BOUND of accuracy is lost, or there are no validation digits to measure it on.
     """
     path, result = folder.onnx, folder.int8
-    _, evaluation, _ = evaluate_again(folder)
+    evaluation, _ = evaluate_again(folder)
     data = data_of(folder.config())
     train, val, test = (
         scaled(each).numpy() for each in (data.train_images[:CALIBRATION], data.val_images, evaluation.images)
