@@ -18,7 +18,7 @@ from results import save, table
 
 PRECISIONS = [f"trainer.precision={each} trainer.max_epochs=1" for each in ("32-true", "16-mixed", "bf16-mixed")]
 MODELS = [
-    f"model={path.stem}{'' if 'closed_form' in path.read_text() else ' trainer.max_epochs=3'}"
+    f"model={path.stem}{'' if 'callbacks: none' in path.read_text() else ' trainer.max_epochs=3'}"
     for path in sorted((CONFIGS / "model").glob("*.yaml"))
 ]
 DEVICES = ["trainer=ddp trainer.devices=auto trainer.max_epochs=2"] * (torch.cuda.device_count() > 1)

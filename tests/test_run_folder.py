@@ -236,7 +236,9 @@ def test_a_folder_without_any_config_is_refused(command, tmp_path):
 
 
 def test_hydras_own_key_names_the_folder_too(command, tmp_path):
-    done = command("train.py", "data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", "hydra.run.dir=mine", *QUIET)
+    done = command(
+        "train.py", "data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", "hydra.run.dir=mine", *QUIET
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert (tmp_path / "mine" / "run.json").exists() and not (tmp_path / "outputs").exists()
 
