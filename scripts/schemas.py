@@ -21,6 +21,7 @@ from digits.config import CONFIGS, TOP_LEVEL
 from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 from digits.schema import located, parameters_of
+from plain_errors import plain_errors
 from resumable_sweeps.search import Search
 
 Interpolation = Annotated[str, Field(pattern=r"^\$\{")]
@@ -76,4 +77,5 @@ def mapping(name: str, keys: dict[str, Any]) -> Any:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    main(parser.parse_args().folder)
+    with plain_errors():
+        main(parser.parse_args().folder)
