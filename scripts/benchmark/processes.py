@@ -56,10 +56,11 @@ def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
 
 @contextmanager
 def busy(number: int) -> Iterator[None]:
-    """Meanwhile as many other processes are busy: each counts in a Python loop."""
+    """Meanwhile as many other processes count in a Python loop, as long as this one lives."""
+    loop = f"import os\ncount = 0\nwhile os.getppid() == {os.getpid()}: count += 1"
     with ExitStack() as stack:
         for _ in range(number):
-            stack.enter_context(child_process([sys.executable, "-c", "while True: pass"]))
+            stack.enter_context(child_process([sys.executable, "-c", loop]))
         yield
 
 
