@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 import forked
 import onnx
@@ -15,6 +15,7 @@ import postgres
 import pytest
 import slurm
 from axe_playwright_python.sync_playwright import Axe
+from filelock import FileLock
 from hypothesis import settings
 from playwright.sync_api import Browser, Page, sync_playwright
 
@@ -34,7 +35,11 @@ settings.load_profile("short")
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
 RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs", "gpu"}
 
-IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"}
+# What takes long to make, once in each file that uses it.
+SHARED = {"server", "swept", "searched", "two", "runs", "twenty", "browser", "cluster"}
+
+IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py", "scripts/schemas.py"}
+READ_LATE = {"COLUMNS", "PATH", "URL", "https_proxy"}  # not when PyTorch, Lightning or Python itself is imported
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -42,11 +47,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, **environment: str):
     """Run one of the project's scripts in `cwd`; return the finished process with its output as text.
 
-    A script that imports PyTorch runs in a copy of a process that has done so, if its environment is that of the tests.
+    A script that imports PyTorch runs in a copy of a process that has done so, if its environment lets it.
     """
     words = [str(ROOT / script), *map(str, arguments)]
-    if script in IMPORTS_TORCH and not environment:
-        return forked.run(words, cwd, timeout)
+    if script in IMPORTS_TORCH and environment.keys() <= READ_LATE:
+        return forked.run(words, cwd, timeout, environment)
     return subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
@@ -57,9 +62,9 @@ def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, *
     )
 
 
-def heed_interrupts() -> None:
-    """In a child, before its program starts: end on SIGINT, even where the parent ignores it, as `nohup` and `&` do."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def start_training(*arguments: str, cwd: Path, output: IO | int, **environment: str) -> forked.Forked:
+    """Start train.py in a group of processes of its own."""
+    return forked.Forked([str(ROOT / "train.py"), *arguments], cwd, (output, output), environment, session=True)
 
 
 def audit(page: Page) -> None:
@@ -71,7 +76,7 @@ def audit(page: Page) -> None:
 
 def with_metadata(run: Path, folder: Path, **values: str) -> Path:
     """Copy a run's model to a new folder and change values of its metadata."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     proto = onnx.load(run / "model.onnx")
     onnx.helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | values)
     onnx.save(proto, folder / "model.onnx")
@@ -95,13 +100,21 @@ def command(tmp_path: Path) -> Command:
 
 @pytest.fixture(scope="session")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a quickstart cut short to two epochs; tests read it and leave it as it is."""
-    cwd = tmp_path_factory.mktemp("quickstart")
-    done = run_command("train.py", "experiment=quickstart", "trainer.max_epochs=2", *QUIET, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    """The folder of a quickstart cut short to two epochs; tests read it and leave it as it is.
+
+    One process trains it for all that run tests, and the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    cwd = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "quickstart"
+    with FileLock(f"{cwd}.lock"):
+        if not run_folders(cwd):
+            cwd.mkdir()
+            done = run_command("train.py", "experiment=quickstart", "trainer.max_epochs=2", *QUIET, cwd=cwd)
+            assert done.returncode == 0, done.stderr
+            (folder,) = run_folders(cwd)
+            (folder / "stdout.txt").write_text(done.stdout)
+            (folder / "stderr.txt").write_text(done.stderr)
     (folder,) = run_folders(cwd)
-    (folder / "stdout.txt").write_text(done.stdout)
-    (folder / "stderr.txt").write_text(done.stderr)
     return folder
 
 
@@ -168,17 +181,26 @@ def missing() -> dict[str, str]:
     return {fixture: line for fixture, (there, line) in needs.items() if not there}
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist then reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what runs whole commands as slow. Leave out, and count as deselected, what this machine cannot run."""
+    """Mark what runs whole commands as slow. Leave out, and count as deselected, what this machine cannot run.
+
+    One process runs the tests of a file that share what takes long to make. These come first, and short tests last: so
+    all processes end at about the same time.
+    """
+    lacking, needing, ranks = missing().keys(), [], {}
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
-        if RUNS & fixtures:
+        if fixtures & RUNS:
             item.add_marker("slow")
         if "gpu" in fixtures:
             item.add_marker("gpu")
-    lacking = missing().keys()
-    needing = [item for item in items if lacking & set(getattr(item, "fixturenames", ()))]
-    items[:] = [item for item in items if item not in needing]
+        if fixtures & SHARED:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        if fixtures & lacking:
+            needing.append(item)
+        ranks[item] = 0 if fixtures & SHARED else 1 if item.get_closest_marker("slow") else 2
+    items[:] = sorted((item for item in items if item not in needing), key=ranks.get)
     config.hook.pytest_deselected(items=needing)
 
 

@@ -12,7 +12,7 @@ import torch
 from conftest import ROOT
 
 from digits.config import CONFIGS
-from digits.record import read_metrics, read_record
+from digits.run_folder import RunFolder
 from processes import ENVIRONMENT, run
 from results import save, table
 
@@ -58,7 +58,7 @@ def gpu(pytestconfig):
 def trained(overrides, folder):
     """Train, test and export, which fails if the ONNX file differs from the checkpoint; return the result in words."""
     run(f"train.py {overrides} hydra.run.dir={folder}", folder.parent)
-    record, metrics = read_record(folder), read_metrics(folder)
+    record, metrics = RunFolder(folder).record(), RunFolder(folder).metrics()
     rate = median((epoch.images or 0) / epoch.seconds for epoch in metrics.history)
     return f"{record.precision}: test accuracy {metrics.test_accuracy:.2%}, {rate:,.0f} training images/s, ONNX equal"
 
@@ -68,7 +68,7 @@ def killed_and_resumed(overrides, folder):
     killed, resumed, whole = (folder / name for name in ("killed", "resumed", "whole"))
     overrides += " trainer.deterministic=true trainer.max_epochs=4"
     run(f"train.py {overrides} hydra.run.dir={killed}", folder, until="epoch 3 of")
-    assert read_record(killed).status == "running"
+    assert RunFolder(killed).record().status == "running"
     trained(f"{overrides} ckpt_path={killed}/checkpoints/last.ckpt", resumed)
     result = trained(overrides, whole)
     assert different_tensors(resumed, whole) == []
@@ -88,7 +88,7 @@ def speedrun(overrides, folder):
     run(f"train.py -m {overrides} seed=1,2 hydra.sweep.dir={folder}/sweep", folder)
     bare = run(f"references.py bare_loop {overrides} seed=2", folder)[-1]
     second = folder / "sweep" / "1"
-    seconds, accuracy = read_record(second).seconds["fit"], read_metrics(second).test_accuracy
+    seconds, accuracy = RunFolder(second).record().seconds["fit"], RunFolder(second).metrics().test_accuracy
     return (
         f"{seconds:.2f} s, test accuracy {accuracy:.2%}; bare loop {bare['seconds']:.2f} s, {bare['percent']:.2f} %, "
         f"{bare['gpu_bytes'] / 1e6:,.0f} MB of GPU memory; loader {loader['rate']:,.0f} images/s"

@@ -7,8 +7,6 @@ import os
 import pty
 import re
 import shutil
-import subprocess
-import sys
 import termios
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,7 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import QUIET, ROOT, run_command, run_folders
+from conftest import QUIET, run_command, run_folders, start_training
 
 from digits.data.mnist_5k import Mnist5k
 
@@ -171,18 +169,11 @@ def test_a_terminal_has_one_bar_which_is_gone_at_the_end(tmp_path, columns):
     driver, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (40, columns))
     words = ["data=mnist_5k", "model=linear", "data.val_size=0", "trainer.max_epochs=3"]
-    environment = os.environ | {"TERM": "xterm-256color"}
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *words],
-        cwd=tmp_path,
-        stdout=terminal,
-        stderr=terminal,
-        env=environment,
-    ) as process:
-        os.close(terminal)
-        drawn = b"".join(iter(partial(read, driver), b"")).decode()
+    process = start_training(*words, cwd=tmp_path, output=terminal, TERM="xterm-256color")
+    os.close(terminal)
+    drawn = b"".join(iter(partial(read, driver), b"")).decode()
     os.close(driver)
-    assert process.returncode == 0 and "left" in drawn and "\x1b[?25l" in drawn
+    assert process.wait() == 0 and "left" in drawn and "\x1b[?25l" in drawn
     assert drawn.rindex("\x1b[?25h") < drawn.index("testing the best epoch"), "the cursor is back, the bar is gone"
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn).replace("\r", "\n").splitlines()
     assert len([line for line in shown if re.fullmatch(r"epoch \d of 3   loss \d\.\d{3}   \d\.\d s", line)]) == 3
@@ -223,8 +214,7 @@ def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
     """A name of the user's own must be free; one of ours gives way."""
     arguments = ["data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", *QUIET, *name]
     with ThreadPoolExecutor() as pool:
-        own = {"LC_ALL": "C.UTF-8"}  # an environment of their own has both start as new processes at once
-        runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path, **own) for _ in range(2)]
+        runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path) for _ in range(2)]
     assert sorted(run.result().returncode for run in runs) == codes
     assert len(run_folders(tmp_path)) == codes.count(0)
 

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
-from conftest import QUIET, ROOT, audit, run_command
+from conftest import QUIET, audit, run_command, start_training
 from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf
@@ -36,15 +36,8 @@ MOMENTS = ["{0}/run.json", "{0}/checkpoints/last.ckpt", "{0}/model.onnx", "{1}/r
 @contextmanager
 def driver(cwd, *arguments):
     """A sweep under way in `cwd`; what is left of it at the end is killed."""
-
-    def heed_interrupts():  # tests started with & or nohup ignore them, and so would their children
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     with (cwd / "printed.txt").open("w") as file:
-        command = [sys.executable, str(ROOT / "train.py"), *arguments]
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=file, stderr=file, start_new_session=True, preexec_fn=heed_interrupts
-        )
+        process = start_training(*arguments, cwd=cwd, output=file)
     try:
         yield process
     finally:

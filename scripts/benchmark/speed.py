@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from digits.record import read_metrics, read_record
+from digits.run_folder import RunFolder
 from plain_errors import plain_errors
 from processes import HERE, busy, run
 from results import Runs, draw, save, table
@@ -53,9 +53,9 @@ def measured(command: str, until: str) -> list[dict[str, Any]]:
     """Run a command on the CPU and return what it printed. A run of train.py adds its figures to the last line."""
     with TemporaryDirectory() as cwd:
         lines = run(f"{command} trainer.accelerator=cpu", Path(cwd), until)
-        for folder in Path(cwd).glob("outputs/*-*-*/*"):
-            if read_record(folder).reported:  # not if it was killed at `until`
-                record, metrics = read_record(folder), read_metrics(folder)
+        for folder in RunFolder.below(Path(cwd)):
+            if folder.record().reported:  # not if it was killed at `until`
+                record, metrics = folder.record(), folder.metrics()
                 fit, percent = record.seconds["fit"], 100 * metrics.test_accuracy
                 lines[-1] |= {"seconds": fit, "epochs": metrics.fit_seconds, "percent": percent}
     return lines

@@ -9,18 +9,17 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 from torch import Tensor
 
 from atomic_files import write_text
+from digits.onnx_file import session_of, test_accuracy_of
 from digits.reporting import compare_figures
 from digits.reporting.figures import svg
 from digits.reporting.pages import data_uri, render
 from digits.reporting.runs import Candidate, FinishedRun, candidates_of, find_runs, frame, percent
-from digits_reader.reader import Reader, session_of
 from plain_errors import ConfigError, DataError
 
 MOST = 12  # candidates that are compared image by image, the first ones
@@ -74,8 +73,8 @@ def write_page(
 ) -> list[dict[str, Any]]:
     """Write the page and return what it shows: a section for each set of data."""
     sections = [_section(candidates) for candidates in candidates_of(runs)]
-    names = {"title": title, "command": command, "relative": lambda path: os.path.relpath(path, page.parent)}
-    write_text(page, render("compare.html.j2", sections=sections, runs=runs, left_out=left_out, **names, **more))
+    more |= {"title": title, "command": command, "relative": lambda path: os.path.relpath(path, page.parent)}
+    write_text(page, render("compare.html.j2", sections=sections, runs=runs, left_out=left_out, **more))
     return sections
 
 
@@ -90,7 +89,7 @@ def _section(candidates: list[Candidate]) -> dict[str, Any]:
         metrics, onnx = candidate.runs[0].metrics, candidate.runs[0].onnx
         network = (metrics.model, onnx.bytes)
         if network not in speeds:  # the same network takes the same time
-            speeds[network] = speed(candidate.runs[0].folder / "model.onnx")
+            speeds[network] = speed(candidate.runs[0].folder.onnx)
         milliseconds, per_second = speeds[network]
         costs.append((candidate.mean("fit_seconds"), milliseconds, 100 * (1 - candidate.mean("val_accuracy"))))
         val, test = (text and f"{text} %" for text in map(candidate.percent, ("val_accuracy", "test_accuracy")))
@@ -116,11 +115,11 @@ def _section(candidates: list[Candidate]) -> dict[str, Any]:
 
 def _int8(runs: list[FinishedRun]) -> dict[str, str]:
     """The columns of the files that export.py --int8 writes; they are empty if a run has none."""
-    paths = [run.folder / "model.int8.onnx" for run in runs]
+    paths = [run.folder.int8 for run in runs]
     if not all(path.exists() for path in paths):
         return dict.fromkeys(("int8 accuracy", "int8 ms", "int8 kB"), "")
     return {
-        "int8 accuracy": f"{percent([Reader(path).test_accuracy for path in paths])} %",
+        "int8 accuracy": f"{percent([test_accuracy_of(path) for path in paths])} %",
         "int8 ms": f"{speed(paths[0])[0]:.3f}",
         "int8 kB": f"{paths[0].stat().st_size / 1000:,.0f}",
     }
@@ -147,7 +146,7 @@ def _disagreements(candidates: list[Candidate]) -> dict[str, Any]:
         digit, data URI and the digits that the candidates read. If the data are gone, no images are given.
     """
     runs = [candidate.runs[0] for candidate in candidates]
-    paths = [run.folder / "report" / "predictions.csv" for run in runs]
+    paths = [run.folder.predictions for run in runs]
     tables = [np.loadtxt(path, np.int64, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2) for path in paths]
     labels, read = tables[0][:, 0], np.stack([table[:, 1] for table in tables])  # [N], [candidates, N]
     correct = read == labels
@@ -194,7 +193,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 def _test_images(run: FinishedRun) -> Tensor | None:
     """The test images of a run, uint8 [N, 1, 28, 28]; None where its data are no longer there."""
-    data = instantiate(OmegaConf.load(run.folder / ".hydra" / "config.yaml").data, _convert_="all")
+    data = instantiate(run.folder.config().data, _convert_="all")
     try:
         data.setup()
     except DataError:

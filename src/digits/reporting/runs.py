@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record
-from digits.settings import flat, settings_of, short
+from digits.record import Metrics, OnnxFile, RunRecord
+from digits.run_folder import RunFolder
+from digits.settings import flat, readable, settings_of, short
 from plain_errors import ConfigError
 
 NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
@@ -22,7 +23,7 @@ NO_FIGURE = {"format", "dataset", "per_class"}
 class FinishedRun:
     """A finished run with its report."""
 
-    folder: Path
+    folder: RunFolder
     name: str  # its own name, or that of its experiment or model
     record: RunRecord
     metrics: Metrics
@@ -88,29 +89,29 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[tuple[Pa
     runs: dict[Path, FinishedRun] = {}
     left_out = []
     for folder in folders:
-        found = sorted(path.parent for path in folder.rglob("run.json"))
+        found = RunFolder.below(folder)
         if not found:
             left_out.append((folder, f"{folder}: no run in it"))
         for each in found:
             try:
-                runs[each.resolve()] = _read(each)
+                runs[each.path.resolve()] = _read(each)
             except (ConfigError, OSError) as error:
-                left_out.append((each, str(error)))
+                left_out.append((each.path, str(error)))
     return list(runs.values()), left_out
 
 
-def _read(folder: Path) -> FinishedRun:
-    record = read_record(folder)
+def _read(folder: RunFolder) -> FinishedRun:
+    record = folder.record()
     if record.status != "finished":
         why = f" ({' '.join(record.error.split())})" if record.error else ""
         raise ConfigError(f"{folder}: {record.status}, wanted a finished run{why}")
     if not record.reported:
         raise ConfigError(f"{folder}: no report; of a search, only the best trial is tested and reported")
-    metrics = read_metrics(folder)
-    if metrics.onnx is None or not (folder / "model.onnx").exists():
-        raise ConfigError(f"{folder}: no model.onnx; run scripts/export.py on {folder}")
-    if not (folder / "report" / "predictions.csv").exists():
-        raise ConfigError(f"{folder}: no report/predictions.csv; run scripts/evaluate.py on {folder}")
+    metrics = folder.metrics()
+    if metrics.onnx is None or not folder.onnx.exists():
+        raise ConfigError(f"{folder}: no model.onnx; run digits export {folder}")
+    if not folder.predictions.exists():
+        raise ConfigError(f"{folder}: no report/predictions.csv; run digits evaluate {folder}")
     try:
         settings = settings_of(record.config) | {
             key: value
@@ -118,7 +119,7 @@ def _read(folder: Path) -> FinishedRun:
             if not key.endswith(NO_SETTING)
         }
     except KeyError as error:
-        raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted a file that a run wrote") from error
+        raise ConfigError(f"{folder.record_file}: no {error} in its config; wanted a file that a run wrote") from error
     name = record.name or record.experiment or metrics.model
     return FinishedRun(folder, name, record, metrics, metrics.onnx, settings)
 
@@ -146,5 +147,5 @@ def _candidates(settings: list[list[FinishedRun]]) -> Iterator[Candidate]:
         name, own = runs[0].name, runs[0].settings
         others = [other[0].settings for other in settings if other[0].name == name]
         different = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = [f"{key.removeprefix('model.')}={short(own[key])}" for key in different]
+        words = [f"{key}={short(value)}" for key, value in readable({key: own[key] for key in different}).items()]
         yield Candidate(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))
