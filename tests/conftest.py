@@ -17,7 +17,7 @@ import slurm
 from axe_playwright_python.sync_playwright import Axe
 from filelock import FileLock
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
@@ -26,6 +26,8 @@ QUIET = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=fals
 # Two tests at a time (pyproject.toml says so): each with a thread of its own is quicker than both with two.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import ONNX Runtime first, and then digits
+
+expect.set_options(timeout=20_000)  # milliseconds; other programs may keep the machine busy
 
 # Tests with generated cases try the same ones each time; `make fuzz` takes the long form, with new ones.
 settings.register_profile("short", max_examples=50, derandomize=True, database=None, deadline=None)
