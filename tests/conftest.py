@@ -35,7 +35,7 @@ settings.register_profile("long", max_examples=400, database=None, deadline=None
 settings.load_profile("short")
 
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
-RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs"}
+RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs", "gpu"}
 
 # What takes long to make, once in each file that uses it.
 SHARED = {"server", "swept", "searched", "two", "runs", "twenty", "browser", "cluster"}
@@ -78,7 +78,7 @@ def audit(page: Page) -> None:
 
 def with_metadata(run: Path, folder: Path, **values: str) -> Path:
     """Copy a run's model to a new folder and change values of its metadata."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     proto = onnx.load(run / "model.onnx")
     onnx.helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | values)
     onnx.save(proto, folder / "model.onnx")
@@ -157,6 +157,8 @@ def joblib() -> list[str]:
 
 def missing() -> dict[str, str]:
     """What some tests need and this machine lacks: the fixture's name, and how to have it."""
+    import torch  # reads OMP_NUM_THREADS, which is set above
+
     needs = {
         "mnist_dir": (os.environ.get("MNIST_DIR"), "full MNIST: not tested, set MNIST_DIR to test on it"),
         "chromium": (shutil.which("chromium"), "the page: not tested, install chromium to test it"),
@@ -173,6 +175,10 @@ def missing() -> dict[str, str]:
             f"sweeps on a cluster: not tested, install slurm-wlm and munge ({', '.join(slurm.missing())} not found)",
         ),
         "database": (postgres.found().keys() >= set(postgres.PROGRAMS), "PostgreSQL: not tested, install it"),
+        "gpu": (
+            torch.cuda.is_available() or torch.backends.mps.is_available(),
+            "training on a GPU: not tested, PyTorch finds none here (CUDA or MPS)",
+        ),
     }
     return {fixture: line for fixture, (there, line) in needs.items() if not there}
 
@@ -189,6 +195,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & RUNS:
             item.add_marker("slow")
+        if "gpu" in fixtures:
+            item.add_marker("gpu")
         if fixtures & SHARED:
             item.add_marker(pytest.mark.xdist_group(item.path.stem))
         if fixtures & lacking:
@@ -198,6 +206,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     config.hook.pytest_deselected(items=needing)
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what is not tested."""
-    return list(missing().values()) or ["everything is tested"]
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say first what is not tested. pytest's own header is not shown under -q."""
+    if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):  # a worker has none
+        reporter.write_line("\n".join(missing().values()) or "everything is tested")

@@ -20,7 +20,7 @@ from postgres import postgres
 from slurm import NODES, slurm
 from test_sweep import driver, files, records
 
-from digits.record import read_record
+from digits.run_folder import RunFolder
 
 pytestmark = [pytest.mark.timeout(1200), pytest.mark.slow]
 
@@ -115,8 +115,8 @@ def test_a_job_that_is_requeued_ends_in_the_same_weights(cluster, tmp_path):
         torch.testing.assert_close(weights(sweep / str(number)), weights(alone), rtol=0, atol=0)
         log = (sweep / f"{number}/train.log").read_text()
         assert log.count("epoch 0:") == 1 and log.count("epoch 2:") == 1, "it went on, and not from the start"
-        assert [row.val_loss for row in read_record(sweep / str(number)).history] == [
-            row.val_loss for row in read_record(alone).history
+        assert [row.val_loss for row in RunFolder(sweep / str(number)).record().history] == [
+            row.val_loss for row in RunFolder(alone).record().history
         ]
 
 
@@ -176,7 +176,7 @@ def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path):
             os.kill(pid, loss)
         assert process.wait(90) != 0
         assert time.monotonic() - began < 60
-        assert "Traceback" not in (folder / "run.json").read_text() or read_record(folder).status == "failed"
+        assert "Traceback" not in (folder / "run.json").read_text() or RunFolder(folder).record().status == "failed"
         return folder
 
     folder = lose(signal.SIGSTOP, *TWO_NODES, "model=mlp", "model.schedule=constant", "trainer.max_epochs=2000")
@@ -189,7 +189,7 @@ def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert read_record(folder).status == "finished" and run_folders(tmp_path) == [folder]
+    assert RunFolder(folder).record().status == "finished" and run_folders(tmp_path) == [folder]
 
 
 def test_srun_with_ntasks_alone_is_enough(cluster, tmp_path):
@@ -200,7 +200,7 @@ def test_srun_with_ntasks_alone_is_enough(cluster, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path)
-    assert read_record(folder).status == "finished"
+    assert RunFolder(folder).record().status == "finished"
     done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr.count("trainer.devices: got 1, but torchrun or srun has started 2 processes") == 1

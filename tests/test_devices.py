@@ -16,7 +16,7 @@ from conftest import QUIET, ROOT, run_command, run_folders
 from test_sweep import driver, wait_for
 
 from digits.data.mnist_5k import Mnist5k
-from digits.record import read_record
+from digits.run_folder import RunFolder
 from digits.training.checkpoints import load_model
 from digits.training.trainer import Trainer
 
@@ -129,7 +129,7 @@ def test_the_ranks_of_torchrun_share_one_folder(tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
-    assert read_record(folder).status == "finished" and (folder / "model.onnx").exists()
+    assert RunFolder(folder).record().status == "finished" and (folder / "model.onnx").exists()
 
 
 # Rank 1 begins late, and rank 0 sees late that it has heard. As soon as rank 1 has ended, torchrun ends rank 0.
@@ -162,7 +162,7 @@ def test_each_job_of_a_sweep_has_two_processes_and_a_dead_one_ends_its_job_only(
         wait_for(process, (sweep / "1/checkpoints/last.ckpt").exists, tmp_path)
         os.kill(ranks_above_0(sweep / "1")[0], signal.SIGKILL)
         began = time.monotonic()
-        wait_for(process, lambda: read_record(sweep / "1").status == "failed", tmp_path)
+        wait_for(process, lambda: RunFolder(sweep / "1").record().status == "failed", tmp_path)
         assert time.monotonic() - began < 30
         wait_for(process, (sweep / "3/checkpoints/last.ckpt").exists, tmp_path)
         assert ranks_above_0(sweep / "3")
@@ -171,9 +171,9 @@ def test_each_job_of_a_sweep_has_two_processes_and_a_dead_one_ends_its_job_only(
         while ranks_above_0(sweep / "3"):
             assert time.monotonic() < deadline, "a process outlives its killed driver"
             time.sleep(0.1)
-    statuses = [read_record(sweep / str(number)).status for number in range(4)]
+    statuses = [RunFolder(sweep / str(number)).record().status for number in range(4)]
     assert statuses == ["finished", "failed", "finished", "running"]
-    assert [read_record(sweep / number).config["seed"] for number in ("0", "2")] == [1, 2]
+    assert [RunFolder(sweep / number).record().config["seed"] for number in ("0", "2")] == [1, 2]
 
 
 def ranks_above_0(folder):

@@ -9,10 +9,11 @@ import torch
 from conftest import run_command
 
 from digits.models.linear import Linear
-from digits.record import ChangedAccuracy, ClassScores, Dataset, Epoch, RunRecord, read_metrics
+from digits.record import ChangedAccuracy, ClassScores, Dataset, Epoch, RunRecord
 from digits.reporting import figures
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import changed, measure, robustness, worst_mistakes
+from digits.run_folder import RunFolder
 
 DATASET = Dataset(name="few", sha256="0" * 64, train=100, val=0, test=4, test_split="known", classes=[3, 7])
 
@@ -135,7 +136,7 @@ def test_robustness_takes_evenly_spaced_images_of_a_large_split(evaluation):
 
 
 def test_robustness_is_in_the_report(quickstart):
-    metrics = read_metrics(quickstart)
+    metrics = RunFolder(quickstart).metrics()
     accuracy = {row.change: row.accuracy for row in metrics.robustness}
     assert accuracy["none"] == pytest.approx(metrics.test_accuracy)
     assert all(row.pictures == 1000 for row in metrics.robustness)

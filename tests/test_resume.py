@@ -11,14 +11,14 @@ import pytest
 import torch
 from conftest import QUIET, run_command, run_folders, start_training
 
-from digits.record import read_record
+from digits.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
 # Dropout, augmentation, one_cycle, two optimizers in one, a mean of the weights and a best epoch that is not the last:
 # all that a resume could get wrong.
-MEAN = "+callbacks.mean._target_=digits.training.callbacks.AveragedWeights"
-LEARN = ["model=mlp", "model.optimizer=muon", "model.augmentation.rotation=10", "trainer.max_epochs=6", MEAN]
+LEARN = ["model=mlp", "optimizer=muon", "model.augmentation.rotation=10", "callbacks=averaged"]
+LEARN += ["trainer.max_epochs=6"]
 RUN = ["data=mnist_5k", *LEARN, "seed=2", *QUIET]
 ENDLESS = ["trainer.max_epochs=1000", "callbacks.early_stopping.patience=1000"]
 
@@ -175,14 +175,14 @@ def test_a_finished_run_is_trained_longer_or_says_how(command, tmp_path):
 
     stopping = ["callbacks.early_stopping.patience=1", "+callbacks.early_stopping.min_delta=1"]
     assert train("constant", "model.schedule=constant", "trainer.max_epochs=5", *stopping).returncode == 0
-    assert len(read_record(tmp_path / "constant").history) == 2
+    assert len(RunFolder(tmp_path / "constant").record().history) == 2
     longer = ["model.schedule=constant", "trainer.max_epochs=4", "ckpt_path=constant/checkpoints/last.ckpt"]
     done = train("a", *longer)
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
     assert "early stopping ended this run" in done.stderr and "~callbacks.early_stopping" in done.stderr
     done = train("b", *longer, "~callbacks.early_stopping")
     assert done.returncode == 0, done.stderr
-    assert len(read_record(tmp_path / "b").history) == 4
+    assert len(RunFolder(tmp_path / "b").record().history) == 4
 
     cycle = "model.schedule=one_cycle"
     assert train("one_cycle", cycle, "trainer.max_epochs=1").returncode == 0

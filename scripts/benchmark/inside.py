@@ -1,13 +1,13 @@
 """Measure what cannot be timed from outside: `python inside.py MEASUREMENT OVERRIDE …` prints a line of JSON."""
 
 import json
-import resource
 import sys
 import time
 import timeit
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from statistics import median
 from typing import Any
 
@@ -24,7 +24,7 @@ from torchvision import datasets, transforms
 from digits.data.datamodule import DigitsData
 from digits.models.network import MEAN, STD, Network
 from digits.reporting.compare import speed
-from processes import CONFIGS, run
+from processes import CONFIGS, megabytes, run
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -97,16 +97,16 @@ def growth(cfg: DictConfig) -> dict[str, float]:
     data.train_images, data.train_labels = data.train_images[chosen], data.train_labels[chosen]
     trainer.fit(model, data)
     seconds = sum(profiler.recorded_durations["run_training_epoch"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    size = data.train_images.nbytes + data.train_labels.nbytes
     microseconds = 1e6 * seconds / (cfg.images * cfg.trainer.max_epochs)
-    return {"microseconds": microseconds, "megabytes": (peak - size) / 1e6}
+    size = (data.train_images.nbytes + data.train_labels.nbytes) / 1e6
+    return {"microseconds": microseconds, "megabytes": megabytes(getrusage(RUSAGE_SELF)) - size}
 
 
 def onnx(cfg: DictConfig) -> dict[str, float]:
     """Milliseconds that the model.onnx of a run takes for one image on one thread."""
-    run(" ".join(["train.py", *sys.argv[2:], "hydra.run.dir=onnx"]), Path())
-    return {"milliseconds": speed(Path("onnx", "model.onnx"))[0]}
+    run(" ".join(["train.py", *sys.argv[2:]]), Path())
+    (path,) = Path().glob("outputs/*/*/model.onnx")
+    return {"milliseconds": speed(path)[0]}
 
 
 if __name__ == "__main__":

@@ -1,71 +1,27 @@
 """What Hydra calls before and after jobs: check the config, claim a folder, print errors, sum up a sweep or search."""
 
 import io
-import logging
 import sys
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
 from hydra import compose
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
 from digits.config import explained, mistakes_in, resolved
-from digits.schema import in_one_line
-from digits.training.ranks import forget_rank, is_distributed, rank, share_folder, started_processes
-from digits.training.resume import Before, resume, save_config
-from plain_errors import ConfigError, PlainError, Pruned, StudyError, is_disk_full, print_error, stop
+from digits.training.ranks import forget_rank, is_distributed
+from plain_errors import ConfigError, Pruned, StudyError, is_disk_full, print_error, stop
 from resumable_sweeps.grid import begin_sweep, facts_of, jobs_of, read_jobs, search_name, smaller_sweep, sweep_name
-from resumable_sweeps.jobs import begin_job, free_lock, print_job
+from resumable_sweeps.jobs import begin_job, print_job
 from resumable_sweeps.slurm import on_slurm
-
-_held: list[FileLock] = []  # until this process ends
-_resumed: list[Before] = []
 
 
 class Launch(Callback):
     """Hydra callback of every run, sweep and search. Hydra swallows exceptions here, so errors exit the process."""
-
-    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse a wrong config, or make a folder for the run that no other run has."""
-        together = started_processes() > 1
-        try:
-            if together and rank() > 0:
-                return _follow(config)
-            if config.get("resume"):
-                resume(config)  # each rank needs the run's own config
-            if not together and not is_distributed(config.trainer):
-                forget_rank()
-            elif rank() > 0:
-                return  # rank 0 has started this process, and does the rest
-            chosen = {group: config.hydra.runtime.choices[group] for group in ("experiment", "model", "data")}
-            print(
-                "   ".join(f"{group} {name}" for group, name in chosen.items() if name), flush=True
-            )  # printed before the check, which imports torch and lightning
-            mistakes = mistakes_in(config)
-            if config.get("search"):
-                mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
-            _refuse(mistakes)
-            if not config.get("resume"):
-                _set_folder(config, "run", _claim_run(config))
-            _hold(Path(config.hydra.run.dir))
-            if config.get("resume"):
-                _resumed.append(Before(Path(config.resume)))
-                save_config(config)
-            if together:
-                share_folder(config.hydra.run.dir)
-            print(f"folder {config.hydra.run.dir}", flush=True)
-        except Exception as error:
-            if together and rank() == 0 and isinstance(error, ConfigError):
-                print_error(error)  # first: once the others hear of it and end, torchrun ends this process too
-                share_folder("")
-                sys.exit(error.exit_code)
-            stop(error)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Refuse a sweep or search if any of its jobs is wrong or its folder holds another one."""
@@ -77,19 +33,13 @@ class Launch(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         if config.hydra.mode == RunMode.MULTIRUN:
-            logging.captureWarnings(True)  # into train.log
             if not is_distributed(config.trainer):
                 forget_rank()  # the rank that srun gave to the driver
             begin_job(Path(config.hydra.sweep.dir), config.hydra.job.num)
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Print how the job ended. The other jobs of a sweep still run, unless none of them could write its results."""
-        if "wandb" in sys.modules:  # otherwise its run would continue in the next job
-            sys.modules["wandb"].finish()
         error = _error_of(job_return)
-        if isinstance(error, PlainError):  # this command is refused; another one may resume the run
-            for before in _resumed:
-                before.restore()
         if config.hydra.mode != RunMode.MULTIRUN or is_disk_full(error) or isinstance(error, StudyError):
             return stop(error) if error else None
         folder, job, search = Path(config.hydra.sweep.dir), config.hydra.job, config.get("search")
@@ -114,47 +64,9 @@ class Launch(Callback):
             stop(error)
 
 
-def _hold(folder: Path) -> None:
-    """Keep others from resuming the run until this process ends."""
-    lock = free_lock(folder / ".lock")
-    if lock is None:
-        raise ConfigError(f"resume: the run in {folder} still runs; wait for its end, or stop it first")
-    _held.append(lock)
-
-
-def _follow(config: DictConfig) -> None:
-    """Use the folder of rank 0. Only rank 0 writes the config there."""
-    folder = share_folder()
-    if not folder:  # rank 0 has said why
-        sys.exit(ConfigError.exit_code)
-    if config.get("resume"):
-        resume(config)
-    _set_folder(config, "run", Path(folder))
-    with read_write(config.hydra):
-        config.hydra.output_subdir = None
-
-
 def _refuse(mistakes: list[str]) -> None:
     if mistakes:
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))
-
-
-def _claim_run(config: DictConfig) -> Path:
-    """Make hydra.run.dir for this run alone; if the default name is taken, it gets a number."""
-    wanted = folder = Path(config.hydra.run.dir)
-    number = 1
-    while True:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "run.json").touch(exist_ok=False)  # of two processes, one succeeds
-            return folder
-        except FileExistsError as error:
-            if not folder.is_dir() or _is_chosen(config, "run"):
-                raise ConfigError(f"hydra.run.dir: {folder} is taken ({error.strerror}); choose a free name") from error
-        except OSError as error:
-            raise _unwritable("run", folder, error) from error
-        number += 1
-        folder = wanted.with_name(f"{wanted.name}-{number}")
 
 
 def _begin_multirun(config: DictConfig) -> Path:
@@ -215,15 +127,8 @@ def _error_of(job_return: JobReturn) -> Exception | None:
     try:
         with redirect_stderr(io.StringIO()):  # Hydra prints the job's overrides
             _ = job_return.return_value
-    except InstantiationException as error:  # Hydra wraps what a constructor raises
-        if isinstance(error.__cause__, PlainError | OSError):
-            return error.__cause__
-        _, known, key = str(error).rpartition("full_key: ")
-        refused = ConfigError(f"{key if known else 'config'}: {in_one_line(error.__cause__ or error)}")
-        refused.__cause__ = error
-        return refused
     except Exception as error:
-        return error
+        return explained(error)
     return None
 
 

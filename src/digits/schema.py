@@ -4,6 +4,7 @@ So your own classifier is checked too, without a schema of its own.
 """
 
 import inspect
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
@@ -18,7 +19,8 @@ TOO_SHORT = {
     "too_short": "a list of at least {min_length}",
     "string_too_short": "a text of at least {min_length} character",
 }
-LIBRARY_WORDS = (("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", ""))
+LIBRARY_WORDS = [("Input should be ", ""), ("Value error, ", ""), ("a valid i", "an i"), ("valid ", "")]
+LIBRARY_WORDS += [("an array", "a list"), ("array", "list"), ("an object", "a dictionary")]
 
 
 def mistakes_in_node(
@@ -50,7 +52,7 @@ def mistakes_in_node(
     for key, value in node.items():
         if key in parameters and not (isinstance(value, dict) and "_target_" in value):
             yield from mistakes_in_value(f"{path}.{key}", value, parameters[key].annotation)
-        elif key not in parameters and key not in ("_target_", "_convert_"):
+        elif key not in parameters and key not in ("_target_", "_convert_", "_recursive_"):
             yield f"{path}.{key}: no such key{nearest(key, parameters, path)}"
     for key, parameter in parameters.items():
         if parameter.default is parameter.empty and key not in node and key not in given:
@@ -65,7 +67,7 @@ def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
     """
     adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
     try:
-        adapter.validate_python(value)
+        adapter.validate_json(json.dumps(value))  # where a list may stand for a tuple
     except ValidationError as error:
         by_key: dict[Any, list[ErrorDetails]] = {}
         for detail in error.errors():
@@ -82,7 +84,8 @@ def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
 
 def wanted(details: Iterable[ErrorDetails]) -> str:
     """What a value should be: pydantic's errors on it, in the words of this project."""
-    reasons = [TOO_SHORT.get(each["type"], "").format(**each.get("ctx", {})) or each["msg"] for each in details]
+    told = [each for each in details if each["type"] != "needs_python_object"]  # an object that no config can hold
+    reasons = [TOO_SHORT.get(each["type"], "").format(**each.get("ctx", {})) or each["msg"] for each in told]
     for theirs, ours in LIBRARY_WORDS:
         reasons = [reason.replace(theirs, ours) for reason in reasons]
     return " or ".join(dict.fromkeys(reasons))

@@ -10,7 +10,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from digits.record import read_metrics
+from digits.run_folder import RunFolder
 from digits.training.ranks import forget_rank
 from plain_errors import PlainError
 
@@ -28,13 +28,12 @@ def train_apart(cfg: DictConfig) -> float | None:
     Raises:
         PlainError: the process failed; the message is the last line of its output.
     """
-    folder = Path(cfg.run_folder)
-    if (folder / "checkpoints" / "last.ckpt").exists():  # a cluster has put the job back into its queue
-        overrides = [f"resume={folder}"]
+    folder, hydra = RunFolder(HydraConfig.get().runtime.output_dir), HydraConfig.get()
+    if folder.last.exists():  # a cluster has put the job back into its queue
+        overrides = [f"resume={folder.path}"]
     else:
-        (folder / "run.json").unlink(missing_ok=True)
-        name = HydraConfig.get().job.name
-        overrides = [*HydraConfig.get().overrides.task, f"hydra.run.dir='{folder}'", f"hydra.job.name='{name}'"]
+        folder.record_file.unlink(missing_ok=True)
+        overrides = [*hydra.overrides.task, f"run_folder='{folder.path}'", f"run_label='{hydra.job.name}'"]
     forget_rank()
     done = subprocess.run(
         [sys.executable, TRAIN, *overrides],
@@ -46,9 +45,9 @@ def train_apart(cfg: DictConfig) -> float | None:
     if done.returncode:
         lines = done.stderr.strip().splitlines() or [f"its process ended with {done.returncode}"]
         raise PlainError(lines[-1].removeprefix("error: "))
-    if not (folder / "report" / "metrics.json").exists():  # a dry run
+    if not folder.metrics_file.exists():  # a dry run
         return None
-    return read_metrics(folder).val_accuracy
+    return folder.metrics().val_accuracy
 
 
 def _end_with_parent() -> None:

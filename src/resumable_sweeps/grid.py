@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import MissingConfigException
 
 from atomic_files import write_text
-from digits.record import read_record
+from digits.run_folder import RunFolder
 from digits.settings import flat, settings_of
 from plain_errors import ConfigError
 from resumable_sweeps.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end
@@ -78,7 +78,7 @@ def begin_sweep(folder: Path, jobs: list[list[str]], configs: list[dict[str, Any
     """
     changed = {}
     for number, config in zip(claim_sweep(folder, jobs), configs, strict=True):
-        record = read_record(folder / str(number))
+        record = RunFolder(folder / str(number)).record()
         if record.status == "finished" and (found := changes(facts_of(record.config), facts_of(config))):
             changed[number] = found[0]
     if changed:
@@ -127,7 +127,7 @@ def run_sweep(launch: Launch, folder: Path, queue: Queue | None) -> None:
     A failed or killed job starts from the beginning: its checkpoint may be of other code or another machine.
     """
     jobs = read_jobs(folder)
-    left = [number for number in range(len(jobs)) if read_record(folder / str(number)).status != "finished"]
+    left = [number for number in range(len(jobs)) if RunFolder(folder / str(number)).record().status != "finished"]
     queued = queue.numbers() if queue else set()
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by val/accuracy")
     if queue:

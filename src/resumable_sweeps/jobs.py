@@ -15,14 +15,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from digits.record import Epoch, read_record
+from digits.record import Epoch
+from digits.run_folder import RunFolder
 from digits.settings import short
 from plain_errors import PlainError, print_error
 from resumable_sweeps.slurm import claim_job
 
 Launch = Callable[..., Any]  # of Hydra's launcher: a list of jobs, and the number of the first one
-
-QUIET = "hydra.job_logging.handlers.console.level=ERROR"  # a job's output is in its train.log
 
 _locks: dict[str, FileLock] = {}  # held by this process: of its GPU until it ends, of its job until the next job
 
@@ -34,7 +33,7 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied
         numbers = [number for _, number in numbered]
         try:
             names = [f"hydra.job.name='{job_name(jobs[number], varied)}'" for number in numbers]
-            overrides = [[*jobs[number], name, QUIET] for number, name in zip(numbers, names, strict=True)]
+            overrides = [[*jobs[number], name] for number, name in zip(numbers, names, strict=True)]
             launch(overrides, initial_job_idx=numbers[0])
         except PlainError:  # Slurm refuses them
             raise
@@ -43,7 +42,7 @@ def launch_jobs(launch: Launch, folder: Path, jobs: dict[int, list[str]], varied
                 print_error(PlainError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
                 continue
             for number in numbers:  # run one at a time, they need less memory
-                if read_record(folder / str(number)).status in ("not begun", "running"):
+                if RunFolder(folder / str(number)).record().status in ("not begun", "running"):
                     delete_job(folder, number)
                     launch_jobs(launch, folder, {number: jobs[number]}, varied)
 
@@ -59,7 +58,7 @@ def job_name(overrides: list[str], varied: Collection[str]) -> str:
 
 def print_job(folder: Path, number: int, total: int, name: str, metric: str, end: str) -> None:
     """Print how a job ended (its value or `end`), how many jobs have ended, and about how long the others take."""
-    records = [read_record(folder / str(each)) for each in range(max(total, number + 1))]
+    records = [RunFolder(folder / str(each)).record() for each in range(max(total, number + 1))]
     ended = [each for each in records if each.status in ("finished", "pruned", "failed")]
     values = [value_of(each.history, metric) for each in records if each.status == "finished"]
     best = (min if metric == "val/loss" else max)((each for each in values if each is not None), default=None)
@@ -76,7 +75,7 @@ def print_job(folder: Path, number: int, total: int, name: str, metric: str, end
 
 def print_end(folder: Path, number: int, total: int, name: str, metric: str = "val/accuracy") -> None:
     """Print how a job on a cluster ended. Its own output goes into a file."""
-    record = read_record(folder / str(number))
+    record = RunFolder(folder / str(number)).record()
     lost = "" if record.status in ("finished", "pruned", "failed") else "lost; the same command runs it again"
     print_job(folder, number, total, name, metric, lost or ("" if record.status == "finished" else record.status))
     if record.error:

@@ -12,19 +12,20 @@ from omegaconf import DictConfig, OmegaConf
 from optuna.importance import get_param_importances
 
 from atomic_files import write_text
-from digits.record import Metrics, read_metrics, read_record
+from digits.record import Metrics
 from digits.reporting.compare import print_table, write_page
 from digits.reporting.figures import svg
 from digits.reporting.pages import render
 from digits.reporting.runs import find_runs
+from digits.run_folder import RunFolder
 from digits.settings import flat, short
-from digits.training.finish import config_of, finish_trial
+from digits.training.finish import finish_trial
 from plain_errors import PlainError
 from resumable_sweeps.grid import read_jobs
 from resumable_sweeps.search import Search, TrialRow
 from resumable_sweeps.search_figures import history, parallel
 
-GROUPS = ("data", "trainer", "callbacks", "logger", "model")
+GROUPS = ("data", "trainer", "callbacks", "logger", "model", "optimizer")
 NOT_IN_EXPERIMENT = ("search.", "callbacks.pruning.", "run_folder", "trainer.enable_")
 
 
@@ -37,7 +38,7 @@ def report_sweep(folder: Path) -> bool:
         Whether all jobs finished.
     """
     jobs, page = read_jobs(folder), folder / "index.html"
-    records = [read_record(folder / str(number)) for number in range(len(jobs))]
+    records = [RunFolder(folder / str(number)).record() for number in range(len(jobs))]
     runs, left_out = find_runs([folder])
     print(f"{len(jobs)} jobs in {folder}")
     if runs:
@@ -81,7 +82,7 @@ def report_search(folder: Path, config: DictConfig) -> None:
         if best is None:
             raise PlainError(f"no trial of {folder} has a value; search smaller ranges, in another folder")
         trial = folder / str(best.number)
-        metrics = read_metrics(trial) if read_record(trial).reported else finish_trial(trial)
+        metrics = RunFolder(trial).metrics() if RunFolder(trial).record().reported else finish_trial(RunFolder(trial))
         result = f"{search.metric} {best.value}, test accuracy {metrics.test_accuracy:.2%}"
         command = _write_experiment(trial, best, f"{len(rows)} trials ({counted})", result)
         _write_search_page(search, rows, best, metrics, command)
@@ -93,8 +94,8 @@ def report_search(folder: Path, config: DictConfig) -> None:
 def _write_experiment(trial: Path, best: TrialRow, trials: str, result: str) -> str:
     """Write experiment/best.yaml: how the best trial's config differs from the defaults. Returns how to run it."""
     own = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
-    usual = compose("train", return_hydra_config=True).hydra.runtime.choices
-    chosen = {group: own.runtime.choices[group] for group in GROUPS if own.runtime.choices[group] != usual[group]}
+    choices, usual = own.runtime.choices, compose("train", return_hydra_config=True).hydra.runtime.choices
+    chosen = {group: choices[group] for group in GROUPS if group in choices and choices[group] != usual[group]}
     # a config file cannot delete a key, so the command does; the experiment has no search to delete from
     deleted = [text for text in own.overrides.task if text.startswith("~") and not text.startswith("~search")]
     command = shlex.join(["python", "train.py", "--config-dir", str(trial.parent), "experiment=best", *deleted])
@@ -111,7 +112,7 @@ def _write_experiment(trial: Path, best: TrialRow, trials: str, result: str) -> 
 def _different_settings(trial: Path, chosen: dict[str, str | None], best: TrialRow) -> DictConfig:
     """What differs from the config that the chosen groups alone make. Interpolations stay as they are written."""
     base = compose("train", [f"{group}={choice or 'null'}" for group, choice in chosen.items()])
-    configs: list[Any] = [OmegaConf.to_container(config) for config in (base, config_of(trial))]
+    configs: list[Any] = [OmegaConf.to_container(config) for config in (base, RunFolder(trial).config())]
     usual, own = map(flat, configs)
     settings = OmegaConf.create()
     for key, value in own.items():
@@ -133,7 +134,7 @@ def _write_search_page(search: Search, rows: list[TrialRow], best: TrialRow, met
         "search.html.j2",
         package="resumable_sweeps",
         name=search.folder.name,
-        first=read_record(search.folder / "0"),
+        first=RunFolder(search.folder / "0").record(),
         space=space,
         rows=sorted(rows, key=lambda row: (order.index(row.state), row.cost, row.number)),
         counts={state: sum(row.state == state for row in rows) for state in order},

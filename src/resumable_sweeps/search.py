@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from digits.ranges import Count
-from digits.record import read_record
+from digits.run_folder import RunFolder
 from digits.settings import short
 from plain_errors import ConfigError, StudyError
 from resumable_sweeps.grid import changes
@@ -137,7 +137,7 @@ class Search:
 
     def tell(self, number: int) -> FrozenTrial:
         """Write into the study how a trial ended, and release its lock."""
-        record = read_record(self.folder / str(number))
+        record = RunFolder(self.folder / str(number)).record()
         value = value_of(record.history, self.metric) if record.status == "finished" else None
         state = TrialState.PRUNED if record.status == "pruned" else TrialState.FAIL
         with self.database.opened():
@@ -147,19 +147,18 @@ class Search:
 
     def has_ended(self, number: int) -> bool:
         """Whether a trial needs no other run, even if its process was killed before it could tell the study."""
-        return read_record(self.folder / str(number)).status in ("finished", "pruned")
+        return RunFolder(self.folder / str(number)).record().status in ("finished", "pruned")
 
     def row_of(self, trial: FrozenTrial) -> TrialRow:
         """Put together what the study and the folder of a trial say."""
-        record = read_record(self.folder / str(trial.number))
+        record = RunFolder(self.folder / str(trial.number)).record()
         value = trial.value if trial.value is not None else next(reversed(trial.intermediate_values.values()), None)
         cost, text = math.inf, ""
         if value is not None and self.metric == "val/accuracy":
             cost, text = 100 * (1 - value), f"{value:.2%}"
         elif value is not None:
             cost, text = value, f"{value:.4f}"
-        unvalidated = "no epoch of its history was validated; add callbacks=default"
-        error = record.error or (unvalidated if record.status == "finished" else "killed")
+        error = record.error or ("no epoch was validated" if record.status == "finished" else "killed")
         return TrialRow(
             number=trial.number,
             state=STATES.get(trial.state, "running"),

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from atomic_files import atomic_path
 from digits.models.classifier import Classifier
+from digits.onnx_file import session_of
 from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
-from digits_reader.reader import session_of
 from plain_errors import PlainError
 
 TOLERANCE = 1e-4  # of logits and probabilities

@@ -1,18 +1,18 @@
 """What follows the fit: the best checkpoint is tested once, exported and reported; and the same for an old run."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from digits.data.datamodule import DigitsData
-from digits.record import Metrics, RunRecord, read_metrics, read_record
+from digits.record import Metrics, RunRecord
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
 from digits.reporting.report import log_results, write_report
 from digits.reporting.tracking import track_results
+from digits.run_folder import RunFolder
 from digits.training.checkpoints import load_model, read_checkpoint
 from digits.training.export import export_onnx, onnx_metadata
 from digits.training.run import Run
@@ -30,17 +30,11 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
 
     Returns:
         What metrics.json holds.
-
-    Raises:
-        ConfigError: no callback kept a best checkpoint.
     """
-    best = run.folder / "checkpoints" / "best.ckpt"
-    if not best.exists():
-        raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
     with run.phase("test"):
         metrics, evaluation = _test(run.folder, config, data, run.record)
     with run.phase("export"):
-        metrics.onnx = export_onnx(evaluation, run.folder / "model.onnx", onnx_metadata(metrics, run.record))
+        metrics.onnx = export_onnx(evaluation, run.folder.onnx, onnx_metadata(metrics, run.record))
     with run.phase("report"):
         write_report(run.folder, metrics, evaluation, run.record)
         log_results(loggers, run.folder, metrics, evaluation, run.record.history[-1].step)
@@ -48,16 +42,15 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
     return metrics
 
 
-def finish_trial(folder: Path) -> Metrics:
+def finish_trial(folder: RunFolder) -> Metrics:
     """Test, export and report a search's best trial, which until then was only fitted."""
-    config, record = config_of(folder), read_record(folder)
-    config.run_label = record.config.get("run_label")
-    with Run(folder, record) as run:
+    config = folder.config()
+    with Run(folder) as run:
         loggers = instantiate(config.get("logger"), _convert_="all") or {}
         return finish(run, config, data_of(config), loggers.values())
 
 
-def evaluate_again(folder: Path) -> tuple[Metrics, Evaluation, RunRecord]:
+def evaluate_again(folder: RunFolder) -> tuple[Metrics, Evaluation, RunRecord]:
     """Test a finished run's best checkpoint again, with the run's own config, not with today's defaults.
 
     Returns:
@@ -67,22 +60,14 @@ def evaluate_again(folder: Path) -> tuple[Metrics, Evaluation, RunRecord]:
         ConfigError: the folder is not that of a finished run.
         DataError, ModelFileError: its data or its checkpoint are not what they should be.
     """
-    paths = [folder / name for name in ("run.json", ".hydra/config.yaml", "report/metrics.json")]
-    missing = [str(path.relative_to(folder)) for path in paths if not path.exists()]
+    paths = (folder.record_file, folder.metrics_file)
+    missing = [str(path.relative_to(folder.path)) for path in paths if not path.exists()]
     if missing:
         raise ConfigError(f"{folder}: {', '.join(missing)} missing, wanted the folder of a finished run")
-    record, config = read_record(folder), config_of(folder)
+    record, config = folder.record(), folder.config()
     metrics, evaluation = _test(folder, config, data_of(config), record)
-    metrics.onnx = read_metrics(folder).onnx
+    metrics.onnx = folder.metrics().onnx
     return metrics, evaluation, record
-
-
-def config_of(folder: Path) -> DictConfig:
-    """The config that a run was composed of."""
-    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    assert isinstance(config, DictConfig)
-    config.run_folder = str(folder)  # in the file it is an interpolation that only Hydra resolves
-    return config
 
 
 def data_of(config: DictConfig) -> DigitsData:
@@ -93,9 +78,8 @@ def data_of(config: DictConfig) -> DigitsData:
     return data
 
 
-def _test(folder: Path, config: DictConfig, data: DigitsData, record: RunRecord) -> tuple[Metrics, Evaluation]:
-    best = folder / "checkpoints" / "best.ckpt"
-    evaluation = evaluate(load_model(best), data, config.trainer)
-    metrics = measure(evaluation, best, record, config.seed)
-    metrics.kept_epoch = read_checkpoint(best).get("epoch")
+def _test(folder: RunFolder, config: DictConfig, data: DigitsData, record: RunRecord) -> tuple[Metrics, Evaluation]:
+    evaluation = evaluate(load_model(folder.best), data, config.trainer)
+    metrics = measure(evaluation, folder.best, record, config.seed)
+    metrics.kept_epoch = read_checkpoint(folder.best).get("epoch")
     return metrics, evaluation
