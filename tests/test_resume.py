@@ -38,7 +38,9 @@ def signalled(cwd, *arguments, after, number):
             time.sleep(0.02)
         os.kill(process.pid, number)
         code = process.wait(timeout=60)
-        time.sleep(1)
+        deadline = time.monotonic() + 5
+        while alive(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
         return bool(alive(process.pid)), code, output.read_text()
     finally:
         if alive(process.pid):
