@@ -85,8 +85,7 @@ gpu: $(READY)  ## check on this machine's GPU that everything works there (ten m
 
 $(GRADIO)/.ready: $(READY)
 	$(PYTHON) -m venv $(GRADIO)
-	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check flit_core gradio onnxruntime pillow opencv-python-headless
-	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check gradio -e .
 	@touch $@
 
 lint: $(READY)  ## check style, format, types and the direction of imports
@@ -100,7 +99,7 @@ tensorboard: $(READY)  ## look at all runs in TensorBoard
 
 lock:  ## choose versions again within the ranges of pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
-		--custom-compile-command "make lock" --quiet --group dev pyproject.toml -o requirements.lock
+		--custom-compile-command "make lock" --quiet --extra train --group dev pyproject.toml -o requirements.lock
 
 clean:  ## remove the environment and the caches; runs and data stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -76,7 +76,7 @@ def audit(page: Page) -> None:
 
 def with_metadata(run: Path, folder: Path, **values: str) -> Path:
     """Copy a run's model to a new folder and change values of its metadata."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     proto = onnx.load(run / "model.onnx")
     onnx.helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | values)
     onnx.save(proto, folder / "model.onnx")

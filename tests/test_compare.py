@@ -197,7 +197,7 @@ def test_the_page_of_twenty_runs_is_whole(twenty, browser):
     assert {f"runs/{number}/report/index.html" for number in range(20)} < set(links)
     assert "runs/failed/" in links and all((cwd / link).exists() for link in links)
     text = page.inner_text("main")
-    assert "python" in text and "compare.py runs --csv" in text and "train/loss is nan" in text
+    assert "digits compare runs --csv" in text and "train/loss is nan" in text
     assert "corrected for the number of pairs, 66, by Holm's method" in text
     assert re.search(r"\d by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12", text), "what each model read"
 
@@ -235,7 +235,7 @@ def test_the_command_names_each_folder_it_leaves_out_and_why(quickstart, tmp_pat
         "runs/running": "running, wanted a finished run",
         "runs/new": "not begun, wanted a finished run",
         "runs/trial": "no report; of a search, only the best trial is tested and reported",
-        "runs/version/report/metrics.json": "got format 99, wanted 1; run scripts/evaluate.py on runs/version",
+        "runs/version/report/metrics.json": "got format 99, wanted 1; run digits evaluate runs/version",
         "runs/half/report/metrics.json": "No such file",
         "runs/cut/report/metrics.json": "the file: Invalid JSON",
         "runs/foreign/run.json": "no 'trainer' in its config",

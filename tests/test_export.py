@@ -1,16 +1,16 @@
 """A file that differs from its checkpoint is not exported; a file of several runs, a file of small numbers."""
 
 import json
-import runpy
 import shutil
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import QUIET, ROOT, run_folders
+from conftest import QUIET, run_folders
 from drawn import encoded, picture_of
 
+from digits.commands import export
 from digits.models.mlp import MLP
 from digits.reporting.evaluation import Evaluation
 from digits.run_folder import RunFolder
@@ -119,8 +119,7 @@ def copied(quickstart, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
 def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("digits.training.int8.BOUND", 0.01)  # a digit more or less, of 500, says little
-    monkeypatch.setattr("sys.argv", ["export.py", str(copied), "--int8"])
-    runpy.run_path(str(ROOT / "scripts" / "export.py"))["main"]()
+    export(copied, int8=True)
     printed = capsys.readouterr().out
     small = copied / "model.int8.onnx"
     assert small.stat().st_size < 0.4 * (copied / "model.onnx").stat().st_size

@@ -140,15 +140,16 @@ def pytest_run(*words, cwd, **environment):
 
 CHECKS = """
 import pytest
-from test_real_gpu import gpu, run
+from plain_errors import PlainError
+from test_real_gpu import gpu
 
 @pytest.mark.gpu
 def test_a_run(gpu, record_property):
     record_property("result", f"99 % with {gpu}")
 
 @pytest.mark.gpu
-def test_a_sweep(gpu, tmp_path):
-    run("train.py trainer.precision=half", tmp_path)
+def test_a_sweep(gpu):
+    raise PlainError("train.py -m ended with 2:\\nmodel cnn\\nerror: model: got none")
 """
 
 
@@ -160,13 +161,15 @@ def test_a_check_that_fails_is_in_the_table_beside_the_others(tmp_path):
     (folder,) = tmp_path.glob("outputs/gpu/*")
     good, bad = json.loads((folder / "gpu.json").read_text())["rows"]
     assert good == {"check": "test_a_run", "result": "99 % with data=mnist_5k trainer.accelerator=gpu", "error": ""}
-    assert bad["check"] == "test_a_sweep" and "trainer.precision: got half" in bad["error"]
+    assert bad["check"] == "test_a_sweep" and "train.py -m ended with 2:\nmodel cnn" in bad["error"]
     table = (folder / "gpu.md").read_text()
-    assert f"| test_a_run | {good['result']} | ok |" in table and "| test_a_sweep |  | trainer.precision: got" in table
+    assert f"| test_a_run | {good['result']} | ok |\n| test_a_sweep |  | error: model: got none |" in table
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS cannot be hidden")
 def test_without_a_gpu_the_first_lines_say_so(tmp_path):
     done = pytest_run("-m", "gpu", __file__, "-c", str(ROOT / "pyproject.toml"), cwd=tmp_path)
-    assert done.returncode == 5 and "training on a GPU: not tested" in done.stdout.splitlines()[0]
+    first_lines = done.stdout.partition("\n\n")[0]
+    assert done.returncode == 5 and "training on a GPU: not tested, PyTorch finds none here" in first_lines
+    assert list(tmp_path.iterdir()) == []

@@ -139,9 +139,9 @@ def test_each_command_is_copied_and_repeating_composes_the_same_config(runs, ope
     folder = str(runs["mlp"].relative_to(runs["mlp"].parents[2]))
     assert commands[1:] == [
         f"python train.py resume={folder}",
-        f"python scripts/evaluate.py {folder}",
-        f"python scripts/predict.py {folder} photo.jpg",
-        f"python scripts/serve.py {folder}",
+        f"digits evaluate {folder}",
+        f"digits read {folder} photo.jpg",
+        f"digits serve {folder}",
         f"tensorboard --logdir {folder}",
     ]
     python, script, *overrides = shlex.split(commands[0])
@@ -158,7 +158,7 @@ def test_without_a_clipboard_the_command_is_selected(runs, opened):
     button = page.get_by_role("button", name="Copy: Serve")
     button.click()
     expect(button).to_have_text("Selected")
-    assert page.evaluate("String(getSelection())").startswith("python scripts/serve.py ")
+    assert page.evaluate("String(getSelection())").startswith("digits serve ")
 
 
 def test_links_lead_somewhere_and_name_and_tags_are_on_top(runs, opened):

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 # Dropout, augmentation, one_cycle, two optimizers in one, a mean of the weights and a best epoch that is not the last:
 # all that a resume could get wrong.
-LEARN = ["model=mlp", "model.optimizer=muon", "model.augmentation.rotation=10", "callbacks=averaged"]
+LEARN = ["model=mlp", "optimizer=muon", "model.augmentation.rotation=10", "callbacks=averaged"]
 LEARN += ["trainer.max_epochs=6"]
 RUN = ["data=mnist_5k", *LEARN, "seed=2", *QUIET]
 ENDLESS = ["trainer.max_epochs=1000", "callbacks.early_stopping.patience=1000"]

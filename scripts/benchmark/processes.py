@@ -34,13 +34,13 @@ def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
     """
     script, *arguments = command.split()
     path = ROOT / script if script == "train.py" else HERE / script
-    output, began = b"", time.perf_counter()
+    output, started = b"", time.perf_counter()
     pipes: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    with started([sys.executable, path, *arguments], cwd=cwd, env=ENVIRONMENT, **pipes) as process:
+    with child_process([sys.executable, path, *arguments], cwd=cwd, env=ENVIRONMENT, **pipes) as process:
         assert process.stdout
         while not (until and until.encode() in output) and (part := os.read(process.stdout.fileno(), 65536)):
             output += part
-        elapsed = time.perf_counter() - began
+        elapsed = time.perf_counter() - started
         if reached := bool(until) and until.encode() in output:
             process.kill()
         _, status, usage = os.wait4(process.pid, 0)
@@ -59,12 +59,12 @@ def busy(number: int) -> Iterator[None]:
     """Meanwhile as many other processes are busy: each counts in a Python loop."""
     with ExitStack() as stack:
         for _ in range(number):
-            stack.enter_context(started([sys.executable, "-c", "while True: pass"]))
+            stack.enter_context(child_process([sys.executable, "-c", "while True: pass"]))
         yield
 
 
 @contextmanager
-def started(command: Sequence[Any], **options: Any) -> Iterator[subprocess.Popen]:
+def child_process(command: Sequence[Any], **options: Any) -> Iterator[subprocess.Popen]:
     """A process that is killed at the end, if it still runs."""
     with subprocess.Popen(command, **options) as process:
         try:

@@ -126,7 +126,7 @@ class RunFolder:
         metrics = _read(Metrics, self.metrics_file)
         if metrics.format != FORMAT:
             raise ConfigError(
-                f"{self.metrics_file}: got format {metrics.format}, wanted {FORMAT}; run scripts/evaluate.py on {self}"
+                f"{self.metrics_file}: got format {metrics.format}, wanted {FORMAT}; run digits evaluate {self}"
             )
         return metrics
 

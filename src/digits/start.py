@@ -115,7 +115,7 @@ def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
 
 def _written(hydra: HydraConf) -> list[str]:
     """The overrides of the command as the user wrote them: ${oc.env:TOKEN} stays a name."""
-    overrides: Any = OmegaConf.to_container(hydra.overrides.task)  # type: ignore[arg-type]
+    overrides: Any = OmegaConf.to_container(hydra.overrides.task)
     return overrides
 
 

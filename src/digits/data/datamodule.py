@@ -50,7 +50,7 @@ class DigitsData(LightningDataModule):
         val_size: number of images of the training split that are used for validation only, stratified by class.
         train_size: number of images to train on, stratified by class; None for all except the validation images.
         seed: of the split and of the order of training.
-        drawings: file of drawings that scripts/serve.py has collected, to be used as further training images.
+        drawings: folder of drawings, like 7/name.png, which are further training images.
         hands: number of further training images that are drawn by program, see digits.data.hands.
         non_digits: number of further training images that show no digit, see digits.data.non_digits. Their label is
             the first after those of `classes`.

@@ -1,6 +1,7 @@
 """The commands that a run's report shows. They work in the project's folder."""
 
 import shlex
+from importlib.util import find_spec
 
 from digits.record import RunRecord
 from digits.run_folder import RunFolder
@@ -12,11 +13,10 @@ def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str,
     by_title = {"Train it again": _repeat(folder, record)}
     if resumable:
         by_title["Resume it, if it was stopped"] = f"python train.py resume={run}"
-    by_title |= {
-        "Test it again and write this page again": f"python scripts/evaluate.py {run}",
-        "Read pictures with it": f"python scripts/predict.py {run} photo.jpg",
-        "Serve a page to draw on": f"python scripts/serve.py {run}",
-    }
+    by_title["Test it again and write this page again"] = f"digits evaluate {run}"
+    if find_spec("digits_reader"):
+        by_title["Read pictures with it"] = f"digits read {run} photo.jpg"
+        by_title["Serve a page to draw on"] = f"digits serve {run}"
     if "tensorboard" in (record.config.get("logger") or {}):
         by_title["See it in TensorBoard"] = f"tensorboard --logdir {run}"
     return by_title

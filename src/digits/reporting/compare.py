@@ -15,11 +15,11 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 from atomic_files import write_text
+from digits.onnx_file import session_of, test_accuracy_of
 from digits.reporting import compare_figures
 from digits.reporting.figures import svg
 from digits.reporting.pages import data_uri, render
 from digits.reporting.runs import Candidate, FinishedRun, candidates_of, find_runs, frame, percent
-from digits_reader.reader import Reader, session_of
 from plain_errors import ConfigError, DataError
 
 MOST = 12  # candidates that are compared image by image, the first ones
@@ -119,7 +119,7 @@ def _int8(runs: list[FinishedRun]) -> dict[str, str]:
     if not all(path.exists() for path in paths):
         return dict.fromkeys(("int8 accuracy", "int8 ms", "int8 kB"), "")
     return {
-        "int8 accuracy": f"{percent([Reader(path).test_accuracy for path in paths])} %",
+        "int8 accuracy": f"{percent([test_accuracy_of(path) for path in paths])} %",
         "int8 ms": f"{speed(paths[0])[0]:.3f}",
         "int8 kB": f"{paths[0].stat().st_size / 1000:,.0f}",
     }

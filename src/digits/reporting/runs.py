@@ -109,9 +109,9 @@ def _read(folder: RunFolder) -> FinishedRun:
         raise ConfigError(f"{folder}: no report; of a search, only the best trial is tested and reported")
     metrics = folder.metrics()
     if metrics.onnx is None or not folder.onnx.exists():
-        raise ConfigError(f"{folder}: no model.onnx; run scripts/export.py on {folder}")
+        raise ConfigError(f"{folder}: no model.onnx; run digits export {folder}")
     if not folder.predictions.exists():
-        raise ConfigError(f"{folder}: no report/predictions.csv; run scripts/evaluate.py on {folder}")
+        raise ConfigError(f"{folder}: no report/predictions.csv; run digits evaluate {folder}")
     try:
         settings = settings_of(record.config) | {
             key: value

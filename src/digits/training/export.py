@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from atomic_files import atomic_path, sha256_of
 from digits.data.batches import scaled
 from digits.models.classifier import Classifier
+from digits.onnx_file import session_of
 from digits.record import OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import least_energy
-from digits_reader.reader import session_of
 from plain_errors import PlainError
 
 TOLERANCE = 1e-4  # of logits and probabilities

@@ -11,9 +11,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from atomic_files import atomic_path
 from digits.data.batches import scaled
+from digits.onnx_file import probabilities_of
 from digits.run_folder import RunFolder
 from digits.training.finish import data_of, evaluate_again
-from digits_reader.reader import Reader
 from plain_errors import ModelFileError
 
 BOUND = 0.0005  # the largest loss of accuracy on the validation digits
@@ -54,13 +54,13 @@ def export_int8(folder: RunFolder) -> tuple[Path, dict[str, float]]:
         options = {"activation_type": QuantType.QUInt8, "reduce_range": True, "per_channel": True}
         quantize_static(temporary, temporary, Digits(train), op_types_to_quantize=LAYERS, **options)
         _describe(temporary, path, {})
-        before, after = (_accuracy(Reader(file).outputs(val)[1], data.val_labels) for file in (path, temporary))
+        before, after = (_accuracy(probabilities_of(file, val), data.val_labels) for file in (path, temporary))
         if before - after > BOUND:
             raise ModelFileError(
                 f"{path}: in int8 it reads {after:.2%} of the validation digits instead of {before:.2%}; wanted to "
                 f"lose at most {BOUND:.2%}; nothing was written"
             )
-        found, wanted = Reader(temporary).outputs(test)[1], evaluation.probabilities.numpy()
+        found, wanted = probabilities_of(temporary, test), evaluation.probabilities.numpy()
         facts = {"val_accuracy": after, "test_accuracy": _accuracy(found, evaluation.labels)}
         facts["max_abs_diff"] = float(np.abs(found - wanted).max())  # of probabilities
         facts["argmax_agreement"] = float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean())
