@@ -8,15 +8,11 @@ import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
-from typing import (
-    Any,
-    get_args,
-    get_type_hints,
-)
+from typing import Any, get_args, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
-from typing_extensions import TypedDict, is_typeddict
+from typing_extensions import TypedDict, is_typeddict  # pydantic needs this TypedDict before Python 3.12
 
 # _target_ runs code, so no other packages
 ALLOWED_TARGETS = ("digits.", "resumable_sweeps.", "lightning.", "torch.", "torchmetrics.")
@@ -56,8 +52,9 @@ def mistakes_in_node(
         yield f"{path}._target_: got {name}, which cannot be imported ({error})"
         return
     values = {key: value for key, value in node.items() if key not in FOR_HYDRA}
-    made = {key: Any for key, value in values.items() if isinstance(value, dict) and "_target_" in value}
-    yield from mistakes_in_values(values, {key: each.annotation for key, each in parameters.items()} | made, path)
+    made = {key for key, value in values.items() if isinstance(value, dict) and "_target_" in value}
+    types = {key: Any if key in made else each.annotation for key, each in parameters.items()}
+    yield from mistakes_in_values(values, types, path)
     for key, each in parameters.items():
         if each.default is each.empty and key not in node and key not in given:
             yield f"{path}.{key}: missing, and {name} needs it"
