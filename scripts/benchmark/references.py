@@ -1,7 +1,7 @@
 """Plain training loops to compare with: `python references.py LOOP OVERRIDE …` prints a line of JSON for each epoch.
 
-Training is timed, with the validation if there is one. Reading the data and the tests are not timed. PyTorch is
-imported before digits, so OpenMP has its defaults, as in other people's loops.
+Training is timed, with the validation if there is one. Reading the data and the tests are not timed. OpenMP has its
+defaults, as in other people's loops: nothing here calls digits.threads.
 """
 
 import json

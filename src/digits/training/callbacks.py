@@ -116,7 +116,8 @@ class Progress(Callback):
     def on_train_end(self, *args: Any) -> None:
         self.bar.stop()
 
-    on_exception = on_train_end
+    def on_exception(self, *args: Any) -> None:
+        self.bar.stop()
 
 
 class AveragedWeights(WeightAveraging):
