@@ -154,6 +154,14 @@ class RunFolder:
         config.run_folder, config.run_label = str(self.path), record.config.get("run_label")
         return config
 
+    def overrides(self) -> list[str]:
+        """The overrides of the run's command; records of former versions lack them."""
+        from omegaconf import OmegaConf
+
+        saved = self.path / ".hydra" / "overrides.yaml"
+        known: Any = OmegaConf.to_container(OmegaConf.load(saved)) if saved.exists() else []
+        return self.record().overrides or known
+
     def write_config(self, **files: str) -> None:
         """Write .hydra: the texts of its files by name. A copy of the run is complete without them."""
         for name, text in files.items():

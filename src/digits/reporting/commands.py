@@ -24,7 +24,7 @@ def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str,
 
 def _repeat(folder: RunFolder, record: RunRecord) -> str:
     """The command that trains with the same overrides again: one job of a sweep, or the best trial of a search."""
-    config_dir, overrides = record.config_dir, record.overrides
+    config_dir, overrides = record.config_dir, folder.overrides()
     if record.config.get("search"):
         config_dir = str(folder.path.parent)
         overrides = ["experiment=best", *(each for each in overrides if each[0] == "~" and "search" not in each)]
