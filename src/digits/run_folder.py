@@ -43,8 +43,12 @@ class RunFolder:
         self.mistakes = self.report / "mistakes.png"
 
     def __str__(self) -> str:
-        """The path, relative to the current folder if it lies below."""
-        return str(self.path.relative_to(Path.cwd()) if self.path.is_relative_to(Path.cwd()) else self.path)
+        return str(self.path)
+
+    @property
+    def shown(self) -> Path:
+        """The path, relative to the current folder if it lies below it."""
+        return self.path.relative_to(Path.cwd()) if self.path.is_relative_to(Path.cwd()) else self.path
 
     @staticmethod
     def below(folder: Path) -> "list[RunFolder]":

@@ -9,7 +9,7 @@ from digits.run_folder import RunFolder
 
 def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str, str]:
     """The commands, each by a title that says what it does. A model that is fitted in one pass is not `resumable`."""
-    run = shlex.quote(str(folder))
+    run = shlex.quote(str(folder.shown))
     by_title = {"Train it again": _repeat(folder, record)}
     if resumable:
         by_title["Resume it, if it was stopped"] = f"python train.py resume={run}"
