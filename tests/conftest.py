@@ -11,7 +11,6 @@ from pathlib import Path
 
 import forked
 import onnx
-import postgres
 import pytest
 import slurm
 from axe_playwright_python.sync_playwright import Axe
@@ -157,7 +156,6 @@ def missing() -> dict[str, str]:
             not slurm.missing() and find_spec("hydra_plugins.hydra_submitit_launcher"),
             f"sweeps on a cluster: not tested, install slurm-wlm and munge ({', '.join(slurm.missing())} not found)",
         ),
-        "database": (postgres.found().keys() >= set(postgres.PROGRAMS), "PostgreSQL: not tested, install it"),
     }
     return {fixture: line for fixture, (there, line) in needs.items() if not there}
 

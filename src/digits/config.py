@@ -5,6 +5,7 @@ Hydra finds the keys that do not exist. digits.schema checks the values of each 
 
 import argparse
 import copy
+import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,17 +14,18 @@ from typing import Any
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from digits.ranges import Seed, Text
-from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
+from digits.schema import located, mistakes_in_node, mistakes_in_value, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
-from plain_errors import ConfigError
-from resumable_sweeps.grid import jobs_of, renamed
+from plain_errors import ConfigError, PlainError, in_one_line
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
@@ -31,6 +33,7 @@ EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
 TOP_LEVEL |= {"tags": list[str], "run_folder": str, "run_label": str}
+GROUPS = ("data", "model", "trainer", "callbacks", "logger")
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 
@@ -51,10 +54,9 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += _mistakes_in_needs(plain)
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
-    if plain.get("search"):
-        from resumable_sweeps.space import mistakes_in_search  # imports Optuna and SQLAlchemy: only a search needs them
-
-        mistakes += mistakes_in_search(plain)
+    for name, node in plain.items():
+        if name not in GROUPS and isinstance(node, dict) and "_target_" in node:
+            mistakes += mistakes_in_node(name, node)
     return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
 
 
@@ -83,10 +85,8 @@ def explained(error: Exception) -> Exception:
     GlobalHydra.instance().clear()  # Hydra may still be initialized
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            jobs = jobs_of(overrides) if multirun else [overrides]
+            jobs = _samples(overrides) if multirun else [overrides]
             mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
-    except ConfigError as wrong_range:
-        mistakes = [str(wrong_range)]
     except OverrideParseException as unreadable:
         mistakes = [_override_mistake(str(unreadable.override), unreadable)]
     except HydraException as other:
@@ -94,6 +94,18 @@ def explained(error: Exception) -> Exception:
     plain = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
     plain.__cause__ = error
     return plain
+
+
+def plain_error(error: Exception) -> Exception:
+    """Turn what Hydra makes of a constructor's error into one line that names the node."""
+    if not isinstance(error, InstantiationException):
+        return error
+    if isinstance(error.__cause__, PlainError | OSError):
+        return error.__cause__
+    _, known, key = str(error).rpartition("full_key: ")
+    refused = ConfigError(f"{key if known else 'config'}: {in_one_line(error.__cause__ or error)}")
+    refused.__cause__ = error
+    return refused
 
 
 def resolved(config: DictConfig) -> dict[str, Any]:
@@ -178,6 +190,30 @@ def _command_line() -> tuple[list[str], bool]:
     return [*folder, *words.overrides], words.multirun
 
 
+def _samples(overrides: list[str]) -> list[list[str]]:
+    """A few commands without sweeps that together have each value, and both ends of each range, of one with -m."""
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
+    texts = [_swept(each) if each.is_sweep_override() else [str(each.input_line)] for each in parsed]
+    return [[each[at % len(each)] for each in texts] for at in range(max(map(len, texts), default=1))]
+
+
+def _swept(override: Override) -> list[str]:
+    interval: Any = override.value()
+    ends = (interval.start, interval.end) if override.is_interval_sweep() else override.sweep_string_iterator()
+    return [f"{override.get_key_element()}={value}" for value in ends]
+
+
+def former_key(override: str) -> str | None:
+    """One line on an override of a former key; None for any other override."""
+    if re.match(r"[+~]*search\.(storage|study_name)\b", override):
+        return f"{override}: a search keeps its trials in its folder, on a cluster too; leave this out"
+    found = re.fullmatch(r"([+~]*)sweep(|[.=].*)", override, re.DOTALL)
+    if not found:
+        return None
+    rest = "=custom" if found[2] == "=search" else found[2]
+    return f"{override}: sweep is now called search; take {found[1]}search{rest}"
+
+
 def _override_mistake(override: str, error: Exception) -> str:
     """One line for an override that Hydra cannot apply, with the nearest names that exist."""
     key, equals, secret = override.partition("=")
@@ -185,7 +221,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     override, reason = f"{key}{equals}{value}", in_one_line(error)
     if value != secret:
         reason = reason.replace(secret, value)  # the parser's message repeats what it cannot read
-    if new := renamed(override):
+    if new := former_key(override):
         return new
     if str(error).startswith(NULL_GROUP):
         return f"{override}: a group cannot be null; take ~{key}"

@@ -19,8 +19,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 
 from digits.record import Git, RunRecord, write_record
-from digits.schema import in_one_line
-from plain_errors import Pruned, end_of
+from plain_errors import Pruned, end_of, in_one_line
 
 PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "onnx", "onnxruntime"]
 
