@@ -48,7 +48,7 @@ results: $(READY)  ## make the README's table of results on full MNIST, but for 
 	$(BIN)/python train.py -m experiment=pixel_similarity,three_vs_seven hydra.sweep.dir=outputs/results/closed_form
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn seed=1,2,3 hydra.sweep.dir=outputs/results/models
-	$(BIN)/python train.py -m model=cnn_augmented data.hands=0 data.non_digits=0 ~callbacks.mean seed=1,2,3 hydra.sweep.dir=outputs/results/augmented
+	$(BIN)/python train.py -m model=cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/augmented
 	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
 
 records: $(READY)  ## make the table of records on full MNIST (about five hours on two cores); the same command continues it
@@ -73,7 +73,7 @@ pictures: $(READY)  ## make the pictures of README and docs again with full MNIS
 	$(BIN)/python scripts/pictures.py
 
 load: $(READY) $(GRADIO)/.ready  ## measure how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
-	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart hydra.run.dir=outputs/load
+	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart run_folder=outputs/load
 	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
 	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/canvas_*.png
 
@@ -81,12 +81,11 @@ schemas: $(READY)  ## write .schemas/, with which an editor completes the keys o
 	$(BIN)/python scripts/schemas.py .schemas
 
 gpu: $(READY)  ## check on this machine's GPU that everything works there (ten minutes)
-	$(BIN)/python scripts/benchmark/gpu.py
+	$(BIN)/python -m pytest -m gpu -n 0 -s tests/test_real_gpu.py
 
 $(GRADIO)/.ready: $(READY)
 	$(PYTHON) -m venv $(GRADIO)
-	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check flit_core gradio onnxruntime pillow opencv-python-headless
-	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	$(GRADIO)/bin/python -m pip install --quiet --disable-pip-version-check gradio -e .
 	@touch $@
 
 lint: $(READY)  ## check style, format, types and the direction of imports
@@ -100,7 +99,7 @@ tensorboard: $(READY)  ## look at all runs in TensorBoard
 
 lock:  ## choose versions again within the ranges of pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
-		--custom-compile-command "make lock" --quiet --group dev pyproject.toml -o requirements.lock
+		--custom-compile-command "make lock" --quiet --extra train --group dev pyproject.toml -o requirements.lock
 
 clean:  ## remove the environment and the caches; runs and data stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,17 +1,32 @@
 """Train a classifier of handwritten digits; `python train.py --help` shows the choices."""
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from digits.threads import prepare_threads
+from digits.training.ranks import rank
 from plain_errors import plain_errors
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
-    """Hydra composes the config, and digits.launch checks it before this is called."""
-    from digits.training.train import train  # imports torch and lightning, which --help and --cfg do not need
+    """One run, or one job of a sweep: check the config, claim a folder, train."""
+    prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0
+    if prints:
+        chosen = HydraConfig.get().runtime.choices
+        parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
+        print("   ".join(parts), flush=True)
+    prepare_threads()
+    # imported after the first line is printed: these take seconds, and --help and --cfg do not need them
+    from digits.start import started
+    from digits.training.train import train
 
-    return train(cfg)
+    with started(cfg) as (config, folder):
+        if prints:
+            print(f"folder {folder.path}", flush=True)
+        return train(config, folder, prints)
 
 
 def explain(error: Exception) -> Exception:

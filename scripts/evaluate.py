@@ -1,26 +1,6 @@
-"""Test a finished run's best checkpoint again and rewrite its report."""
+"""The command `digits evaluate`."""
 
-import argparse
-from pathlib import Path
-
-from digits.record import the_newest_run
-from plain_errors import plain_errors
-
-
-def main() -> None:
-    """Read the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
-    folder = parser.parse_args().run or the_newest_run()
-
-    from digits.reporting.report import print_summary, write_report
-    from digits.training.finish import evaluate_again
-
-    metrics, evaluation, record = evaluate_again(folder)
-    write_report(folder, metrics, evaluation, record)
-    print_summary(folder, metrics)
-
+from digits_command import main
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    main("evaluate")

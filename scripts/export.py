@@ -1,58 +1,6 @@
-"""Export a finished run's best checkpoint to ONNX again, and compare the file with the checkpoint."""
+"""The command `digits export`."""
 
-import argparse
-from pathlib import Path
-
-from digits.record import the_newest_run
-from plain_errors import plain_errors
-
-
-def main() -> None:
-    """Read the command line and run."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    group = parser.add_mutually_exclusive_group()
-    group.add_argument("run", type=Path, nargs="?", help="a run's folder (default: the newest one in outputs)")
-    help_ensemble = "make one model of several runs, the mean of their probabilities, in a new run folder"
-    group.add_argument("--ensemble", type=Path, nargs="+", metavar="RUN", help=help_ensemble)
-    help_into = "the ensemble's run folder (default: a new one in outputs)"
-    parser.add_argument("--into", type=Path, metavar="FOLDER", help=help_into)
-    parser.add_argument("--int8", action="store_true", help="also write a smaller model.int8.onnx if it is as accurate")
-    arguments = parser.parse_args()
-    if arguments.into and not arguments.ensemble:
-        parser.error("--into is for --ensemble")
-    if arguments.ensemble:
-        from digits.reporting.report import print_summary
-        from digits.training.ensemble import export_ensemble
-
-        folder, metrics = export_ensemble(arguments.ensemble, arguments.into)
-        print_summary(folder, metrics)
-    else:
-        folder = arguments.run or the_newest_run()
-        export(folder)
-    if arguments.int8:
-        from digits.reporting.compare import speed
-        from digits.training.int8 import export_int8
-
-        small, facts = export_int8(folder)
-        print(f"{small}: {small.stat().st_size:,} bytes; " + ", ".join(f"{key} {facts[key]:.4g}" for key in facts))
-        times = (f"{path.name} {speed(path)[0]:.3f}" for path in (folder / "model.onnx", small))
-        print("ms for a picture on one thread: " + ", ".join(times))
-
-
-def export(folder: Path) -> None:
-    """Write model.onnx of a run again."""
-    from digits.training.export import export_onnx, onnx_metadata
-    from digits.training.finish import evaluate_again
-
-    metrics, evaluation, record = evaluate_again(folder)
-    path = folder / "model.onnx"
-    file = export_onnx(evaluation, path, onnx_metadata(metrics, record))
-    print(
-        f"{path}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
-        f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"
-    )
-
+from digits_command import main
 
 if __name__ == "__main__":
-    with plain_errors():
-        main()
+    main("export")

@@ -10,7 +10,8 @@ from pathlib import Path
 from playwright.sync_api import FloatRect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-RUNS = {model: f"outputs/pictures/{model}" for model in ("cnn_augmented", "svm", "pixel_similarity")}
+CHOICES = ("experiment=reader", "model=svm", "model=pixel_similarity")
+RUNS = {choice: f"outputs/pictures/{choice.partition('=')[2]}" for choice in CHOICES}
 TOP: FloatRect = {"x": 0, "y": 0, "width": 1000, "height": 1180}  # what is shown of the report, in pixels
 FOUR = [[(0.64, 0.2), (0.3, 0.58), (0.48, 0.57), (0.66, 0.63)], [(0.64, 0.2), (0.48, 0.8)]]  # in a square of side 1
 
@@ -20,8 +21,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("overrides", nargs="*", help="for the trainings, for instance data=mnist_5k")
     overrides = parser.parse_args().overrides
-    for model, run in RUNS.items():
-        train = [sys.executable, str(ROOT / "train.py"), f"model={model}", f"hydra.run.dir={run}", *overrides]
+    for choice, run in RUNS.items():
+        train = [sys.executable, str(ROOT / "train.py"), choice, f"run_folder={run}", *overrides]
         if not Path(run, "model.onnx").exists() and (code := subprocess.run(train, check=False).returncode):
             sys.exit(code)
     serve = [sys.executable, f"{ROOT}/scripts/serve.py", *RUNS.values(), "--port=0", "--drawings=outputs/none.sqlite"]
@@ -34,7 +35,7 @@ def main() -> None:
         for suffix in ("", "-dark"):
             page = browser.new_page(viewport={"width": 1000, "height": 600}, locale="en-GB")
             page.emulate_media(color_scheme="dark" if suffix else "light", reduced_motion="reduce")
-            page.goto(Path(RUNS["cnn_augmented"], "report/index.html").absolute().as_uri())
+            page.goto(Path(RUNS[CHOICES[0]], "report/index.html").absolute().as_uri())
             page.screenshot(path=f"docs/report{suffix}.png", full_page=True, clip=TOP)
             page.goto(url)
             box = page.locator("#pad").bounding_box()

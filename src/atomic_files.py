@@ -15,13 +15,15 @@ def atomic_path(path: Path) -> Iterator[Path]:
 
     The data reach the disk before the new name does, so a crash leaves the old file or the new one.
     """
+    made = [folder.parent for folder in path.parents if not folder.exists()]
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}")  # mkstemp's file is hidden from others
     try:
         yield temporary
         _fsync(temporary)
         temporary.replace(path)
-        _fsync(path.parent)
+        for folder in (path.parent, *made):
+            _fsync(folder)
     except OSError as error:
         if error.filename == str(temporary):  # nobody knows this name
             error.filename, error.filename2 = str(path), None
@@ -34,6 +36,12 @@ def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def delete(path: Path) -> None:
+    """Delete a file; it does not come back after a crash."""
+    path.unlink()
+    _fsync(path.parent)
 
 
 def sha256_of(path: Path) -> str:

@@ -2,20 +2,21 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 
 import forked
 import onnx
 import pytest
 import slurm
 from axe_playwright_python.sync_playwright import Axe
+from filelock import FileLock
 from hypothesis import settings
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
@@ -25,15 +26,21 @@ QUIET = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=fals
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import ONNX Runtime first, and then digits
 
+expect.set_options(timeout=20_000)  # milliseconds; other programs may keep the machine busy
+
 # Tests with generated cases try the same ones each time; `make fuzz` takes the long form, with new ones.
 settings.register_profile("short", max_examples=50, derandomize=True, database=None, deadline=None)
 settings.register_profile("long", max_examples=400, database=None, deadline=None, print_blob=True)
 settings.load_profile("short")
 
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
-RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs"}
+RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs", "gpu"}
 
-IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py"}
+# One process runs a whole file (pyproject.toml says so). The longest come first: so both end at about the same time.
+LONGEST = ("test_cluster", "test_sweep", "test_resume", "test_search", "test_page", "test_devices", "test_benchmark")
+
+IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py", "scripts/schemas.py"}
+READ_LATE = {"COLUMNS", "PATH", "URL", "https_proxy"}  # not when PyTorch, Lightning or Python itself is imported
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -41,11 +48,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
 def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, **environment: str):
     """Run one of the project's scripts in `cwd`; return the finished process with its output as text.
 
-    A script that imports PyTorch runs in a copy of a process that has done so, if its environment is that of the tests.
+    A script that imports PyTorch runs in a copy of a process that has done so, if its environment lets it.
     """
     words = [str(ROOT / script), *map(str, arguments)]
-    if script in IMPORTS_TORCH and not environment:
-        return forked.run(words, cwd, timeout)
+    if script in IMPORTS_TORCH and environment.keys() <= READ_LATE:
+        return forked.run(words, cwd, timeout, environment)
     return subprocess.run(
         [sys.executable, *words],
         cwd=cwd,
@@ -56,9 +63,9 @@ def run_command(script: str, *arguments: str, cwd: Path, timeout: float = 300, *
     )
 
 
-def heed_interrupts() -> None:
-    """In a child, before its program starts: end on SIGINT, even where the parent ignores it, as `nohup` and `&` do."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def start_training(*arguments: str, cwd: Path, output: IO | int, **environment: str) -> forked.Forked:
+    """Start train.py in a group of processes of its own."""
+    return forked.Forked([str(ROOT / "train.py"), *arguments], cwd, (output, output), environment, session=True)
 
 
 def audit(page: Page) -> None:
@@ -70,7 +77,7 @@ def audit(page: Page) -> None:
 
 def with_metadata(run: Path, folder: Path, **values: str) -> Path:
     """Copy a run's model to a new folder and change values of its metadata."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     proto = onnx.load(run / "model.onnx")
     onnx.helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | values)
     onnx.save(proto, folder / "model.onnx")
@@ -94,13 +101,21 @@ def command(tmp_path: Path) -> Command:
 
 @pytest.fixture(scope="session")
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a quickstart cut short to two epochs; tests read it and leave it as it is."""
-    cwd = tmp_path_factory.mktemp("quickstart")
-    done = run_command("train.py", "experiment=quickstart", "trainer.max_epochs=2", *QUIET, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    """The folder of a quickstart cut short to two epochs; tests read it and leave it as it is.
+
+    One process trains it for all that run tests, and the others wait.
+    """
+    folder = tmp_path_factory.getbasetemp()
+    cwd = (folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder) / "quickstart"
+    with FileLock(f"{cwd}.lock"):
+        if not run_folders(cwd):
+            cwd.mkdir()
+            done = run_command("train.py", "experiment=quickstart", "trainer.max_epochs=2", *QUIET, cwd=cwd)
+            assert done.returncode == 0, done.stderr
+            (folder,) = run_folders(cwd)
+            (folder / "stdout.txt").write_text(done.stdout)
+            (folder / "stderr.txt").write_text(done.stderr)
     (folder,) = run_folders(cwd)
-    (folder / "stdout.txt").write_text(done.stdout)
-    (folder / "stderr.txt").write_text(done.stderr)
     return folder
 
 
@@ -141,6 +156,8 @@ def joblib() -> list[str]:
 
 def missing() -> dict[str, str]:
     """What some tests need and this machine lacks: the fixture's name, and how to have it."""
+    import torch  # reads OMP_NUM_THREADS, which is set above
+
     needs = {
         "mnist_dir": (os.environ.get("MNIST_DIR"), "full MNIST: not tested, set MNIST_DIR to test on it"),
         "chromium": (shutil.which("chromium"), "the page: not tested, install chromium to test it"),
@@ -156,6 +173,10 @@ def missing() -> dict[str, str]:
             not slurm.missing() and find_spec("hydra_plugins.hydra_submitit_launcher"),
             f"sweeps on a cluster: not tested, install slurm-wlm and munge ({', '.join(slurm.missing())} not found)",
         ),
+        "gpu": (
+            torch.cuda.is_available() or torch.backends.mps.is_available(),
+            "training on a GPU: not tested, PyTorch finds none here (CUDA or MPS)",
+        ),
     }
     return {fixture: line for fixture, (there, line) in needs.items() if not there}
 
@@ -163,14 +184,20 @@ def missing() -> dict[str, str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark what runs whole commands as slow. Leave out, and count as deselected, what this machine cannot run."""
     for item in items:
-        if RUNS & set(getattr(item, "fixturenames", ())):
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if fixtures & RUNS:
             item.add_marker("slow")
+        if "gpu" in fixtures:
+            item.add_marker("gpu")
     lacking = missing().keys()
     needing = [item for item in items if lacking & set(getattr(item, "fixturenames", ()))]
+    places = {name: place for place, name in enumerate(LONGEST)}
     items[:] = [item for item in items if item not in needing]
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
     config.hook.pytest_deselected(items=needing)
 
 
-def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Say what is not tested."""
-    return list(missing().values()) or ["everything is tested"]
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Say first what is not tested. pytest's own header is not shown under -q."""
+    if reporter := session.config.pluginmanager.get_plugin("terminalreporter"):  # a worker has none
+        reporter.write_line("\n".join(missing().values()) or "everything is tested")

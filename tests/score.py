@@ -16,11 +16,11 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the pictures; letters after the digit name the set: ann")
     arguments = parser.parse_args()
 
-    from digits.record import newest_run
+    from digits.run_folder import RunFolder
     from digits_reader.reader import Reader
     from digits_reader.terminal import read_pictures
 
-    model = arguments.model or newest_run()
+    model = arguments.model or RunFolder.newest().path
     if model is None:
         raise ConfigError("no finished run in outputs; wanted RUN FOLDER, or train one first")
     right: dict[str, list[bool]] = defaultdict(list)  # of each picture, by set

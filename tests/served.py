@@ -48,9 +48,8 @@ class Server:
                 return Reply(reply.status, reply.headers, reply.read())
 
     def saved(self) -> dict[str, Drawing]:
-        """The drawings in the server's file, by id."""
-        with closing(Drawings(self.drawings)) as drawings:
-            return {each.id: each for each in drawings.all()}
+        """The drawings in the server's folder, by id."""
+        return {each.id: each for each in Drawings(self.drawings).all()}
 
 
 def start(script: str, *arguments: str | Path, cwd: Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
@@ -69,7 +68,7 @@ def start(script: str, *arguments: str | Path, cwd: Path, stderr: int = subproce
 @contextmanager
 def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
     """Run scripts/serve.py on a free port, with its drawings in `cwd`."""
-    drawings = cwd / "drawings.sqlite"
+    drawings = cwd / "drawings"
     with start("scripts/serve.py", *arguments, "--port", "0", "--drawings", drawings, cwd=cwd) as process:
         assert process.stdout and process.stderr
         try:

@@ -1,10 +1,12 @@
 """The benchmarks run, their references are what they say, and the lists of what is measured name what exists."""
 
 import json
+import os
 import shlex
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
-from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -19,11 +21,11 @@ import references
 from digits.config import mistakes_in_overrides
 from digits.data.mnist_5k import Mnist5k
 from digits.training.callbacks import History
-from gpu import checks, prove, resuming, same_weights
 from load import ask
 from plain_errors import DataError, PlainError
-from processes import CONFIGS, HERE, run
+from processes import CONFIGS, ENVIRONMENT, HERE, busy, run
 from results import draw
+from resumable_sweeps.grid import jobs_of
 from speed import COMPARISONS, benchmark, compared
 
 PARTS = yaml.safe_load((HERE / "parts.yaml").read_text())
@@ -76,16 +78,16 @@ def test_rows_name_commands_and_units_that_exist(name):
         sign, target, unit = row["target"].split(maxsplit=2)
         assert sign in "≥≤" and float(target) > 0
         assert {row["ours"], row.get("reference", row["ours"])} <= part["commands"].keys()
-        assert unit in COMPARISONS if "reference" in row and unit != "%" else unit in ("%", "s", "ms")
-    assert {*part.get("until", {}), *part.get("in_picture", [])} <= part["commands"].keys()
+        assert unit in COMPARISONS if "reference" in row and unit != "%" else unit in ("%", "s", "ms", "MB")
+    assert {*part.get("until", {}), *part.get("busy", {}), *part.get("in_picture", [])} <= part["commands"].keys()
 
 
 @pytest.mark.parametrize("command", [each for each in COMMANDS if "=" in each])
 def test_overrides_of_parts_are_good(command):
     script, *words = shlex.split(command)
-    overrides = [word for word in words if "=" in word and not word.startswith("+")]
+    overrides = [word for word in words if "=" in word and not word.startswith(("+", "hydra"))]
     with initialize_config_dir(CONFIGS, version_base="1.3"):
-        assert mistakes_in_overrides(overrides) == []
+        assert [mistakes_in_overrides(job) for job in jobs_of(overrides)] in ([[]], [[]] * 4)
     assert script == "train.py" or hasattr({"inside.py": inside, "references.py": references}[script], words[0])
 
 
@@ -113,6 +115,27 @@ def test_a_run_is_compared_with_the_reference_at_its_side():
 def test_a_process_without_the_text_to_stop_at_fails_with_the_end_of_its_output(tmp_path):
     with pytest.raises(PlainError, match=r"(?s)^train.py --help ended with 0:\n.*Tab completion"):
         run("train.py --help", tmp_path, until="never")
+
+
+def test_other_processes_are_busy_meanwhile_and_end():
+    def children():
+        shown = subprocess.run(["ps", "-ww", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+        return [line for line in shown.stdout.splitlines() if "count += 1" in line]
+
+    with busy(2):
+        assert len(children()) == 2
+    assert children() == []
+
+
+@pytest.mark.slow
+def test_references_run_with_the_defaults_of_openmp():
+    def seen_by_openmp(words):
+        """Each library of OpenMP says it when it is loaded: PyTorch's first, then scikit-learn's."""
+        options = {"env": ENVIRONMENT | {"OMP_DISPLAY_ENV": "VERBOSE"}, "cwd": HERE, "capture_output": True}
+        return subprocess.run([sys.executable, "-c", words], text=True, check=True, **options).stderr
+
+    usual = seen_by_openmp("import torch")
+    assert "OPENMP DISPLAY ENVIRONMENT BEGIN" in usual and seen_by_openmp("import references").startswith(usual)
 
 
 def test_the_bare_loop_takes_the_steps_of_a_run():
@@ -205,38 +228,3 @@ def test_under_load_every_answer_is_compared_with_the_models_own(name, answer):
             ask(name, port, [(bodies, {3: 0.8})], clients=2, seconds=60)  # ends at the first answer
     with server(b'{"detail": "busy"}') as port, pytest.raises(DataError, match="busy"):
         ask(name, port, [(bodies, {3: 0.9})], clients=1, seconds=60)
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(torch.backends.mps.is_available(), reason="MPS cannot be hidden")
-def test_without_a_gpu_the_proof_says_so_and_writes_nothing(tmp_path):
-    done = run_command("scripts/benchmark/gpu.py", cwd=tmp_path, CUDA_VISIBLE_DEVICES="")
-    assert done.returncode == 2 and done.stdout == ""
-    assert len(done.stderr.splitlines()) == 1 and "no GPU" in done.stderr
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_checks_of_the_proof_are_run_and_a_failed_one_stops_no_other(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    found = checks(CPU)
-    half = "trainer.precision=16-mixed trainer.max_epochs=1"
-    chosen = {half: found[half], "killed and resumed": partial(resuming, f"model=linear data.train_size=1000 {CPU}")}
-    with pytest.raises(PlainError, match=f"^failed: {half}$"):
-        prove(chosen)
-    figures, table = results(tmp_path, "gpu")
-    rows = {row["check"]: row for row in figures["rows"]}
-    assert "16-mixed, which needs a GPU" in rows[half]["error"]
-    seen = rows["killed and resumed"]["result"]
-    assert "training images/s, ONNX equal, " in seen and seen.endswith("tensors equal bit for bit")
-    assert table in capsys.readouterr().out
-    assert f"| {half} |  | error: trainer.precision: got 16-mixed" in table
-
-
-def test_weights_that_differ_are_an_error(tmp_path):
-    for name, weight in (("one", 1.0), ("other", 2.0)):
-        (tmp_path / name / "checkpoints").mkdir(parents=True)
-        state = {"bias": torch.zeros(1), "weight": torch.tensor(weight)}
-        torch.save({"state_dict": state}, tmp_path / name / "checkpoints" / "last.ckpt")
-    with pytest.raises(PlainError, match="1 of 2 tensors differ, the first is weight"):
-        same_weights(tmp_path / "one", tmp_path / "other")

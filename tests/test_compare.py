@@ -12,7 +12,7 @@ import pytest
 from conftest import QUIET, audit, run_command
 
 from digits.reporting.compare import holm, mcnemar, write_page
-from digits.reporting.runs import find_runs, group_runs, results
+from digits.reporting.runs import candidates_of, find_runs, results
 
 
 def copy_of(run, folder, **changes):
@@ -70,40 +70,43 @@ def twenty(quickstart, tmp_path_factory):
     return cwd, run_command("scripts/compare.py", "runs", "--csv", "a.csv", "--json", "a.json", cwd=cwd, COLUMNS="80")
 
 
-def test_seeds_form_one_group_and_other_data_another_section(quickstart, tmp_path):
+def test_seeds_form_one_candidate_and_other_data_another_section(quickstart, tmp_path):
     dataset = json.loads((quickstart / "report" / "metrics.json").read_text())["dataset"]
     for seed, accuracy in enumerate((0.90, 0.92, 0.94)):
         copy_of(quickstart, tmp_path / f"{seed}", seed=seed, **{"test/accuracy": accuracy})
     copy_of(quickstart, tmp_path / "other", dataset=dataset | {"sha256": "0" * 64})
     runs, left_out = find_runs([tmp_path])
     assert (len(runs), left_out) == (4, [])
-    sizes = sorted([len(group.runs) for group in groups] for groups in group_runs(runs))
+    sizes = sorted([len(each.runs) for each in candidates] for candidates in candidates_of(runs))
     assert sizes == [[1], [3]]
-    (three,) = [groups[0] for groups in group_runs(runs) if len(groups[0].runs) == 3]
+    (three,) = [first for first, *_ in candidates_of(runs) if len(first.runs) == 3]
     assert three.name == "quickstart"
     assert three.mean("test_accuracy") == pytest.approx(0.92)
     assert three.percent("test_accuracy") == "92.00 ± 2.00"
 
 
-def test_other_callbacks_are_another_group_and_a_repeated_seed_is_not_counted_twice(quickstart, tmp_path):
+def test_other_callbacks_are_another_candidate_and_a_repeated_seed_is_not_counted_twice(quickstart, tmp_path):
     for name in ("first", "again", "other"):
         copy_of(quickstart, tmp_path / name)
     changed(tmp_path / "other", {"callbacks.early_stopping.patience": 3})
-    (groups,) = group_runs(find_runs([tmp_path])[0])
-    assert {group.name.partition(" ")[2]: group.seeds for group in groups} == {
+    (candidates,) = candidates_of(find_runs([tmp_path])[0])
+    assert {each.name.partition(" ")[2]: each.seeds for each in candidates} == {
         "callbacks.early_stopping.patience=3": "1",
         "callbacks.early_stopping.patience=8": "1 in 2 runs",
     }
 
 
-def test_names_of_groups_show_the_settings_that_differ(quickstart, tmp_path):
+def test_names_of_candidates_show_the_settings_that_differ(quickstart, tmp_path):
     for index, rate in enumerate((0.01, 0.02)):
         folder = copy_of(quickstart, tmp_path / str(index))
         record = json.loads((folder / "run.json").read_text())
         record["config"]["model"]["learning_rate"] = rate
         (folder / "run.json").write_text(json.dumps(record))
-    (groups,) = group_runs(find_runs([tmp_path])[0])
-    assert sorted(group.name for group in groups) == ["quickstart learning_rate=0.01", "quickstart learning_rate=0.02"]
+    (candidates,) = candidates_of(find_runs([tmp_path])[0])
+    assert sorted(each.name for each in candidates) == [
+        "quickstart learning_rate=0.01",
+        "quickstart learning_rate=0.02",
+    ]
 
 
 def test_int8_files_have_columns_of_their_own(quickstart, tmp_path):
@@ -194,7 +197,7 @@ def test_the_page_of_twenty_runs_is_whole(twenty, browser):
     assert {f"runs/{number}/report/index.html" for number in range(20)} < set(links)
     assert "runs/failed/" in links and all((cwd / link).exists() for link in links)
     text = page.inner_text("main")
-    assert "python" in text and "compare.py runs --csv" in text and "train/loss is nan" in text
+    assert "digits compare runs --csv" in text and "train/loss is nan" in text
     assert "corrected for the number of pairs, 66, by Holm's method" in text
     assert re.search(r"\d by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12", text), "what each model read"
 
@@ -232,7 +235,7 @@ def test_the_command_names_each_folder_it_leaves_out_and_why(quickstart, tmp_pat
         "runs/running": "running, wanted a finished run",
         "runs/new": "not begun, wanted a finished run",
         "runs/trial": "no report; of a search, only the best trial is tested and reported",
-        "runs/version/report/metrics.json": "got format 99, wanted 1; run scripts/evaluate.py on runs/version",
+        "runs/version/report/metrics.json": "got format 99, wanted 1; run digits evaluate runs/version",
         "runs/half/report/metrics.json": "No such file",
         "runs/cut/report/metrics.json": "the file: Invalid JSON",
         "runs/foreign/run.json": "no 'trainer' in its config",

@@ -17,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from digits.config import CONFIGS, mistakes_in, mistakes_in_overrides
-from digits.record import read_record
+from digits.run_folder import RunFolder
 from digits.secrets import masked
 from digits.training.hardware import automatic_precision, hardware_mistakes
 from resumable_sweeps.grid import jobs_of
@@ -64,7 +64,10 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
         (["modle=cnn"], ["modle: no such key; did you mean model?"]),
         (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
-        (["callbacks.best=null"], ["callbacks.best._target_: got None, wanted a class of digits.*, "]),
+        (
+            ["callbacks.early_stopping=null"],
+            ["callbacks.early_stopping._target_: got None, wanted a class of digits.*, "],
+        ),
         (["logger.tensorboard=3"], ["logger.tensorboard._target_: got 3, wanted a class of digits.*, "]),
         (["name=3", "tags=plain"], ["name: got 3, wanted a string", "tags: got 'plain', wanted a list"]),
         (["+model.foo=1"], ["model.foo: no such key; there are augmentation, classes, "]),
@@ -74,7 +77,24 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model.learning_rate=nan"], ["model.learning_rate: got nan, wanted a finite number"]),
         (["model.learning_rate=inf"], ["model.learning_rate: got inf, wanted a finite number"]),
         (["model.dropout=1"], ["model.dropout: got 1, wanted less than 1"]),
-        (["model.optimizer=adam"], ["model.optimizer: got 'adam', wanted 'adamw', 'muon' or 'sgd'"]),
+        (
+            ["model.optimizer=adam"],
+            ["model.optimizer=adam: is now a choice of its own; take optimizer=adam"],
+        ),
+        (["model.optimizer=muon", "seed=-1"], ["model.optimizer=muon: is now a choice of its own; take", "seed: "]),
+        (["optimizer=adam"], ["optimizer=adam: no such choice; did you mean adamw?"]),
+        (["model=svm", "optimizer=sgd"], ["optimizer: this model is fitted without one; leave it out"]),
+        (["optimizer=sgd", "model=svm"], ["optimizer: this model is fitted without one; leave it out"]),
+        (["model.optimizer.momentum=2"], ["model.optimizer.momentum: got 2, wanted less than 1"]),
+        (["model.optimizer.betas=[0.9]"], ["model.optimizer.betas: got [0.9], wanted "]),
+        (["model.optimizer.betas=[0.9,2]"], ["model.optimizer: Invalid beta parameter at index 1: 2"]),
+        (["+model.optimizer.lr=0.1"], ["model.optimizer.lr: take model.learning_rate"]),
+        (["+model.optimizer.beta=1"], ["model.optimizer.beta: no such key; did you mean model.optimizer.betas?"]),
+        (["model.optimizer._target_=os.system"], ["model.optimizer._target_: got os.system, wanted a class of "]),
+        (
+            ["model.optimizer._target_=torch.optim.Rprop"],
+            ["model.optimizer.momentum: no ", "model.optimizer.betas"],
+        ),
         (["model.stages=[[32],[]]"], ["model.stages: got [[32], []], wanted "]),
         (["trainer.max_epochs=-5"], ["trainer.max_epochs: got -5, wanted greater than or equal to 1"]),
         (["trainer.devices=0"], ["trainer.devices: got 0, wanted greater than or equal to 1 or "]),
@@ -90,8 +110,16 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["model=svm", "trainer=ddp"], ["trainer.devices: this model is fitted in one pass on one device; take"]),
         (["model=pixel_similarity", "trainer.devices=2"], ["trainer.devices: this model is fitted in one pass"]),
         (["model=svm", "data.non_digits=9"], ["data.non_digits: this model is fitted to digits only; take data.non_"]),
-        (["~callbacks"], ["callbacks: a run needs best and history; take callbacks=default"]),
-        (["~callbacks.history"], ["callbacks: a run needs best and history; take callbacks=default"]),
+        (["~callbacks"], []),
+        (["~callbacks.history"], ["~callbacks.history: each run has this callback now; leave it out"]),
+        (["+callbacks.last.verbose=true"], ["callbacks.last.verbose=True: each run has this callback now; "]),
+        (["callbacks=closed_form"], ["callbacks=closed_form: is now called callbacks=none"]),
+        (
+            ["callbacks.best.monitor=val/loss"],
+            ["callbacks.best.monitor=val/loss: is now called monitor; take monitor=val/loss"],
+        ),
+        (["model=cnn_augmented", "~callbacks.mean"], ["~callbacks.mean: no weights are averaged here; leave it out"]),
+        (["experiment=reader", "~callbacks.mean"], []),
         (["callbacks=null"], ["callbacks=null: a group cannot be null; take ~callbacks"]),
         (["ckpt_path=epoch=3.ckpt"], ["ckpt_path=epoch=3.ckpt: cannot be read ("]),
         (["trainer.strategy=ddp_spawn"], ["trainer.strategy: got ddp_spawn, whose processes lose the history"]),
@@ -217,7 +245,7 @@ def test_output_folder_that_cannot_be_made_ends_with_2(command, tmp_path):
     (tmp_path / "outputs").write_text("a file where the folder should be")
     done = command("train.py", "data=mnist_5k")
     assert done.returncode == 2
-    assert done.stderr.startswith("error: hydra.run.dir: cannot make outputs/")
+    assert done.stderr.startswith("error: run_folder: cannot make outputs/")
 
 
 @pytest.mark.parametrize("script", ["scripts/evaluate.py", "scripts/export.py"])
@@ -254,6 +282,7 @@ def test_config_job_is_yaml_that_names_everything(command):
         "model",
         "name",
         "tags",
+        "monitor",
         "seed",
         "resume",
         "run_label",
@@ -267,7 +296,7 @@ def test_a_run_takes_any_logger_or_none_and_a_name_and_tags(command, tmp_path, c
     named = ("name=first try", "tags=[plain,short]")
     done = command("train.py", "data=mnist_5k", "model=linear", "trainer.max_epochs=1", *QUIET, choice, *named)
     assert (done.returncode, done.stderr) == (0, "")
-    record = read_record(*run_folders(tmp_path))
+    record = RunFolder(*run_folders(tmp_path)).record()
     assert (record.name, record.tags) == ("first try", ["plain", "short"])
     assert bool(list(tmp_path.rglob("metrics.csv"))) == (choice == "logger=csv")
 
@@ -287,14 +316,14 @@ def test_what_a_constructor_refuses_is_told_in_its_own_words(command):
     assert done.returncode == 2
     wanted = "error: model.layers: a kernel of 14, pooled by 1, but only 13 pixels"
     assert done.stderr.splitlines()[-1].startswith(wanted)
-    done = command("train.py", "data=mnist_5k", "callbacks.best.mode=most")
+    done = command("train.py", "data=mnist_5k", "callbacks.early_stopping.mode=most")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith("error: callbacks.best: `mode` can be min, max but got most")
+    assert done.stderr.startswith("error: callbacks.early_stopping: `mode` can be min, max, got most")
 
 
 def test_a_figure_that_no_epoch_has_cannot_choose_the_best(command):
-    done = command("train.py", "data=mnist_5k", "model=linear", "callbacks.best.monitor=val/acc", *QUIET)
-    wanted = "error: callbacks.best.monitor: got val/acc, wanted one of val/accuracy, val/loss\n"
+    done = command("train.py", "data=mnist_5k", "model=linear", "monitor=val/acc", *QUIET)
+    wanted = "error: monitor: got val/acc, wanted one of val/accuracy, val/loss\n"
     assert (done.returncode, done.stderr) == (2, wanted)
 
 
@@ -360,7 +389,7 @@ def test_editor_schemas_allow_each_config_and_mark_mistakes(command, tmp_path):
         "config": {"model": {"_target_": "digits.models.mlp.MLP", "learning_rate": -1}},
         "model": {"widht": 3},
         "trainer": {"precision": "33-true"},
-        "callbacks": {"best": {"_target_": "digits.training.checkpoints.BestCheckpoint", "moniter": "val/loss"}},
+        "callbacks": {"mine": {"_target_": "lightning.pytorch.callbacks.EarlyStopping", "moniter": "val/loss"}},
         "data": {"batch_size": 0},
     }.items():
         schema = json.loads((tmp_path / ".schemas" / f"{name}.json").read_text())

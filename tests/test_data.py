@@ -189,7 +189,7 @@ def test_non_digits_are_added_to_the_training_split_only():
     alone.setup()
     joined.setup()
     assert joined.train_images[:-200].equal(alone.train_images) and joined.train_labels[:-200].equal(alone.train_labels)
-    assert joined.train_images[-200:].equal(draw_non_digits(200, 0)) and (joined.train_labels[-200:] == -1).all()
+    assert joined.train_images[-200:].equal(draw_non_digits(200, 0)) and (joined.train_labels[-200:] == 10).all()
     assert joined.val_images.equal(alone.val_images) and joined.test_images.equal(alone.test_images)
     assert (joined.facts()["train"], joined.facts()["non_digits"], alone.facts()["non_digits"]) == (1200, 200, 0)
 

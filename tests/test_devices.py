@@ -16,7 +16,7 @@ from conftest import QUIET, ROOT, run_command, run_folders
 from test_sweep import driver, wait_for
 
 from digits.data.mnist_5k import Mnist5k
-from digits.record import read_record
+from digits.run_folder import RunFolder
 from digits.training.checkpoints import load_model
 from digits.training.trainer import Trainer
 
@@ -124,18 +124,32 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 
 @pytest.mark.slow
 def test_the_ranks_of_torchrun_share_one_folder(tmp_path):
-    pattern = "hydra.run.dir=" + str(tmp_path / "runs" / "${now:%S-%f}")  # another name for each rank
+    pattern = "run_folder=" + str(tmp_path / "runs" / "${now:%S-%f}")  # another name for each rank
     command = [*TORCHRUN, *TWO, "model=linear", "trainer.max_epochs=1", pattern]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     (folder,) = (tmp_path / "runs").iterdir()
-    assert read_record(folder).status == "finished" and (folder / "model.onnx").exists()
+    assert RunFolder(folder).record().status == "finished" and (folder / "model.onnx").exists()
+
+
+# Rank 1 begins late, and rank 0 sees late that it has heard. As soon as rank 1 has ended, torchrun ends rank 0.
+LATE = """
+import os, time
+sleep = time.sleep
+if os.environ.get("RANK") == "0":
+    time.sleep = lambda seconds: sleep(seconds + 3)
+elif os.environ.get("RANK") == "1":
+    sleep(2)
+"""
 
 
 @pytest.mark.slow
 def test_torchrun_for_one_device_is_refused_once(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(LATE)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     command = [*TORCHRUN, "data=mnist_5k", "model=linear", "trainer.accelerator=cpu"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": path}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode != 0 and not run_folders(tmp_path)
     assert done.stderr.count("error: trainer.devices: got 1, but torchrun or srun has started 2 processes") == 1
 
@@ -148,7 +162,7 @@ def test_each_job_of_a_sweep_has_two_processes_and_a_dead_one_ends_its_job_only(
         wait_for(process, (sweep / "1/checkpoints/last.ckpt").exists, tmp_path)
         os.kill(ranks_above_0(sweep / "1")[0], signal.SIGKILL)
         began = time.monotonic()
-        wait_for(process, lambda: read_record(sweep / "1").status == "failed", tmp_path)
+        wait_for(process, lambda: RunFolder(sweep / "1").record().status == "failed", tmp_path)
         assert time.monotonic() - began < 30
         wait_for(process, (sweep / "3/checkpoints/last.ckpt").exists, tmp_path)
         assert ranks_above_0(sweep / "3")
@@ -157,9 +171,9 @@ def test_each_job_of_a_sweep_has_two_processes_and_a_dead_one_ends_its_job_only(
         while ranks_above_0(sweep / "3"):
             assert time.monotonic() < deadline, "a process outlives its killed driver"
             time.sleep(0.1)
-    statuses = [read_record(sweep / str(number)).status for number in range(4)]
+    statuses = [RunFolder(sweep / str(number)).record().status for number in range(4)]
     assert statuses == ["finished", "failed", "finished", "running"]
-    assert [read_record(sweep / number).config["seed"] for number in ("0", "2")] == [1, 2]
+    assert [RunFolder(sweep / number).record().config["seed"] for number in ("0", "2")] == [1, 2]
 
 
 def ranks_above_0(folder):

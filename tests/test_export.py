@@ -1,19 +1,19 @@
 """A file that differs from its checkpoint is not exported; a file of several runs, a file of small numbers."""
 
 import json
-import runpy
 import shutil
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
-from conftest import QUIET, ROOT, run_folders
+from conftest import QUIET, run_folders
 from drawn import encoded, picture_of
 
+from digits.commands import export
 from digits.models.mlp import MLP
-from digits.record import read_metrics
 from digits.reporting.evaluation import Evaluation
+from digits.run_folder import RunFolder
 from digits.training.export import export_onnx
 from digits.training.int8 import export_int8
 from digits_reader.reader import Reader
@@ -65,7 +65,7 @@ def test_an_ensemble_is_a_run_like_any_other(quickstart, other, command, tmp_pat
     done = command("scripts/export.py", "--ensemble", quickstart, other)
     assert (done.returncode, done.stderr) == (0, "")
     (folder,) = tmp_path.glob("outputs/*/*_ensemble")
-    metrics, members = read_metrics(folder), [read_metrics(run) for run in (quickstart, other)]
+    metrics, members = RunFolder(folder).metrics(), [RunFolder(run).metrics() for run in (quickstart, other)]
     assert metrics.onnx.samples == 1000 and metrics.onnx.argmax_agreement == 1
     assert metrics.val_accuracy is None, "each member has learned from validation digits of the other"
     assert metrics.fit_seconds == pytest.approx(sum(member.fit_seconds for member in members))
@@ -82,7 +82,7 @@ def test_an_ensemble_is_a_run_like_any_other(quickstart, other, command, tmp_pat
     (folder / "report" / "index.html").unlink()
     again = command("scripts/evaluate.py", folder)
     assert (again.returncode, again.stderr) == (0, "") and (folder / "report" / "index.html").exists()
-    assert read_metrics(folder).test_accuracy == metrics.test_accuracy
+    assert RunFolder(folder).metrics().test_accuracy == metrics.test_accuracy
     compared = command("scripts/compare.py", "outputs", quickstart)
     assert compared.returncode == 0 and "ensemble" in compared.stdout and "left out" not in compared.stderr
     (tmp_path / "7.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
@@ -119,13 +119,12 @@ def copied(quickstart, tmp_path):
 @pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
 def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("digits.training.int8.BOUND", 0.01)  # a digit more or less, of 500, says little
-    monkeypatch.setattr("sys.argv", ["export.py", str(copied), "--int8"])
-    runpy.run_path(str(ROOT / "scripts" / "export.py"))["main"]()
+    export(copied, int8=True)
     printed = capsys.readouterr().out
     small = copied / "model.int8.onnx"
     assert small.stat().st_size < 0.4 * (copied / "model.onnx").stat().st_size
     metadata = onnxruntime.InferenceSession(small).get_modelmeta().custom_metadata_map
-    metrics = read_metrics(copied)
+    metrics = RunFolder(copied).metrics()
     assert float(metadata["val_accuracy"]) >= metrics.val_accuracy - 0.01
     assert f"test_accuracy {float(metadata['test_accuracy']):.4g}" in printed
     assert metadata["checkpoint_sha256"] == metrics.checkpoint_sha256

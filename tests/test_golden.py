@@ -23,6 +23,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from digits.config import CONFIGS
+from digits.training.callbacks import History, SeedEveryEpoch
 from digits.training.train import fit, trainer_for
 
 FILE = Path(__file__).with_name("golden.json")
@@ -30,8 +31,6 @@ MODELS = sorted(path.stem for path in (CONFIGS / "model").glob("*.yaml"))
 WITH_CONVOLUTIONS = {"cnn", "cnn_augmented", "lenet", "web_cnn"}
 SETTINGS = ("data=mnist_5k", "data.train_size=1000", "data.batch_size=64", "seed=0", "trainer.accelerator=cpu")
 SETTINGS += (
-    "data.hands=0",
-    "data.non_digits=0",
     "trainer.precision=32-true",
     "trainer.default_root_dir=null",
     "+trainer.enable_checkpointing=false",
@@ -70,11 +69,11 @@ def figures_of(name: str) -> dict[str, float]:
     data = instantiate(config.data, _convert_="all")
     data.setup()
     model = instantiate(config.model, classes=data.classes, _convert_="all")
-    callbacks = {key: instantiate(config.callbacks[key]) for key in ("seed", "history") if key in config.callbacks}
+    history = History()
     with one_thread():
-        fit(trainer_for(model, config.trainer, list(callbacks.values()), []), model, data, None)
+        fit(trainer_for(model, config.trainer, [SeedEveryEpoch(config.seed), history], []), model, data, None)
     names = ("train/loss", "val/loss", "val/accuracy")
-    rows = [row.model_dump(by_alias=True, exclude_unset=True) for row in callbacks["history"].rows]
+    rows = [row.model_dump(by_alias=True, exclude_unset=True) for row in history.rows]
     return {f"{name}, epoch {row['epoch']}": round(row[name], 7) for row in rows for name in names if name in row}
 
 

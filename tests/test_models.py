@@ -37,10 +37,9 @@ def test_forward_gives_one_logit_for_each_class(name, classes):
 
 
 def test_a_network_that_is_shown_non_digits_learns_a_low_energy_for_them():
-    model = Linear(classes=[3, 7], label_smoothing=0.0)
-    model.trainer = SimpleNamespace(log_every_n_steps=0, datamodule=SimpleNamespace(non_digits=1))
-    images, labels = torch.rand(3, 1, 28, 28), torch.tensor([1, -1, 0])
-    model.learns_none = True
+    model = Linear(classes=[3, 7], label_smoothing=0.0, non_digits=True)
+    model.trainer = SimpleNamespace(log_every_n_steps=0)
+    images, labels = torch.rand(3, 1, 28, 28), torch.tensor([1, 2, 0])
     logits = model(images)
     chances = torch.cat([logits, torch.zeros(3, 1)], dim=1).softmax(dim=1)
     wanted = -torch.stack([chances[0, 1], chances[1, 2], chances[2, 0]]).log().mean()
@@ -125,9 +124,10 @@ def test_each_wrong_amount_of_augmentation_is_refused_by_its_key(amounts, lines)
 def test_hyperparameters_of_an_older_checkpoint_are_upgraded():
     amounts = {"rotation": 10.0, "shift": 0.08, "zoom": 0.15, "shear": 5.0, "thickness": 0.8, "bend": 0.03}
     assert amounts.keys() == Augmentation.__annotations__.keys()
-    older = {"classes": [3, 7], "learning_rate": 0.01, **amounts}
+    older = {"classes": [3, 7], "learning_rate": 0.01, "optimizer": "muon", **amounts}
     upgraded = Network.upgraded(older)
-    assert upgraded == {"classes": [3, 7], "learning_rate": 0.01, "augmentation": amounts}
+    muon = {"_target_": "digits.models.muon.Muon", "momentum": 0.8, "betas": [0.9, 0.95]}
+    assert upgraded == {"classes": [3, 7], "learning_rate": 0.01, "optimizer": muon, "augmentation": amounts}
     model = Linear(**upgraded)
     assert (model.augment.shift, model.augment.bend) == (0.08, 0.03)
     assert Network.upgraded(model.hparams) == dict(model.hparams), "what is new stays as it is"
@@ -135,12 +135,13 @@ def test_hyperparameters_of_an_older_checkpoint_are_upgraded():
 
 def test_defaults_of_the_constructor_are_those_of_the_config():
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        shared = compose("network").model
+        shared = {**compose("network").model, **compose("optimizer/adamw").model}
+    assert shared.pop("_recursive_") is False
     defaults = {key: value.default for key, value in signature(Network).parameters.items()}
     assert {key: value for key, value in shared.items() if key != "augmentation"} == {
-        key: value for key, value in defaults.items() if key not in ("classes", "augmentation")
+        key: value for key, value in defaults.items() if key not in ("classes", "non_digits", "augmentation")
     }
-    assert shared.augmentation == dict.fromkeys(Augmentation.__annotations__, 0.0)
+    assert shared["augmentation"] == dict.fromkeys(Augmentation.__annotations__, 0.0)
 
 
 def test_augmentation_without_amounts_changes_nothing():

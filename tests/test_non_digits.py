@@ -53,7 +53,7 @@ def test_a_run_that_is_shown_non_digits_says_what_it_refuses(tmp_path):
 
 @pytest.mark.long
 def test_non_digits_are_refused_and_test_digits_are_not(mnist_dir, tmp_path):
-    done = run_command("train.py", "model=cnn_augmented", *QUIET, cwd=tmp_path, timeout=1800)
+    done = run_command("train.py", "experiment=reader", *QUIET, cwd=tmp_path, timeout=1800)
     assert done.returncode == 0, done.stderr
     (folder,) = run_folders(tmp_path)
     metrics = json.loads((folder / "report" / "metrics.json").read_text())

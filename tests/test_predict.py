@@ -5,11 +5,15 @@ import io
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import astuple, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +104,7 @@ def test_numbers_are_read_and_one_digit_is_wanted_without_the_option(
     assert result["number"] == "42" and [each["digit"] for each in result["lines"][0]["digits"]] == [4, 2]
     done = command("scripts/predict.py", str(quickstart), "number.png")
     assert done.returncode == 3 and done.stdout == ""
-    assert done.stderr.startswith("error: number.png: several digits on the picture, wanted one; predict.py --number")
+    assert done.stderr.startswith("error: number.png: several digits on the picture, wanted one; digits read --number")
     done = command("scripts/predict.py", "--number", "--show", "sheet.png", str(quickstart), "number.png")
     assert done.returncode == 2 and done.stderr == "error: --show: not with --number, wanted one of them\n"
 
@@ -165,15 +169,15 @@ def test_without_a_run_the_newest_one_reads_all_pictures(
 ):
     two = ("scripts/predict.py", "pictures/1.png", "pictures/2.png")
     done = command(*two)
-    assert done.returncode == 2 and done.stderr.startswith("error: outputs: no finished run in it; name a run's folder")
+    assert done.returncode == 2 and done.stderr.startswith("error: outputs: no model.onnx in it; name a run's folder")
     shutil.copytree(quickstart, tmp_path / "outputs" / "run")
     done = command(*two)
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["1", "2"]
-    assert done.stderr == "the newest finished run: outputs/run\n"
+    assert done.stderr == "the newest model: outputs/run/model.onnx\n"
     done = command("scripts/predict.py", "outputs/run")
     assert done.returncode == 2 and done.stderr.startswith("error: outputs/run: a model and no picture")
     done = command("scripts/export_site.py", "site", "--runtime", "none")
-    assert done.returncode == 2 and "the newest finished run: outputs/run\n" in done.stderr
+    assert done.returncode == 2 and "the newest model: outputs/run/model.onnx\n" in done.stderr
 
 
 def test_a_thousand_small_pictures_take_seconds(command: Command, quickstart: Path, tmp_path: Path):
@@ -204,16 +208,23 @@ def test_a_folder_named_by_digits_is_scored_by_set(command: Command, quickstart:
     assert done.returncode == 2 and done.stderr.startswith("error: no finished run in outputs")
 
 
+def thirty() -> list[Drawing]:
+    """Real digits, three of each."""
+    source = Mnist5k().read()
+    images, labels = source.train_images[: 30 * 130 : 130], source.train_labels[: 30 * 130 : 130].tolist()
+    days = [f"2026-01-{day:02}" for day in range(1, 31)]
+    return [
+        Drawing(str(uuid.UUID(int=at)), images[at].numpy().tobytes(), labels[at], "cnn", 0, days[at])
+        for at in range(30)
+    ]
+
+
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    """A file of thirty drawings: real digits, ten of them 3s."""
-    source, path = Mnist5k().read(), tmp_path / "drawings.sqlite"
-    with closing(Drawings(path, mode="rwc")) as drawings:
-        for at in range(30):
-            image, label = source.train_images[at * 130], int(source.train_labels[at * 130])
-            id, day = str(uuid.UUID(int=at)), f"2026-01-{at + 1:02}"
-            drawings.add(Drawing(id, image.numpy().tobytes(), label, "cnn", 0, day))
-    return path
+    """A folder of thirty drawings."""
+    drawings = Drawings(tmp_path / "drawings")
+    assert all(drawings.add(drawing) for drawing in thirty())
+    return tmp_path / "drawings"
 
 
 @pytest.mark.parametrize(
@@ -221,8 +232,8 @@ def saved(tmp_path: Path) -> Path:
     [
         (["predict.py", "RUN", "pictures/1.png"], 0),
         (["predict.py", "nothing.onnx", "pictures/1.png"], 4),
-        (["drawings.py", "--file", "drawings.sqlite", "list"], 0),
-        (["drawings.py", "--file", "drawings.sqlite", "delete", "unknown"], 3),
+        (["drawings.py", "--file", "drawings", "list"], 0),
+        (["drawings.py", "--file", "drawings", "delete", "unknown"], 3),
         (["serve.py", "nothing.onnx"], 4),  # after all imports of a server that starts
         (["serve.py", "--port", "99999"], 2),
         (["export_site.py", "site", "nothing.onnx"], 4),
@@ -233,45 +244,77 @@ def test_serving_imports_neither_hydra_nor_torch(
 ):
     script, *arguments = [str(quickstart) if word == "RUN" else word for word in words]
     done = command(f"scripts/{script}", *arguments, PYTHONPROFILEIMPORTTIME="1")  # Python lists its imports on stderr
-    imported = {line.split("|")[-1].strip().partition(".")[0] for line in done.stderr.splitlines() if "|" in line}
-    assert done.returncode == code and "digits" in imported
-    assert not imported & {"hydra", "omegaconf", "torch", "lightning"}
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert done.returncode == code and "digits_command" in imported
+    assert not {name.partition(".")[0] for name in imported} & {"hydra", "omegaconf", "torch", "lightning"}
+    assert not {name for name in imported if name.startswith("digits.")}, "what import_module takes is not listed"
 
 
-def test_drawings_are_listed_exported_and_deleted(command: Command, saved: Path, tmp_path: Path):
+def test_drawings_are_listed_copied_and_deleted(command: Command, saved: Path, tmp_path: Path):
     script = ("scripts/drawings.py", "--file", str(saved))
     lines = command(*script, "list").stdout.splitlines()
     assert len(lines) == 30 and lines[0].endswith("cnn answered 0  2026-01-01")
     done = command(*script, "export", "out")
-    images, labels = read_drawings(saved)
-    assert done.stdout == "30 drawings in out\n"
-    exported = tmp_path / "out" / str(int(labels[7])) / f"{uuid.UUID(int=7)}.png"
-    assert np.array_equal(np.asarray(Image.open(exported)), images[7, 0].numpy())
-    gone, unknown = str(uuid.UUID(int=7)), str(uuid.uuid4())
-    done = command(*script, "delete", gone, unknown)
-    assert done.returncode == 3 and unknown in done.stderr and gone not in done.stderr
+    assert done.stdout == "30 drawings in out\n" and Drawings(tmp_path / "out").all() == thirty()
+    seventh = thirty()[7]
+    path = tmp_path / "out" / str(seventh.label) / f"{seventh.id}.png"
+    assert np.asarray(Image.open(path)).tobytes() == seventh.image
+    unknown = str(uuid.uuid4())
+    done = command(*script, "delete", seventh.id, unknown)
+    assert done.returncode == 3 and unknown in done.stderr and seventh.id not in done.stderr
     listed = command(*script, "list").stdout
-    assert gone not in listed and len(listed.splitlines()) == 29
-    assert images[7].numpy().tobytes() not in saved.read_bytes()
+    assert seventh.id not in listed and len(listed.splitlines()) == 29
+    for words in (["list", "more"], ["export"], ["export", "a", "b"], ["delete"], ["erase"]):
+        done = command(*script, *words)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), words
 
 
-def test_reading_drawings_needs_no_right_to_write(saved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("HOME", str(tmp_path))
-    before = saved.read_bytes(), saved.stat().st_mtime_ns, saved.parent.stat().st_mtime_ns
-    with closing(Drawings(Path("~/drawings.sqlite"))) as file:
-        assert len(file.all()) == 30
-        with pytest.raises(
-            DataError, match="attempt to write a readonly database; wanted a file of drawings"
-        ) as caught:
-            file.delete(str(uuid.UUID(int=7)))
-    assert "\n" not in str(caught.value)
-    assert (saved.read_bytes(), saved.stat().st_mtime_ns, saved.parent.stat().st_mtime_ns) == before
+def test_the_file_of_an_older_version_becomes_a_folder(command: Command, tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "old.sqlite")) as store:
+        store.execute("CREATE TABLE drawings (id, image, label, model, answer, time)")
+        store.executemany("INSERT INTO drawings VALUES (?, ?, ?, ?, ?, ?)", map(astuple, reversed(thirty())))
+        store.commit()
+    done = command("scripts/drawings.py", "--file", "old.sqlite", "list")
+    assert done.returncode == 3 and done.stderr.endswith("digits drawings --file old.sqlite export old\n")
+    for _ in range(2):
+        done = command("scripts/drawings.py", "--file", "old.sqlite", "export", "old")
+        assert (done.returncode, done.stdout) == (0, "30 drawings in old\n")
+        assert Drawings(tmp_path / "old").all() == thirty()
+    (tmp_path / "text").write_text("nothing of the kind\n" * 100)
+    done = command("scripts/drawings.py", "--file", "text", "export", "old")
+    assert done.returncode == 3 and done.stderr.startswith("error: text: file is not a database; wanted")
 
 
-def test_drawings_are_read_while_the_server_saves_more(saved: Path):
-    with closing(Drawings(saved, mode="rw")) as writer:
-        writer.add(Drawing("new", bytes(784), 3, "cnn", 0, "2027-01-01"))
-        assert len(read_drawings(saved)[1]) == 31, "the new one is in the log beside the file"
+def test_a_repeated_id_adds_nothing_whoever_sends_it(tmp_path: Path):
+    two = [Drawings(tmp_path / "new" / "drawings") for _ in range(2)]
+    first = thirty()[0]
+    with ThreadPoolExecutor(8) as people:
+        tries = [replace(first, label=label) for label in range(10) for _ in range(4)]
+        added = list(people.map(lambda each: two[each.label % 2].add(each), tries))
+    assert sum(added) == 1 and two[0].all() == [tries[added.index(True)]]
+
+
+def test_what_cannot_be_written_or_read_is_an_error(saved: Path, tmp_path: Path):
+    (tmp_path / "text").write_text("text")
+    with pytest.raises(DataError, match="text/drawings: Not a directory; wanted a folder that can be written"):
+        Drawings(tmp_path / "text" / "drawings").add(thirty()[0])
+    with pytest.raises(DataError, match="gone: no such folder"):
+        Drawings(tmp_path / "gone").all()
+    (saved / "7" / "more.png").write_bytes(b"no picture")
+    for read in (Drawings(saved).all, partial(read_drawings, saved)):
+        with pytest.raises(DataError, match=r"7/more\.png: not a "):
+            read()
+    Image.new("L", (27, 28)).save(saved / "7" / "more.png")
+    with pytest.raises(DataError, match="27x28 pixels, wanted 28x28"):
+        read_drawings(saved)
+
+
+def test_drawings_are_read_by_digit_and_name(saved: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HOME", str(saved.parent))
+    images, labels = read_drawings(Path("~/drawings"))
+    expected = sorted(thirty(), key=lambda drawing: (drawing.label, drawing.id))
+    assert labels.tolist() == [drawing.label for drawing in expected]
+    assert images.numpy().tobytes() == b"".join(drawing.image for drawing in expected)
 
 
 def test_drawings_are_added_to_the_training_set_only(saved: Path):
@@ -297,10 +340,8 @@ def test_a_run_trains_on_drawings(command: Command, saved: Path, tmp_path: Path)
     assert (dataset["train"], dataset["drawings"]) == (3530, 30)
 
 
-def test_a_file_without_drawings_is_an_error(command: Command, tmp_path: Path):
-    done = command("train.py", "experiment=quickstart", "data.drawings=nothing.sqlite", *QUIET)
-    assert done.returncode == 3 and "nothing.sqlite: no such file" in done.stderr
-    assert not (tmp_path / "nothing.sqlite").exists()
-    (tmp_path / "text").write_text("nothing of the kind\n" * 100)
-    with pytest.raises(DataError, match="file is not a database"):
-        read_drawings(tmp_path / "text")
+def test_a_missing_folder_of_drawings_is_an_error(command: Command, tmp_path: Path):
+    for name in ("nothing", "file"):
+        (tmp_path / "file").write_text("an older version's")
+        done = command("train.py", "experiment=quickstart", f"data.drawings={name}", *QUIET)
+        assert done.returncode == 3 and f"{name}: no such folder; wanted one of drawings like 7/name.png" in done.stderr

@@ -83,7 +83,7 @@ def test_the_targets_that_are_shown_exist():
     assert "train.py experiment=quickstart" in train
 
 
-BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load", "gpu")]
+BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load")]
 
 
 @pytest.mark.parametrize("script", [*(f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")), *BENCHMARK])

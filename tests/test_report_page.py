@@ -11,10 +11,11 @@ from conftest import QUIET, audit, run_command
 from playwright.sync_api import Browser, Page, expect
 
 from digits.models.linear import Linear
-from digits.record import Epoch, read_metrics, read_record
+from digits.record import Epoch
 from digits.reporting import figures
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.report import write_report
+from digits.run_folder import RunFolder
 
 # The least contrast of text and background in the confusion matrix. The browser paints each colour for that.
 CONTRAST = """() => {
@@ -42,7 +43,9 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     done = run_command("train.py", "-m", *models, *named, *QUIET, cwd=cwd)
     assert done.returncode == 0, done.stderr
     return {
-        read_record(folder).model: folder for folder in cwd.glob("outputs/both/*") if (folder / "run.json").exists()
+        RunFolder(folder).record().model: folder
+        for folder in cwd.glob("outputs/both/*")
+        if (folder / "run.json").exists()
     }
 
 
@@ -101,7 +104,7 @@ def test_a_cell_filters_the_gallery_by_click_tap_and_keyboard(runs, opened):
     items, status = page.locator("#gallery li"), page.locator("#shown")
     usual = items.evaluate_all(pairs)
     assert len(usual) <= 40 and max(map(usual.count, usual)) == 3, "at most three of a pair"
-    matrix = read_metrics(runs["pixel_similarity"]).confusion_matrix
+    matrix = RunFolder(runs["pixel_similarity"]).metrics().confusion_matrix
     first, second = page.locator("button[data-pair='2-1']"), page.locator("button[data-pair='4-9']")
 
     first.click()
@@ -136,15 +139,16 @@ def test_each_command_is_copied_and_repeating_composes_the_same_config(runs, ope
     folder = str(runs["mlp"].relative_to(runs["mlp"].parents[2]))
     assert commands[1:] == [
         f"python train.py resume={folder}",
-        f"python scripts/evaluate.py {folder}",
-        f"python scripts/predict.py {folder} photo.jpg",
-        f"python scripts/serve.py {folder}",
+        f"digits evaluate {folder}",
+        f"digits read {folder} photo.jpg",
+        f"digits serve {folder}",
         f"tensorboard --logdir {folder}",
     ]
     python, script, *overrides = shlex.split(commands[0])
     composed = run_command(script, *overrides, "--cfg", "job", cwd=runs["mlp"].parents[2])
     assert python == "python" and composed.returncode == 0, composed.stderr
-    assert yaml.safe_load(composed.stdout) == yaml.safe_load((runs["mlp"] / ".hydra" / "config.yaml").read_text())
+    saved = yaml.safe_load((runs["mlp"] / ".hydra" / "config.yaml").read_text())
+    assert yaml.safe_load(composed.stdout) == saved | {"run_folder": None, "run_label": None}, "another run, no other"
     closed = opened(runs["pixel_similarity"])
     assert "resume=" not in closed.locator(".commands").inner_text(), "fitted in one pass"
 
@@ -155,7 +159,7 @@ def test_without_a_clipboard_the_command_is_selected(runs, opened):
     button = page.get_by_role("button", name="Copy: Serve")
     button.click()
     expect(button).to_have_text("Selected")
-    assert page.evaluate("String(getSelection())").startswith("python scripts/serve.py ")
+    assert page.evaluate("String(getSelection())").startswith("digits serve ")
 
 
 def test_links_lead_somewhere_and_name_and_tags_are_on_top(runs, opened):
@@ -175,7 +179,7 @@ def test_no_chart_is_empty(runs, opened, tmp_path):
     expect(opened(runs["pixel_similarity"]).locator("svg")).to_have_count(1)  # calibration
     page = opened(runs["mlp"])
     expect(page.locator(".curves svg")).to_have_count(2)
-    metrics, record = read_metrics(runs["mlp"]), read_record(runs["mlp"])
+    metrics, record = RunFolder(runs["mlp"]).metrics(), RunFolder(runs["mlp"]).record()
     kept = metrics.history[metrics.kept_epoch]
     assert kept.val_accuracy == max(row.val_accuracy for row in metrics.history)
     words = page.locator("#curves + p").inner_text()
@@ -186,7 +190,7 @@ def test_no_chart_is_empty(runs, opened, tmp_path):
     few = Evaluation(
         Linear(classes=list(range(10))), torch.zeros(10, 1, 28, 28).byte(), torch.arange(10), torch.eye(10)
     )
-    write_report(tmp_path, metrics, few, record)
+    write_report(RunFolder(tmp_path), metrics, few, record)
     page = opened(tmp_path)
     expect(page.locator(".curves")).to_have_count(0)
     expect(page.get_by_text("One point makes no curve")).to_be_visible()
@@ -194,7 +198,7 @@ def test_no_chart_is_empty(runs, opened, tmp_path):
 
 
 def test_a_curve_needs_two_values_and_its_ticks_are_plain(runs):
-    metrics = read_metrics(runs["mlp"])
+    metrics = RunFolder(runs["mlp"]).metrics()
     rows = [Epoch(epoch=at, step=at, seconds=1, train_loss=loss) for at, loss in enumerate((2.0, 0.4, 0.06))]
     metrics.history = rows
     (only,) = figures.curves(metrics)
@@ -206,7 +210,7 @@ def test_a_curve_needs_two_values_and_its_ticks_are_plain(runs):
 
 
 def test_bars_of_the_calibration_have_their_numbers(runs):
-    metrics = read_metrics(runs["mlp"])
+    metrics = RunFolder(runs["mlp"]).metrics()
     shown = re.findall(r">([\d,]+)</text>", figures.svg(figures.reliability(metrics)))
     assert all(f"{row.count:,}" in shown for row in metrics.reliability)
     assert {"20", "80", "100"} <= set(shown), "percent"

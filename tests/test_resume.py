@@ -5,21 +5,20 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 
 import pytest
 import torch
-from conftest import QUIET, ROOT, heed_interrupts, run_command, run_folders
+from conftest import QUIET, run_command, run_folders, start_training
 
-from digits.record import read_record
+from digits.run_folder import RunFolder
 
 pytestmark = pytest.mark.slow
 
 # Dropout, augmentation, one_cycle, two optimizers in one, a mean of the weights and a best epoch that is not the last:
 # all that a resume could get wrong.
-MEAN = "+callbacks.mean._target_=digits.training.callbacks.AveragedWeights"
-LEARN = ["model=mlp", "model.optimizer=muon", "model.augmentation.rotation=10", "trainer.max_epochs=6", MEAN]
+LEARN = ["model=mlp", "optimizer=muon", "model.augmentation.rotation=10", "callbacks=averaged"]
+LEARN += ["trainer.max_epochs=6"]
 RUN = ["data=mnist_5k", *LEARN, "seed=2", *QUIET]
 ENDLESS = ["trainer.max_epochs=1000", "callbacks.early_stopping.patience=1000"]
 
@@ -29,12 +28,9 @@ def signalled(cwd, *arguments, after, number):
 
     Return the process group, the exit code and what was printed; whatever is left is killed.
     """
-    command = [sys.executable, str(ROOT / "train.py"), *RUN, *arguments]
     output = cwd / "printed.txt"
     with output.open("w") as file:
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=file, stderr=file, start_new_session=True, preexec_fn=heed_interrupts
-        )
+        process = start_training(*RUN, *arguments, cwd=cwd, output=file)
     try:
         deadline = time.monotonic() + 120
         while not any(after in log.read_text() for log in cwd.glob("outputs/*/*/train.log")):
@@ -42,7 +38,9 @@ def signalled(cwd, *arguments, after, number):
             time.sleep(0.02)
         os.kill(process.pid, number)
         code = process.wait(timeout=60)
-        time.sleep(1)
+        deadline = time.monotonic() + 5
+        while alive(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.1)
         return bool(alive(process.pid)), code, output.read_text()
     finally:
         if alive(process.pid):
@@ -113,9 +111,8 @@ def test_resuming_a_run_as_another_one_or_a_finished_one_is_refused(quickstart, 
 
 
 def test_a_run_that_still_runs_is_not_resumed(tmp_path):
-    command = [sys.executable, str(ROOT / "train.py"), *RUN, *ENDLESS, "hydra.run.dir=run"]
     with (tmp_path / "printed.txt").open("w") as file:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=file)
+        process = start_training(*RUN, *ENDLESS, "run_folder=run", cwd=tmp_path, output=file)
     try:
         end = time.monotonic() + 120
         while not (tmp_path / "run/checkpoints/last.ckpt").exists():
@@ -174,18 +171,18 @@ def test_a_finished_run_is_trained_longer_or_says_how(command, tmp_path):
     small = ["model=linear", "data=mnist_5k", "data.train_size=500", *QUIET]
 
     def train(folder, *arguments):
-        return command("train.py", *small, f"hydra.run.dir={folder}", *arguments)
+        return command("train.py", *small, f"run_folder={folder}", *arguments)
 
     stopping = ["callbacks.early_stopping.patience=1", "+callbacks.early_stopping.min_delta=1"]
     assert train("constant", "model.schedule=constant", "trainer.max_epochs=5", *stopping).returncode == 0
-    assert len(read_record(tmp_path / "constant").history) == 2
+    assert len(RunFolder(tmp_path / "constant").record().history) == 2
     longer = ["model.schedule=constant", "trainer.max_epochs=4", "ckpt_path=constant/checkpoints/last.ckpt"]
     done = train("a", *longer)
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
     assert "early stopping ended this run" in done.stderr and "~callbacks.early_stopping" in done.stderr
     done = train("b", *longer, "~callbacks.early_stopping")
     assert done.returncode == 0, done.stderr
-    assert len(read_record(tmp_path / "b").history) == 4
+    assert len(RunFolder(tmp_path / "b").record().history) == 4
 
     cycle = "model.schedule=one_cycle"
     assert train("one_cycle", cycle, "trainer.max_epochs=1").returncode == 0
@@ -202,7 +199,7 @@ def test_a_student_of_a_run_is_resumed_bit_for_bit_and_outlives_its_teacher(quic
     small += ["model.schedule=constant", "model.teacher=teacher"]
 
     def train(folder, *arguments):
-        return command("train.py", *small, f"hydra.run.dir={folder}", *arguments)
+        return command("train.py", *small, f"run_folder={folder}", *arguments)
 
     assert train("first", "trainer.max_epochs=1").returncode == 0
     assert train("whole", "trainer.max_epochs=2").returncode == 0

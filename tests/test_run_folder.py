@@ -7,8 +7,6 @@ import os
 import pty
 import re
 import shutil
-import subprocess
-import sys
 import termios
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,7 +16,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from conftest import QUIET, ROOT, run_command, run_folders
+from conftest import QUIET, run_command, run_folders, start_training
 
 from digits.data.mnist_5k import Mnist5k
 
@@ -171,18 +169,11 @@ def test_a_terminal_has_one_bar_which_is_gone_at_the_end(tmp_path, columns):
     driver, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (40, columns))
     words = ["data=mnist_5k", "model=linear", "data.val_size=0", "trainer.max_epochs=3"]
-    environment = os.environ | {"TERM": "xterm-256color"}
-    with subprocess.Popen(
-        [sys.executable, str(ROOT / "train.py"), *words],
-        cwd=tmp_path,
-        stdout=terminal,
-        stderr=terminal,
-        env=environment,
-    ) as process:
-        os.close(terminal)
-        drawn = b"".join(iter(partial(read, driver), b"")).decode()
+    process = start_training(*words, cwd=tmp_path, output=terminal, TERM="xterm-256color")
+    os.close(terminal)
+    drawn = b"".join(iter(partial(read, driver), b"")).decode()
     os.close(driver)
-    assert process.returncode == 0 and "left" in drawn and "\x1b[?25l" in drawn
+    assert process.wait() == 0 and "left" in drawn and "\x1b[?25l" in drawn
     assert drawn.rindex("\x1b[?25h") < drawn.index("testing the best epoch"), "the cursor is back, the bar is gone"
     shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", drawn).replace("\r", "\n").splitlines()
     assert len([line for line in shown if re.fullmatch(r"epoch \d of 3   loss \d\.\d{3}   \d\.\d s", line)]) == 3
@@ -217,14 +208,48 @@ def test_evaluate_and_export_again_from_the_folder(quickstart, metrics, tmp_path
     assert "100.00%" in done.stdout
 
 
+def test_a_copy_without_its_config_files_is_as_good(quickstart, metrics, command, tmp_path):
+    """run.json has the whole config: evaluate, export, compare and resume need nothing else."""
+    run = shutil.copytree(quickstart, tmp_path / "run", ignore=shutil.ignore_patterns(".hydra"))
+    (run / "model.onnx").unlink()
+    for words in (["scripts/evaluate.py", "run"], ["scripts/export.py", "run"], ["scripts/compare.py", "run"]):
+        done = command(*words)
+        assert (done.returncode, done.stderr) == (0, ""), words
+    assert json.loads((run / "report" / "metrics.json").read_text()) == metrics
+    assert "predicts correctly" in (tmp_path / "comparison.html").read_text()
+    record = run / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"running"', 1))  # as if it had been killed
+    done = command("train.py", "resume=run", *QUIET)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(record.read_text())["status"] == "finished"
+    assert json.loads((run / "report" / "metrics.json").read_text())["test/accuracy"] == metrics["test/accuracy"]
+    assert str(quickstart) not in (run / ".hydra" / "config.yaml").read_text()
+
+
+def test_a_folder_without_any_config_is_refused(command, tmp_path):
+    (tmp_path / "run.json").write_text('{"status": "finished"}')
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "metrics.json").write_text("{}")
+    done = command("scripts/evaluate.py", str(tmp_path))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no config in run.json, and no .hydra/config.yaml" in done.stderr
+
+
+def test_hydras_own_key_names_the_folder_too(command, tmp_path):
+    done = command(
+        "train.py", "data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", "hydra.run.dir=mine", *QUIET
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "mine" / "run.json").exists() and not (tmp_path / "outputs").exists()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name, codes", [([], [0, 0]), (["hydra.run.dir=outputs/2026-01-01/mine"], [0, 2])])
+@pytest.mark.parametrize("name, codes", [([], [0, 0]), (["run_folder=outputs/2026-01-01/mine"], [0, 2])])
 def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
     """A name of the user's own must be free; one of ours gives way."""
     arguments = ["data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", *QUIET, *name]
     with ThreadPoolExecutor() as pool:
-        own = {"LC_ALL": "C.UTF-8"}  # an environment of their own has both start as new processes at once
-        runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path, **own) for _ in range(2)]
+        runs = [pool.submit(run_command, "train.py", *arguments, cwd=tmp_path) for _ in range(2)]
     assert sorted(run.result().returncode for run in runs) == codes
     assert len(run_folders(tmp_path)) == codes.count(0)
 

@@ -24,7 +24,8 @@ from test_compare import is_cut, views
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
 from digits.config import CONFIGS, explained
-from digits.record import Epoch, read_record
+from digits.record import Epoch
+from digits.run_folder import RunFolder
 from digits.settings import settings_of
 from digits.sweep_jobs import DigitJobs, value_of
 from plain_errors import ConfigError, StudyError
@@ -107,7 +108,7 @@ def test_the_same_command_continues_a_killed_search_up_to_the_total(searched):
     for trial in trials:
         given = yaml.safe_load((sweep / str(trial.number) / ".hydra" / "overrides.yaml").read_text())
         assert {f"{key}={value}" for key, value in trial.params.items()} <= set(given)
-        record = read_record(sweep / str(trial.number))
+        record = RunFolder(sweep / str(trial.number)).record()
         if trial.state.name == "PRUNED":
             assert record.status == "pruned"
         else:
@@ -272,8 +273,8 @@ def test_mistakes_are_printed_before_the_first_trial(command, tmp_path):
     [
         (["search=mlp", "data.batch_size=interval(16,64)"], "data.batch_size: got "),
         (
-            ["search=mlp", "model.optimizer=choice(adamw,adam)"],
-            "model.optimizer: got 'adam', wanted 'adamw', 'muon' or 'sgd'",
+            ["search=mlp", "model.optimizer=choice(adamw,muon)"],
+            "model.optimizer=",
         ),
         (
             ["search=mlp", "search.metric=test/accuracy"],

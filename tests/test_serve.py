@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
-from conftest import Command, run_folders
-from drawn import encoded, picture_of
+from conftest import Command, run_folders, with_metadata
+from drawn import dots, encoded, picture_of
 from PIL import Image as PillowImage
 from served import Server, serving, start
 
@@ -38,6 +38,15 @@ def server(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 @pytest.fixture(scope="module")
 def seven() -> bytes:
     return encoded(picture_of("canvas", 7, 0))
+
+
+UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+
+
+def files_in(folder: Path) -> list[str]:
+    """The files below a folder, but for the lock."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return [str(path.relative_to(folder)) for path in paths]
 
 
 def drawing(**changes: Any) -> dict[str, Any]:
@@ -71,14 +80,15 @@ def test_a_number_is_read_and_is_no_digit(server: Server, seven: bytes):
     left, top, right, bottom = line["digits"][1]["box"]
     assert 280 < left < right < 560 and 0 < top < bottom < 280 and 0 < line["digits"][1]["confidence"] <= 1
     reply = server.ask("POST", "/api/predict", both, "image/png")
-    assert reply.status == 409 and "several digits" in reply.json["error"]
+    assert (reply.status, reply.json["code"]) == (409, "several_digits") and "several digits" in reply.json["error"]
     assert server.ask("POST", "/api/number", seven, "image/png").json["lines"][0]["number"] == "7"
-    assert server.ask("POST", "/api/number", {"pixels": []}).status == 415
+    refused = server.ask("POST", "/api/number", {"pixels": []})
+    assert refused.status == 415 and "/api/pixels takes 28x28 pixels" in refused.json["error"]
 
 
 def test_pixels_are_neither_scaled_nor_centred(server: Server, seven: bytes):
     first = server.ask("POST", "/api/predict", seven, "image/png").json
-    again = server.ask("POST", "/api/predict?model=cnn%202", {"pixels": first["image"]}).json
+    again = server.ask("POST", "/api/pixels?model=cnn%202", {"pixels": first["image"]}).json
     assert again["model"] == "cnn 2" and again["image"] == first["image"]
     assert again["confidence"] == pytest.approx(first["confidence"], abs=1e-3)
 
@@ -100,29 +110,41 @@ def test_every_answer_forbids_content_from_other_sites(server: Server):
 
 
 @pytest.mark.parametrize(
+    ("body", "kind", "status", "sentence", "code"),
+    [
+        (b"x", None, 415, "wanted one of image/png", None),
+        (b"x", "text/plain", 415, "wanted one of image/png", None),
+        (b"x", "image/png", 422, "not a picture", "no_picture"),
+        (encoded(picture_of("canvas", 7, 0))[:500], "image/png", 422, "damaged", "no_picture"),
+        (encoded(picture_of("canvas", 7, 0).point(lambda _: 255)), "image/png", 422, "no ink", "no_ink"),
+        (encoded(dots()), "image/png", 422, "no single digit", "no_single_digit"),
+    ],
+)
+def test_a_wrong_picture_is_refused_with_the_reason(server: Server, body, kind, status, sentence, code):
+    reply = server.ask("POST", "/api/predict", body, kind)
+    assert reply.status == status
+    assert reply.json == {"error": reply.json["error"]} | ({"code": code} if code else {})
+    assert sentence in reply.json["error"]
+
+
+@pytest.mark.parametrize(
     ("body", "kind", "status", "sentence"),
     [
-        (b"x", None, 415, "wanted application/json or one of image/png"),
-        (b"x", "text/plain", 415, "wanted application/json or one of image/png"),
-        (b"x", "image/png", 422, "not a picture"),
-        (encoded(picture_of("canvas", 7, 0))[:500], "image/png", 422, "damaged"),
-        (encoded(picture_of("canvas", 7, 0).point(lambda _: 255)), "image/png", 422, "no ink"),
-        (b"", "application/json", 422, "Invalid JSON"),
-        (b"[" * 100_000, "application/json", 422, "recursion limit"),
+        (b"x", "image/png", 415, "wanted application/json"),
+        (b"", "application/json", 422, "Field required"),
+        (b"[" * 100_000, "application/json", 400, "parsing the body"),
         (b'{"pixels": [[NaN]]}', "application/json", 422, "finite"),
         (json.dumps({"pixels": [[0.5] * 28] * 27}).encode(), "application/json", 422, "at least 28 items"),
         (json.dumps({"pixels": [[1.5] * 28] * 28}).encode(), "application/json", 422, "less than or equal to 1"),
         (json.dumps({"pixels": [["1"] * 28] * 28}).encode(), "application/json", 422, "valid number"),
-        (b'{"pixels": []', "application/json", 422, "EOF"),
+        (b'{"pixels": []', "application/json", 422, "JSON decode error"),
         (json.dumps({"pixels": [[0] * 28] * 28}).encode(), "application/json", 422, "no ink"),
     ],
 )
-def test_a_wrong_body_is_refused_with_the_reason(
-    server: Server, body: bytes, kind: str | None, status: int, sentence: str
-):
-    reply = server.ask("POST", "/api/predict", body, kind)
+def test_wrong_pixels_are_refused_with_the_reason(server: Server, body: bytes, kind: str, status: int, sentence: str):
+    reply = server.ask("POST", "/api/pixels", body, kind)
     assert reply.status == status
-    assert list(reply.json) == ["error"] and sentence in reply.json["error"]
+    assert set(reply.json) <= {"error", "code"} and sentence in reply.json["error"]
 
 
 def test_unknown_models_pages_and_methods_are_refused(server: Server, seven: bytes):
@@ -247,7 +269,7 @@ def test_clients_save_and_delete_through_two_workers_at_once(quickstart: Path, t
         assert server.saved().keys() == {id for id, is_deleted in results if not is_deleted}
         os.kill(server.process.pid, signal.SIGTERM)
         assert server.process.wait(timeout=20) == 143
-    assert [path.name for path in tmp_path.glob("drawings.*")] == ["drawings.sqlite"]
+    assert all(re.fullmatch(rf"\d/{UUID}\.png", name) for name in files_in(tmp_path / "drawings"))
 
 
 def test_heic_is_read_or_the_extra_is_named(server: Server):
@@ -264,9 +286,9 @@ def test_heic_is_read_or_the_extra_is_named(server: Server):
 def test_sixteen_people_at_once_get_right_answers(server: Server):
     images = Mnist5k().read().test_images.numpy()[::5, 0] / 255
     asked = [{"pixels": image.round(4).tolist()} for image in images]
-    alone = [server.ask("POST", "/api/predict", pixels).json["probabilities"] for pixels in asked[:20]]
+    alone = [server.ask("POST", "/api/pixels", pixels).json["probabilities"] for pixels in asked[:20]]
     with ThreadPoolExecutor(16) as people:
-        replies = list(people.map(lambda pixels: server.ask("POST", "/api/predict", pixels), asked))
+        replies = list(people.map(lambda pixels: server.ask("POST", "/api/pixels", pixels), asked))
     assert {reply.status for reply in replies} == {200}
     assert [reply.json["probabilities"] for reply in replies[:20]] == alone
     for reply, pixels in zip(replies, asked, strict=True):
@@ -291,17 +313,11 @@ def test_one_request_too_many_is_refused(quickstart: Path, tmp_path: Path):
         assert server.ask("GET", "/healthz").status == 200
 
 
-def test_the_newest_finished_run_is_the_default(quickstart: Path, tmp_path: Path):
-    for name, time_of_end, status in (("old", 1, "finished"), ("new", 2, "finished"), ("newer", 3, "failed")):
-        folder = tmp_path / "outputs" / "2026-01-31" / name
-        folder.mkdir(parents=True)
-        record = folder / "run.json"
-        record.write_text(json.dumps({"status": status, "seconds": {"report": 1}}))
-        os.utime(record, (time_of_end, time_of_end))
-        model = onnx.load(quickstart / "model.onnx")
-        for fact in model.metadata_props:
-            fact.value = name if fact.key == "model" else fact.value
-        onnx.save(model, folder / "model.onnx")
+def test_the_newest_model_is_the_default(quickstart: Path, tmp_path: Path):
+    for name, time_of_end in (("old", 1), ("new", 3), ("older", 2)):
+        folder = with_metadata(quickstart, tmp_path / "outputs" / "2026-01-31" / name, model=name)
+        os.utime(folder / "model.onnx", (time_of_end, time_of_end))
+    (tmp_path / "outputs" / "2026-01-31" / "failed").mkdir()
     with serving(cwd=tmp_path) as server:
         assert [model["name"] for model in server.ask("GET", "/api/models").json["models"]] == ["new"]
 
@@ -312,7 +328,7 @@ def test_the_quickstart_is_trained_if_there_is_no_run(tmp_path: Path):
         assert process.stdout
         lines = list(takewhile(lambda line: not line.startswith("digits: http"), process.stdout))
         process.kill()
-    assert lines[0] == "no finished run in outputs: training the quickstart first, under a minute\n"
+    assert lines[0] == "no model in outputs: training the quickstart first, under a minute\n"
     assert len(run_folders(tmp_path)) == 1 and len(lines) > 5
 
 
@@ -328,7 +344,6 @@ def test_ctrl_c_and_sigterm_end_the_server(quickstart: Path, tmp_path: Path):
         with serving(quickstart, cwd=tmp_path) as server:
             os.kill(server.process.pid, sent)
             assert server.process.wait(timeout=20) == code
-        assert [path.name for path in tmp_path.glob("drawings.*")] == ["drawings.sqlite"]  # SQLite has merged its log
 
 
 def test_a_wrong_command_ends_in_one_line(command: Command, quickstart: Path, tmp_path: Path):
@@ -340,6 +355,7 @@ def test_a_wrong_command_ends_in_one_line(command: Command, quickstart: Path, tm
     assert done.returncode == 2 and done.stderr.startswith("error: 127.0.0.1:99999: bind(): port must be 0-65535")
     done = command("scripts/serve.py", "nothing.onnx")
     assert done.returncode == 4 and "nothing.onnx: no such file" in done.stderr
-    (tmp_path / "foreign.sqlite").write_text("not a database, but long enough to look at" * 100)
-    done = command("scripts/serve.py", str(quickstart), "--drawings", "foreign.sqlite")
-    assert done.returncode == 3 and "foreign.sqlite: file is not a database" in done.stderr
+    (tmp_path / "old.sqlite").write_text("a file")
+    done = command("scripts/serve.py", str(quickstart), "--drawings", "old.sqlite")
+    wanted = "is a file, wanted a folder; if an older version wrote it: digits drawings --file old.sqlite export old"
+    assert (done.returncode, done.stderr) == (3, f"error: old.sqlite: {wanted}\n")

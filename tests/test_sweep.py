@@ -13,13 +13,13 @@ from contextlib import contextmanager
 
 import pytest
 import yaml
-from conftest import QUIET, ROOT, audit, run_command
+from conftest import QUIET, audit, run_command, start_training
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 from playwright.sync_api import expect
 from test_compare import is_cut, views
 
-from digits.config import former_key
+from digits.former import former_line
 from digits.sweep_jobs import DigitJobs
 from plain_errors import ConfigError
 from resumable_sweeps.grid import claim_sweep, smaller_sweep
@@ -38,15 +38,8 @@ MOMENTS = ["{0}/run.json", "{0}/checkpoints/last.ckpt", "{0}/model.onnx", "{1}/r
 @contextmanager
 def driver(cwd, *arguments):
     """A sweep under way in `cwd`; what is left of it at the end is killed."""
-
-    def heed_interrupts():  # tests started with & or nohup ignore them, and so would their children
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
     with (cwd / "printed.txt").open("w") as file:
-        command = [sys.executable, str(ROOT / "train.py"), *arguments]
-        process = subprocess.Popen(
-            command, cwd=cwd, stdout=file, stderr=file, start_new_session=True, preexec_fn=heed_interrupts
-        )
+        process = start_training(*arguments, cwd=cwd, output=file)
     try:
         yield process
     finally:
@@ -353,16 +346,16 @@ def test_a_folder_that_holds_something_else_is_refused_and_not_changed(tmp_path)
         ("~sweep.pruner.n_warmup_steps", "~search.pruner.n_warmup_steps"),
     ],
 )
-def test_the_former_key_is_explained(override, now):
-    assert former_key(override) == f"{override}: sweep is now called search; take {now}"
+def test_the_former_line_is_explained(override, now):
+    assert former_line(override) == f"{override}: sweep is now called search; take {now}"
 
 
 def test_other_keys_are_not_taken_for_the_former_one():
-    assert [former_key(text) for text in ("seed=1", "hydra.sweep.dir=x", "sweeper=1", "model=sweep")] == [None] * 4
+    assert [former_line(text) for text in ("seed=1", "hydra.sweep.dir=x", "sweeper=1", "model=sweep")] == [None] * 4
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]])
-def test_the_former_key_is_explained_by_the_command(command, mode):
+def test_the_former_line_is_explained_by_the_command(command, mode):
     done = command("train.py", *mode, "sweep=cnn", "sweep.trials=5")
     assert (done.returncode, done.stderr) == (
         2,

@@ -1,13 +1,13 @@
 """Measure what cannot be timed from outside: `python inside.py MEASUREMENT OVERRIDE …` prints a line of JSON."""
 
 import json
-import resource
 import sys
 import time
 import timeit
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from statistics import median
 from typing import Any
 
@@ -21,10 +21,11 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from digits.data.batches import scaled
 from digits.data.datamodule import DigitsData
 from digits.models.network import MEAN, STD, Network
 from digits.reporting.compare import speed
-from processes import CONFIGS, run
+from processes import CONFIGS, megabytes, run
 
 
 def composed(overrides: list[str]) -> DictConfig:
@@ -43,7 +44,7 @@ def built(cfg: DictConfig, **options: Any) -> tuple[DigitsData, Network, Trainer
     return data, instantiate(cfg.model, classes=data.classes, _convert_="all"), data.trainer
 
 
-def scaled(data: DigitsData, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+def given(data: DigitsData, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches with pixels in 0..1, as a model gets them."""
     return (data.on_after_batch_transfer(batch, 0) for batch in loader)
 
@@ -51,7 +52,7 @@ def scaled(data: DigitsData, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Te
 def loader(cfg: DictConfig) -> dict[str, float]:
     """Images per second, in batches on the trainer's device, normalised."""
     data, _, _ = built(cfg)
-    return {"rate": images_per_second((images - MEAN) / STD for images, _ in scaled(data, data.train_dataloader()))}
+    return {"rate": images_per_second((images - MEAN) / STD for images, _ in given(data, data.train_dataloader()))}
 
 
 def torchvision(cfg: DictConfig) -> dict[str, float]:
@@ -83,7 +84,7 @@ def augmentation(cfg: DictConfig) -> dict[str, float]:
     data, model, trainer = built(cfg, profiler=profiler)
     trainer.fit(model, data)
     step = 1000 * median(profiler.recorded_durations["run_training_batch"])
-    augment, images = model.augment, data.train_images[: data.batch_size] / 255
+    augment, images = model.augment, scaled(data.train_images[: data.batch_size])
     assert augment
     alone = 1000 * median(timeit.repeat(lambda: augment(images), number=1, repeat=101)[1:])  # the first one is slower
     return {"milliseconds": alone, "share": 100 * alone / step}
@@ -97,16 +98,16 @@ def growth(cfg: DictConfig) -> dict[str, float]:
     data.train_images, data.train_labels = data.train_images[chosen], data.train_labels[chosen]
     trainer.fit(model, data)
     seconds = sum(profiler.recorded_durations["run_training_epoch"])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    size = data.train_images.nbytes + data.train_labels.nbytes
     microseconds = 1e6 * seconds / (cfg.images * cfg.trainer.max_epochs)
-    return {"microseconds": microseconds, "megabytes": (peak - size) / 1e6}
+    size = (data.train_images.nbytes + data.train_labels.nbytes) / 1e6
+    return {"microseconds": microseconds, "megabytes": megabytes(getrusage(RUSAGE_SELF)) - size}
 
 
 def onnx(cfg: DictConfig) -> dict[str, float]:
     """Milliseconds that the model.onnx of a run takes for one image on one thread."""
-    run(" ".join(["train.py", *sys.argv[2:], "hydra.run.dir=onnx"]), Path())
-    return {"milliseconds": speed(Path("onnx", "model.onnx"))[0]}
+    run(" ".join(["train.py", *sys.argv[2:]]), Path())
+    (path,) = Path().glob("outputs/*/*/model.onnx")
+    return {"milliseconds": speed(path)[0]}
 
 
 if __name__ == "__main__":

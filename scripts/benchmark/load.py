@@ -17,7 +17,7 @@ from typing import Any
 
 from digits_reader import Reader, read_picture
 from plain_errors import DataError, plain_errors
-from processes import HERE, ROOT
+from processes import HERE, ROOT, child_process
 from results import table
 
 CLIENTS, ROUNDS, SECONDS = (1, 16, 64), 5, 3.0  # at once; for each server; of each round
@@ -64,8 +64,7 @@ def question(picture: bytes, reader: Reader) -> Question:
 def start(stack: ExitStack, *command: Any) -> int:
     """Start a server in a temporary folder, and kill it when `stack` ends; return the port that it prints."""
     folder = stack.enter_context(TemporaryDirectory())
-    process = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder))
-    stack.callback(process.kill)
+    process = stack.enter_context(child_process(command, stdout=subprocess.PIPE, text=True, cwd=folder))
     assert process.stdout
     port = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
     if not port:

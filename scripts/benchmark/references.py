@@ -1,6 +1,7 @@
 """Plain training loops to compare with: `python references.py LOOP OVERRIDE …` prints a line of JSON for each epoch.
 
-Training is timed, with the validation if there is one. Reading the data and the tests are not timed.
+Training is timed, with the validation if there is one. Reading the data and the tests are not timed. OpenMP has its
+defaults, as in other people's loops: nothing here calls digits.threads.
 """
 
 import json
@@ -18,16 +19,16 @@ from torch.optim import Adadelta, Adam, Optimizer
 from torch.optim.lr_scheduler import LRScheduler, OneCycleLR, StepLR
 from torchvision.datasets import MNIST
 
-from digits.models.muon import Muon
 from digits.models.network import MEAN, STD
-from inside import built, composed, one_by_one, scaled
+from digits.models.optimizer import optimizer_of
+from inside import built, composed, given, one_by_one
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # images [N, 1, 28, 28], labels [N]
 Epochs = Iterator[dict[str, float]]  # of each: the seconds of training so far, the test accuracy in percent
 
 
 def pytorch_example(cfg: DictConfig) -> Epochs:
-    """PyTorch's own MNIST example with its defaults, until an epoch ends with 99 % test accuracy.
+    """PyTorch's own MNIST example with its defaults, at most until an epoch ends with 99 % test accuracy.
 
     https://github.com/pytorch/examples/tree/main/mnist on a CPU: each image through PIL and torchvision's transforms,
     no worker processes, no shuffling.
@@ -36,8 +37,8 @@ def pytorch_example(cfg: DictConfig) -> Epochs:
     net, seconds = example_network(), 0.0
     optimizer = Adadelta(net.parameters(), lr=1.0)
     schedule = StepLR(optimizer, step_size=len(train), gamma=0.7)  # a step is a batch
-    for _ in range(14):
-        seconds += fit(net, train, optimizer, schedule)
+    for _ in range(cfg.trainer.max_epochs):
+        seconds += fit(net, islice(train, cfg.trainer.limit_train_batches), optimizer, schedule)
         yield {"seconds": seconds, "percent": (percent := accuracy(net, test))}
         if percent >= 99:
             break
@@ -79,25 +80,25 @@ def normalised(images: Tensor, labels: Tensor, size: int) -> list[tuple[Tensor, 
 
 
 def bare_loop(cfg: DictConfig) -> Epochs:
-    """The steps of a run of train.py with muon and one_cycle, without Lightning, logs, progress bar, checkpoints."""
+    """The steps of a run of train.py with one_cycle, without Lightning, logs, progress bar, checkpoints."""
     data, model, trainer = built(cfg)  # the trainer chooses device, precision, and what becomes of freed memory
     device, bf16, seconds = trainer.strategy.root_device, trainer.precision == "bf16-mixed", 0.0
     net = model.to(device)
-    assert (cfg.model.optimizer, cfg.model.schedule, model.augment) == ("muon", "one_cycle", None)
+    assert (cfg.model.schedule, model.augment) == ("one_cycle", None)
     test, started = data.test_dataloader(), time.perf_counter()
     train, val = data.train_dataloader(), data.val_dataloader()
     order: Any = train.batch_sampler
     steps = int(len(train) * (cfg.trainer.limit_train_batches or 1))  # experiment=speedrun takes a share of an epoch
     epochs, rate, decay = cfg.trainer.max_epochs, cfg.model.learning_rate, cfg.model.weight_decay
-    optimizer = Muon(net.parameters(), lr=rate, weight_decay=decay, betas=(0.9, 0.95), fused=True)
+    optimizer = optimizer_of(net.parameters(), model.hparams["optimizer"], rate, decay, fused=True)
     schedule = OneCycleLR(optimizer, rate, total_steps=epochs * steps, pct_start=cfg.model.warmup)
     for epoch in range(epochs):
         order.set_epoch(epoch)
-        batches = scaled(data, islice(train, steps))
+        batches = given(data, islice(train, steps))
         fit(net, batches, optimizer, schedule, cfg.model.label_smoothing, bf16)
-        validation = accuracy(net, scaled(data, val), bf16)
+        validation = accuracy(net, given(data, val), bf16)
         seconds += time.perf_counter() - started
-        row = {"seconds": seconds, "validation": validation, "percent": accuracy(net, scaled(data, test), bf16)}
+        row = {"seconds": seconds, "validation": validation, "percent": accuracy(net, given(data, test), bf16)}
         yield row | {"gpu_bytes": torch.cuda.max_memory_allocated()}
         started = time.perf_counter()
 

@@ -11,6 +11,8 @@ from matplotlib import style
 from matplotlib.figure import Figure
 from matplotlib.ticker import ScalarFormatter
 
+from digits.record import RunRecord
+
 Runs = list[list[dict[str, Any]]]  # the lines of each run: one for each epoch, or only the last one
 TICKS = (0.975, 0.98, 0.985, 0.99, 0.992, 0.994, 0.996, 0.997, 0.998)  # of the picture
 
@@ -22,14 +24,15 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def save(name: str, figures: dict[str, Any], markdown: str) -> Path:
     """Print `markdown`; write it and `figures` into a new folder in outputs/<name>; return the folder."""
-    from digits.training.run import Run  # imports torch, which --help does not need
+    from digits.training.run import git_state, hardware, versions  # import torch, which --help does not need
 
     folder = Path(f"outputs/{name}/{datetime.now():%Y-%m-%d_%H-%M-%S}")
     folder.mkdir(parents=True)
-    machine = Run(folder).record.model_dump(include={"started", "command", "git", "versions", "hardware"})
-    hardware, versions = machine["hardware"], machine["versions"]
-    words = [machine["started"][:10], hardware["cpu"], f"{hardware['cores']} cores", *hardware["gpus"]]
-    words += [f"{package} {versions[package]}" for package in ("python", "torch", "lightning")]
+    record = RunRecord.begun(git=git_state(), versions=versions(), hardware=hardware())
+    machine = record.model_dump(exclude_unset=True)
+    cpu, cores, gpus = (record.hardware[key] for key in ("cpu", "cores", "gpus"))
+    packages = [f"{package} {record.versions[package]}" for package in ("python", "torch", "lightning")]
+    words = [record.started[:10], cpu, f"{cores} cores", *gpus, *packages]
     text = f"{', '.join(words)}\n\n{markdown}\n"
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     (folder / f"{name}.json").write_text(json.dumps(machine | figures, indent=1, ensure_ascii=False), encoding="utf-8")

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from digits.record import read_metrics, read_record
+from digits.run_folder import RunFolder
 from plain_errors import plain_errors
-from processes import HERE, run
+from processes import HERE, busy, run
 from results import Runs, draw, save, table
 
 # How our value is compared with the reference's, by the unit of the target.
@@ -39,7 +39,8 @@ def benchmark(parts: dict[str, Any]) -> None:
             part["runs"] = runs
             for seed in range(1, 1 + part["times"]):
                 for name, command in part["commands"].items():
-                    runs[name].append(measured(f"{command} seed={seed}", part.get("until", {}).get(name, "")))
+                    with busy(part.get("busy", {}).get(name, 0)):
+                        runs[name].append(measured(f"{command} seed={seed}", part.get("until", {}).get(name, "")))
             rows += [compared(name, row, runs) for name, row in part["rows"].items()]
             curves |= {name: runs[name] for name in part.get("in_picture", [])}
     finally:
@@ -51,13 +52,12 @@ def benchmark(parts: dict[str, Any]) -> None:
 def measured(command: str, until: str) -> list[dict[str, Any]]:
     """Run a command on the CPU and return what it printed. A run of train.py adds its figures to the last line."""
     with TemporaryDirectory() as cwd:
-        folder = Path(cwd) / "run"
-        run_folder = f" hydra.run.dir={folder}" if command.startswith("train.py") else ""
-        lines = run(f"{command} trainer.accelerator=cpu{run_folder}", Path(cwd), until)
-        if read_record(folder).reported:
-            record, metrics = read_record(folder), read_metrics(folder)
-            fit, percent = record.seconds["fit"], 100 * metrics.test_accuracy
-            lines[-1] |= {"seconds": fit, "epochs": metrics.fit_seconds, "percent": percent}
+        lines = run(f"{command} trainer.accelerator=cpu", Path(cwd), until)
+        for folder in RunFolder.below(Path(cwd)):
+            if folder.record().reported:  # not if it was killed at `until`
+                record, metrics = folder.record(), folder.metrics()
+                fit, percent = record.seconds["fit"], 100 * metrics.test_accuracy
+                lines[-1] |= {"seconds": fit, "epochs": metrics.fit_seconds, "percent": percent}
     return lines
 
 
@@ -69,12 +69,12 @@ def compared(name: str, row: dict[str, Any], runs: dict[str, Runs]) -> list[str]
     results = [COMPARISONS[unit](*pair) for pair in zip(*row["values"], strict=True)] if unit in COMPARISONS else ours
     value = row["value"] = mean(results) if unit == "%" else median(results)
     row["met"] = value >= float(target) if sign == "≥" else value <= float(target)
-    other = f"{shown(reference, unit)} ({row['reference']})" if "reference" in row else ""
+    other = f"{in_words(reference, unit)} ({row['reference']})" if "reference" in row else ""
     missed = "" if row["met"] else ", missed"
-    return [name, shown(ours, unit), other, f"{value:.4g} {unit}", f"{sign} {target}{missed}"]
+    return [name, in_words(ours, unit), other, f"{value:.4g} {unit}", f"{sign} {target}{missed}"]
 
 
-def shown(values: list[float], unit: str) -> str:
+def in_words(values: list[float], unit: str) -> str:
     """The mean ± standard deviation of percentages, the median of other values."""
     if unit == "%":
         return f"{mean(values):.2f}" + (f" ± {stdev(values):.2f}" if len(values) > 1 else "")

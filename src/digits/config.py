@@ -5,7 +5,6 @@ Hydra finds the keys that do not exist. digits.schema checks the values of each 
 
 import argparse
 import copy
-import re
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,15 +12,15 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
-from digits.schema import located, mistakes_in_node, mistakes_in_value, nearest
+from digits.schema import located, mistakes_in_node, mistakes_in_values, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
@@ -32,7 +31,7 @@ COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a co
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
-TOP_LEVEL |= {"tags": list[str], "run_folder": str, "run_label": str}
+TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
 GROUPS = ("data", "model", "trainer", "callbacks", "logger")
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
@@ -43,10 +42,14 @@ def mistakes_in(config: DictConfig) -> list[str]:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
-    mistakes = [line for key, kind in TOP_LEVEL.items() for line in mistakes_in_value(key, plain[key], kind)]
+    given = flat({**plain, "hydra": None})
+    mistakes = [line for key, value in given.items() if (line := former_line(f"{key}={value}"))]
+    plain = upgraded(plain)
+    mistakes += mistakes_in_values({key: plain[key] for key in TOP_LEVEL}, TOP_LEVEL)
     of_data = [*mistakes_in_node("data", plain["data"])]
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
-    mistakes += mistakes_in_node("model", plain["model"], given={"classes"})
+    of_model = [*mistakes_in_node("model", plain["model"], given={"classes"})]
+    mistakes += of_model or located(plain["model"]["_target_"]).mistakes_in(plain["model"])
     mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
@@ -79,6 +82,7 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
 
 def explained(error: Exception) -> Exception:
     """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
+    error = refusal(error)
     if not isinstance(error, COMPOSING) and not str(error).startswith(NULL_GROUP):
         return error
     overrides, multirun = _command_line()
@@ -96,8 +100,8 @@ def explained(error: Exception) -> Exception:
     return plain
 
 
-def plain_error(error: Exception) -> Exception:
-    """Turn what Hydra makes of a constructor's error into one line that names the node."""
+def refusal(error: Exception) -> Exception:
+    """What a constructor raised, if Hydra has wrapped it; else the error itself."""
     if not isinstance(error, InstantiationException):
         return error
     if isinstance(error.__cause__, PlainError | OSError):
@@ -110,10 +114,9 @@ def plain_error(error: Exception) -> Exception:
 
 def resolved(config: DictConfig) -> dict[str, Any]:
     """A composed config without Hydra's part, all interpolations resolved."""
-    HydraConfig.instance().set_config(copy.deepcopy(config))
     task = copy.deepcopy(config)
     with open_dict(task):
-        del task["hydra"]
+        task.pop("hydra", None)
     task.run_folder = "outputs"  # stands for the run's folder, which may not exist yet
     plain = OmegaConf.to_container(task, resolve=True)
     assert isinstance(plain, dict)
@@ -138,10 +141,6 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
     """Settings that every run needs, and settings that would have no effect."""
     callbacks = plain.get("callbacks") or {}
     mistakes = []
-    if not {"best", "fitted"} & callbacks.keys() or "history" not in callbacks:
-        mistakes.append(
-            "callbacks: a run needs best and history; take callbacks=default, and remove others with ~callbacks.…"
-        )
     if plain["trainer"].get("enable_checkpointing") is False:
         mistakes.append("trainer.enable_checkpointing: got false, but a run keeps its best checkpoint; leave this out")
     for key in ("limit_train_batches", "max_steps"):
@@ -203,17 +202,6 @@ def _swept(override: Override) -> list[str]:
     return [f"{override.get_key_element()}={value}" for value in ends]
 
 
-def former_key(override: str) -> str | None:
-    """One line on an override of a former key; None for any other override."""
-    if re.match(r"[+~]*search\.(storage|study_name)\b", override):
-        return f"{override}: a search keeps its trials in its folder, on a cluster too; leave this out"
-    found = re.fullmatch(r"([+~]*)sweep(|[.=].*)", override, re.DOTALL)
-    if not found:
-        return None
-    rest = "=custom" if found[2] == "=search" else found[2]
-    return f"{override}: sweep is now called search; take {found[1]}search{rest}"
-
-
 def _override_mistake(override: str, error: Exception) -> str:
     """One line for an override that Hydra cannot apply, with the nearest names that exist."""
     key, equals, secret = override.partition("=")
@@ -221,7 +209,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     override, reason = f"{key}{equals}{value}", in_one_line(error)
     if value != secret:
         reason = reason.replace(secret, value)  # the parser's message repeats what it cannot read
-    if new := former_key(override):
+    if new := former_line(override):
         return new
     if str(error).startswith(NULL_GROUP):
         return f"{override}: a group cannot be null; take ~{key}"
@@ -229,6 +217,8 @@ def _override_mistake(override: str, error: Exception) -> str:
         needs_quotes = value and set(value) & set("=~'\" @") and value[0] not in "[{"
         how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
         return f"{override}: cannot be read ({reason}){how}"
+    if "Could not override 'optimizer'" in reason:
+        return "optimizer: this model is fitted without one; leave it out"
     if override in ("hydra/launcher=joblib", "hydra/launcher=slurm"):
         return NOT_INSTALLED.format(choice=override, extra=value)
     if isinstance(error, MissingConfigException) and error.options:

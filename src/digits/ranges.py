@@ -13,7 +13,6 @@ Degrees = Annotated[float, Field(ge=0, lt=90)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Digit = Annotated[int, Field(ge=0, le=9)]
 Text = Annotated[str, Field(min_length=1)]
-NO_DIGIT = -1  # the label of a training image that shows no digit
 
 
 def _distinct(digits: list[int]) -> list[int]:

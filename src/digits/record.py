@@ -1,21 +1,15 @@
-"""The two files that a run leaves about itself: run.json and report/metrics.json.
+"""What a run says of itself: run.json and report/metrics.json, typed. No other module knows a key of theirs as text."""
 
-Both are typed here, written here and read here. No other module knows a key of theirs as text.
-"""
-
+import shlex
 import sys
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from datetime import datetime
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from atomic_files import write_text
-from plain_errors import ConfigError
+from pydantic import BaseModel, ConfigDict, Field
 
 FORMAT = 1  # of metrics.json; it changes when a key changes its meaning
 
 Status = Literal["not begun", "running", "finished", "pruned", "failed"]
-Typed = TypeVar("Typed", bound=BaseModel)
 
 
 class Record(BaseModel):
@@ -69,7 +63,8 @@ class RunRecord(Record):
         status: whether the run has begun, still runs, or how it ended.
         name, tags: given by the user; None and an empty list if not.
         seconds: how long each phase took: setup, fit, test, export, report.
-        config: the config as composed, all interpolations resolved.
+        overrides, config_dir: of the command; None without --config-dir.
+        config: the config as composed, all interpolations resolved, secrets masked.
         history: a row for each epoch.
         error: why it failed, in one line; `traceback` says where.
     """
@@ -77,6 +72,8 @@ class RunRecord(Record):
     status: Status = "not begun"
     started: str = ""
     command: str = ""
+    overrides: list[str] = []
+    config_dir: str | None = None
     git: Git = Git()
     versions: dict[str, str] = {}
     hardware: dict[str, Any] = {}
@@ -91,6 +88,12 @@ class RunRecord(Record):
     history: list[Epoch] = []
     error: str | None = None
     traceback: list[str] | None = None
+
+    @classmethod
+    def begun(cls, **facts: Any) -> "RunRecord":
+        """The record of a run that this command begins now."""
+        started = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(started=started, command=shlex.join(["python", *sys.argv]), **facts)
 
     @property
     def reported(self) -> bool:
@@ -178,64 +181,3 @@ class Metrics(Record):
     dataset: Dataset
     checkpoint_sha256: str
     onnx: OnnxFile | None = None
-
-
-def read_record(folder: Path) -> RunRecord:
-    """Read run.json of a run's folder; without a file, return the record of a run that has not begun.
-
-    Raises:
-        ConfigError: the file is not what a run writes.
-    """
-    path = folder / "run.json"
-    if not path.exists() or not path.stat().st_size:  # an empty file claims the folder for a run
-        return RunRecord()
-    return _read(RunRecord, path)
-
-
-def write_record(folder: Path, record: RunRecord) -> None:
-    """Write run.json. Keys that were never set are left out."""
-    write_text(folder / "run.json", record.model_dump_json(indent=2, by_alias=True, exclude_unset=True))
-
-
-def read_metrics(folder: Path) -> Metrics:
-    """Read report/metrics.json of a run's folder.
-
-    Raises:
-        ConfigError: there is none, or it is not what this version writes.
-    """
-    path = folder / "report" / "metrics.json"
-    if not path.exists():
-        raise ConfigError(f"{path}: No such file; wanted the folder of a finished run")
-    metrics = _read(Metrics, path)
-    if metrics.format != FORMAT:
-        raise ConfigError(f"{path}: got format {metrics.format}, wanted {FORMAT}; run scripts/evaluate.py on {folder}")
-    return metrics
-
-
-def write_metrics(folder: Path, metrics: Metrics) -> None:
-    """Write report/metrics.json."""
-    write_text(folder / "report" / "metrics.json", metrics.model_dump_json(indent=2, by_alias=True, exclude_unset=True))
-
-
-def newest_run() -> Path | None:
-    """Find the run in outputs whose report was finished last; None where there is none."""
-    finished = [path.parent for path in Path("outputs").rglob("run.json") if read_record(path.parent).reported]
-    return max(finished, key=lambda run: (run / "run.json").stat().st_mtime, default=None)
-
-
-def the_newest_run() -> Path:
-    """Find the newest finished run in outputs and print its name; ConfigError if there is none."""
-    folder = newest_run()
-    if folder is None:
-        raise ConfigError("outputs: no finished run in it; name a run's folder, or train one: python train.py")
-    print(f"the newest finished run: {folder}", file=sys.stderr)
-    return folder
-
-
-def _read(kind: type[Typed], path: Path) -> Typed:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ConfigError(f"{path}: {key}: {first['msg']}; wanted a file that a run wrote") from error

@@ -19,7 +19,7 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
         if key not in WITHOUT_EFFECT and not key.startswith(("enable_", "log_"))
     }
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
-    return flat({"model": config["model"], "trainer": trainer, "data": data})
+    return flat({"model": config["model"], "trainer": trainer, "data": data, "monitor": config["monitor"]})
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -27,6 +27,18 @@ def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in nested.items():
         found |= flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return found
+
+
+def readable(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with dotted keys by the names that people know: `optimizer: Muon` for `model.optimizer._target_: …`."""
+    found = {}
+    for key, value in settings.items():
+        node, _, name = key.removeprefix("model.").rpartition(".")
+        if name == "_target_":
+            found[node or "model"] = value.rpartition(".")[2]
+        elif not name.startswith("_"):  # what Hydra is told
+            found[key.removeprefix("model.")] = value
     return found
 
 

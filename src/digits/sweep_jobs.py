@@ -9,15 +9,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
-from digits.config import mistakes_in, plain_error, resolved
-from digits.record import Epoch, RunRecord, read_metrics, read_record
-from digits.reporting import figures
-from digits.reporting.compare import print_table, write_page
-from digits.reporting.pages import render
-from digits.reporting.runs import find_runs
+from digits.config import mistakes_in, refusal, resolved
+from digits.record import Epoch, RunRecord
+from digits.run_folder import RunFolder
 from digits.schema import located, mistakes_in_node
 from digits.settings import flat, settings_of
-from digits.training.finish import finish_trial
+from digits.threads import prepare_threads
 from digits.training.ranks import forget_rank, is_distributed
 
 TRAIN = Path(__file__).parents[2] / "train.py"
@@ -25,15 +22,30 @@ DIFFERENT_EACH_TIME = ("ms/image", "images/s")  # columns of the table
 
 
 class DigitJobs:
-    """Given to the sweeper by configs/hydra/sweeper/resumable.yaml."""
+    """Given to the sweeper by configs/hydra/sweeper/resumable.yaml.
 
-    style = figures
-    render = staticmethod(render)
-    explained = staticmethod(plain_error)
+    Methods import what imports PyTorch: the threads come first, in the driver and in each process of a launcher.
+    """
+
+    explained = staticmethod(refusal)
     mistakes_in_node = staticmethod(mistakes_in_node)
 
     def __init__(self) -> None:
         forget_rank()  # each job trains alone
+        prepare_threads()
+
+    @property
+    def style(self) -> Any:
+        """The style of the project's pages."""
+        from digits.reporting import figures
+
+        return figures
+
+    def render(self, template: str, *, package: str, **facts: Any) -> str:
+        """A page in the look of the project's pages."""
+        from digits.reporting.pages import render
+
+        return render(template, package, **facts)
 
     def mistakes(self, config: DictConfig) -> list[str]:
         """Mistakes in the config of one job, also those that only a job can have."""
@@ -50,31 +62,30 @@ class DigitJobs:
 
     def state(self, folder: Path) -> "JobState":
         """What run.json says."""
-        return JobState(read_record(folder))
+        return JobState(RunFolder(folder).record())
 
-    def command(self, config: DictConfig) -> list[str] | None:
+    def command(self, config: DictConfig, folder: Path, name: str) -> list[str] | None:
         """For a model on several devices: train.py, which starts the other ranks itself."""
         if not is_distributed(config.trainer):
             return None
         forget_rank()
-        folder, hydra = Path(config.run_folder), HydraConfig.get()
-        if (folder / "checkpoints" / "last.ckpt").exists():  # a cluster has put the job back into its queue
+        run = RunFolder(folder)
+        if run.last.exists():  # a cluster has put the job back into its queue
             return [sys.executable, str(TRAIN), f"resume={folder}"]
-        (folder / "run.json").unlink(missing_ok=True)
-        own = [f"hydra.run.dir='{folder}'", f"hydra.job.name='{hydra.job.name}'"]
-        return [sys.executable, str(TRAIN), *hydra.overrides.task, *own]
+        run.record_file.unlink(missing_ok=True)
+        given = HydraConfig.get().overrides.task
+        return [sys.executable, str(TRAIN), *given, f"run_folder='{folder}'", f"run_label='{name}'"]
 
-    def run(self, task: TaskFunction, config: DictConfig) -> None:
+    def run(self, task: TaskFunction, config: DictConfig, folder: Path, name: str) -> None:
         """Train in this process."""
         forget_rank()  # that srun gave to the driver
-        try:
-            task(config)
-        finally:
-            if "wandb" in sys.modules:  # otherwise its run would continue in the next job
-                sys.modules["wandb"].finish()
+        config.run_folder, config.run_label = str(folder), name
+        task(config)
 
     def summarise(self, folder: Path, values: Mapping[str, list[str]]) -> None:
         """A row for each setting, its seeds together; the comparison of the runs goes to index.html."""
+        from digits.reporting.compare import find_runs, print_table, write_page
+
         runs, left_out = find_runs([folder])
         if not runs:
             return
@@ -85,7 +96,10 @@ class DigitJobs:
 
     def finish(self, trial: Path) -> dict[str, str]:
         """Test, export and report a trial that was only fitted."""
-        metrics = read_metrics(trial) if read_record(trial).reported else finish_trial(trial)
+        from digits.training.finish import finish_trial
+
+        run = RunFolder(trial)
+        metrics = run.metrics() if run.record().reported else finish_trial(run)
         return {"test accuracy": f"{metrics.test_accuracy:.2%}"}
 
 

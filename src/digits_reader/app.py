@@ -56,7 +56,7 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], orig
 
 
 async def _error(request: Request, error: Exception) -> JSONResponse:
-    """Answer every error with {"error": sentence}."""
+    """Answer every error with {"error": sentence}; one about a picture has a code too, on which programs may act."""
     if isinstance(error, HTTPException):
         text = TOO_LARGE if error.status_code == 413 else error.detail  # Starlette's 413 does not give the limit
         return JSONResponse({"error": text}, error.status_code, error.headers)
@@ -64,7 +64,8 @@ async def _error(request: Request, error: Exception) -> JSONResponse:
         first = error.errors()[0]  # its value is left out: it may be long or hostile
         place = ".".join(str(part) for part in first["loc"])
         return JSONResponse({"error": f"{place}: {first['msg']}" if place else first["msg"]}, 422)
-    if isinstance(error, PictureError):  # 409 tells the page to ask /api/number
-        return JSONResponse({"error": str(error)}, 409 if isinstance(error, SeveralDigitsError) else 422)
+    if isinstance(error, PictureError):
+        status = 409 if isinstance(error, SeveralDigitsError) else 422
+        return JSONResponse({"error": str(error), "code": error.code}, status)
     print(f"error: {error}", file=sys.stderr, flush=True)
     return JSONResponse({"error": "the drawing was not saved or deleted; the server's terminal shows why"}, 503)

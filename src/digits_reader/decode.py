@@ -26,7 +26,9 @@ Image.core.set_blocks_max(4)  # Pillow keeps 4 blocks of 16 MB for reuse: new me
 
 
 class PictureError(DataError):
-    """A picture cannot be decoded, or what it shows cannot be one digit or a number."""
+    """A picture cannot be decoded, or what it shows cannot be one digit or a number; `code` says which."""
+
+    code = "no_picture"
 
 
 def is_small(content: bytes) -> bool:

@@ -1,30 +1,17 @@
-"""Keep drawings with their labels in one SQLite file."""
+"""Keep drawings with their labels as pictures, 7/<id>.png: the folder's name is the label."""
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import astuple, dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from threading import Lock
-from typing import Literal
 
+from filelock import FileLock
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from atomic_files import atomic_path, delete
 from plain_errors import DataError
-
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS drawings (
-    id TEXT PRIMARY KEY,
-    image BLOB NOT NULL CHECK (length(image) = 784),
-    label INTEGER NOT NULL CHECK (label BETWEEN 0 AND 9),
-    model TEXT NOT NULL,
-    answer INTEGER NOT NULL,
-    time TEXT NOT NULL
-) STRICT, WITHOUT ROWID
-"""
-# SQLite opens a file that is not writable without an error; BEGIN IMMEDIATE then fails.
-TO_WRITE = [
-    *("PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"),
-    *("BEGIN IMMEDIATE", SCHEMA, "COMMIT"),
-]
 
 
 @dataclass(frozen=True)
@@ -40,59 +27,87 @@ class Drawing:
 
 
 class Drawings:
-    """A file of drawings. Threads and processes may share it; what a method changed is on the disk when it returns.
-
-    Args:
-        path: of the file.
-        mode: as in SQLite's URIs: `ro` to read, `rw` to write too, `rwc` to create a missing file too.
+    """A folder of drawings. Threads and processes may share it; what a method changed is on the disk when it returns.
 
     Raises:
-        DataError: here and in each method: the file is missing, damaged, locked or not writable, or the disk is full.
+        DataError: here and in each method: the folder is a file or not writable, the disk is full, or a file in it is
+            no drawing.
     """
 
-    def __init__(self, path: Path, mode: Literal["ro", "rw", "rwc"] = "ro") -> None:
-        self.path, self._mode, self._lock = path.expanduser(), mode, Lock()
-        if mode != "rwc" and not self.path.is_file():
-            raise DataError(f"{self.path}: no such file; wanted the drawings that scripts/serve.py saves")
-        options = f"mode={mode}"
-        if mode == "ro" and not self.path.with_name(f"{self.path.name}-wal").exists():
-            options += "&immutable=1"  # nobody writes now; without this, SQLite makes files beside this one to read it
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser()
+        if self.folder.is_file():
+            convert = f"digits drawings --file {self.folder} export {self.folder.with_suffix('')}"
+            raise DataError(f"{self.folder}: is a file, wanted a folder; if an older version wrote it: {convert}")
+
+    def check_writable(self) -> None:
+        """Make the folder, if there is none."""
         with self._locked():
-            if mode == "rwc":
-                self.path.parent.mkdir(parents=True, exist_ok=True)
-            uri = f"{self.path.absolute().as_uri()}?{options}"
-            self._connection = sqlite3.connect(uri, timeout=10, isolation_level=None, check_same_thread=False, uri=True)
-            for statement in () if mode == "ro" else TO_WRITE:
-                self._connection.execute(statement)
+            pass
 
     def add(self, drawing: Drawing) -> bool:
         """Save a drawing; False, and no change, if there is one with its id."""
+        texts = PngInfo()
+        for key in ("model", "answer", "time"):
+            texts.add_itxt(key, str(getattr(drawing, key)))
         with self._locked():
-            statement = "INSERT INTO drawings VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING"
-            return self._connection.execute(statement, astuple(drawing)).rowcount == 1
+            if self._paths(drawing.id):
+                return False
+            with atomic_path(self.folder / str(drawing.label) / f"{drawing.id}.png") as path:
+                Image.frombytes("L", (28, 28), drawing.image).save(path, "PNG", pnginfo=texts)
+        return True
 
     def delete(self, id: str) -> bool:
-        """Delete a drawing and overwrite its bytes in the file; False if there is none with this id."""
+        """Delete a drawing; False if there is none with this id."""
         with self._locked():
-            return self._connection.execute("DELETE FROM drawings WHERE id = ?", (id,)).rowcount == 1
+            paths = self._paths(id)
+            for path in paths:
+                delete(path)
+        return bool(paths)
 
     def all(self) -> list[Drawing]:
         """Every drawing, the oldest first."""
-        with self._locked():
-            rows = self._connection.execute("SELECT * FROM drawings ORDER BY time, id").fetchall()
-        return [Drawing(*row) for row in rows]
+        if not self.folder.is_dir():
+            raise DataError(f"{self.folder}: no such folder; wanted the drawings that digits serve saves")
+        drawings = [_read(path) for path in self.folder.glob("[0-9]/*.png")]
+        return sorted(drawings, key=lambda drawing: (drawing.time, drawing.id))
 
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
+    def _paths(self, id: str) -> list[Path]:
+        paths = (self.folder / str(label) / f"{id}.png" for label in range(10))
+        return [path for path in paths if path.exists()]
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Let one thread at a time use the connection; turn the errors of SQLite and of the disk into DataError."""
-        with self._lock:
-            try:
+        """Let one thread of one process at a time change the folder; turn the disk's errors into DataError."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock", poll_interval=0.005):
                 yield
-            except (sqlite3.Error, OSError) as error:
-                reason = getattr(error, "strerror", None) or error
-                wanted = "to read" if self._mode == "ro" else "that can be written, in a folder that can"
-                raise DataError(f"{self.path}: {reason}; wanted a file of drawings {wanted}") from error
+        except OSError as error:
+            raise DataError(f"{self.folder}: {error.strerror}; wanted a folder that can be written") from error
+
+
+def _read(path: Path) -> Drawing:
+    try:
+        with Image.open(path, formats=["PNG"]) as picture:
+            image, texts = picture.tobytes(), picture.info
+        if (picture.mode, picture.size) != ("L", (28, 28)):
+            raise ValueError(f"{picture.mode} {picture.size}")
+        id, label, answer = path.stem, int(path.parent.name), int(texts["answer"])
+        return Drawing(id, image, label, str(texts["model"]), answer, str(texts["time"]))
+    except (OSError, ValueError, KeyError, SyntaxError) as error:  # Pillow's of a damaged file
+        raise DataError(f"{path}: not a drawing that the page saved ({error})") from error
+
+
+def drawings_of_older_version(file: Path) -> list[Drawing]:
+    """Read the SQLite file in which older versions kept drawings, the oldest first.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as store:
+            rows = store.execute("SELECT id, image, label, model, answer, time FROM drawings ORDER BY time, id")
+            return [Drawing(*row) for row in rows]
+    except sqlite3.Error as error:
+        raise DataError(f"{file}: {error}; wanted a folder of drawings, or an older version's file") from error

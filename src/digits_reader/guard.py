@@ -1,8 +1,10 @@
-"""Refuse requests that come from elsewhere, are too large or are too many."""
+"""Refuse requests that come from elsewhere, are too large, too slow or too many."""
 
+import asyncio
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.requests import ClientDisconnect
@@ -10,6 +12,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY = 5_000_000  # bytes
+MAX_BODY_SECONDS = 10.0
 MAX_REQUESTS = 128  # at once; more would only wait
 TOO_LARGE = f"the body is too large, wanted at most {MAX_BODY:,} bytes"
 ALLOW = "; start the server with --allow-host NAME to allow it"
@@ -52,12 +55,20 @@ class Guard:
                 MutableHeaders(scope=message).update(HEADERS)
             await send(message)
 
+        async def receive_in_time() -> Message:
+            try:
+                async with asyncio.timeout_at(end):
+                    return await receive()
+            except TimeoutError as error:
+                raise HTTPException(408, f"the body took longer than {MAX_BODY_SECONDS:g} seconds") from error
+
+        end = asyncio.get_running_loop().time() + MAX_BODY_SECONDS
         refusal = self._refusal(Headers(scope=scope))
         if refusal:
             return await refusal(scope, receive, send_with_headers)
         self.running += 1
         try:
-            await self.app(scope, receive, send_with_headers)
+            await self.app(scope, receive_in_time, send_with_headers)
         except ClientDisconnect:  # nobody is left to answer
             pass
         finally:

@@ -17,7 +17,7 @@ DARKER = 2  # a stroke that crosses a pale line has more than this many times th
 
 
 @dataclass
-class Line:
+class PrintedLine:
     """A line nearly along the rows (axis 0) or the columns (axis 1), from start to end, pixels."""
 
     axis: int
@@ -57,7 +57,7 @@ def without_lines(levels: Levels) -> Levels:
     return levels
 
 
-def _find(levels: Levels, axis: int) -> list[Line]:
+def _find(levels: Levels, axis: int) -> list[PrintedLine]:
     """Find long, straight, thin marks nearly along the axis: rows of a picture sheared by the best slope."""
     rows = levels if axis == 0 else np.asarray(cv2.transpose(levels), np.uint8)
     height, width = rows.shape
@@ -90,7 +90,9 @@ def _find(levels: Levels, axis: int) -> list[Line]:
         start, end, columns = int(along.min()), int(along.max()) + 1, len(np.unique(along))
         sharp_width = amount.sum() / amount.max() / columns
         if sharp_width <= MAX_ASPECT * (end - start) and most >= 0.65 * (end - start):
-            found.append(Line(axis, start, end, slopes[best], (first + last) / 2 - margin, -(-len(along) // columns)))
+            found.append(
+                PrintedLine(axis, start, end, slopes[best], (first + last) / 2 - margin, -(-len(along) // columns))
+            )
     return found
 
 
@@ -101,7 +103,7 @@ def _opened(rows: Levels, size: int) -> Levels:
     return np.asarray(cv2.dilate(low, column, anchor=(0, size - 1)), np.uint8)
 
 
-def _erased(levels: Levels, lines: list[Line]) -> Levels:
+def _erased(levels: Levels, lines: list[PrintedLine]) -> Levels:
     """Lower each line to what lies on both sides of it: paper, or a stroke that crosses it.
 
     What is much darker than the line itself is a stroke too, however thin: it stays.
@@ -129,10 +131,10 @@ def _main_box(levels: Levels) -> NDArray[np.intp]:
     return np.stack([first[large].min(axis=0), (first + size)[large].max(axis=0)], axis=1)
 
 
-def _closed(lines: list[Line], shape: tuple[int, ...]) -> list[Line]:
+def _closed(lines: list[PrintedLine], shape: tuple[int, ...]) -> list[PrintedLine]:
     """Keep the lines whose ends lie at the picture's border or on another kept line: frames, ruled, squared paper."""
 
-    def is_held(line: Line, end: int) -> bool:
+    def is_held(line: PrintedLine, end: int) -> bool:
         reach, across = line.width + 2, line.at(end)
         return not reach < end < shape[1 - line.axis] - reach or any(
             abs(other.at(across) - end) <= reach and other.start - reach <= across <= other.end + reach
@@ -144,7 +146,7 @@ def _closed(lines: list[Line], shape: tuple[int, ...]) -> list[Line]:
     return kept if len(kept) == len(lines) else _closed(kept, shape)
 
 
-def _is_printed(line: Line, closed: list[Line], box: NDArray[np.intp], shape: tuple[int, ...]) -> bool:
+def _is_printed(line: PrintedLine, closed: list[PrintedLine], box: NDArray[np.intp], shape: tuple[int, ...]) -> bool:
     """Tell a printed line from a straight stroke: it belongs to a frame or grid, or it sticks out of the digit."""
     length = line.end - line.start
     (low, high), (first, last) = box[line.axis], box[1 - line.axis]

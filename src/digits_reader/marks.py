@@ -1,4 +1,4 @@
-"""Group the marks of ink on a picture: marks make a digit, digits make a row."""
+"""Cluster the marks of ink on a picture: marks make a digit, digits make a row."""
 
 from itertools import combinations
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-class Group(NamedTuple):
+class Cluster(NamedTuple):
     """Marks that make one digit."""
 
     labels: tuple[int, ...]  # of the marks
@@ -17,9 +17,9 @@ class Group(NamedTuple):
     right: int
     bottom: int
 
-    def moved(self, right: int, down: int) -> "Group":
-        """The group, moved by this many pixels to the right and down."""
-        return Group(self.labels, self.left + right, self.top + down, self.right + right, self.bottom + down)
+    def moved(self, right: int, down: int) -> "Cluster":
+        """The cluster, moved by this many pixels to the right and down."""
+        return Cluster(self.labels, self.left + right, self.top + down, self.right + right, self.bottom + down)
 
     @property
     def height(self) -> int:
@@ -32,13 +32,13 @@ class Group(NamedTuple):
         return self.right - self.left
 
 
-def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Group]]:
+def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Cluster]]:
     """Label the connected marks that can belong to a digit, and return these marks; paper, dust and the desk get 0."""
     mask = is_ink.view(np.uint8)
     count, found = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
     if count == 2:  # paper and one mark, as usual: this takes a quarter of the time of what follows
         x, y, w, h = cv2.boundingRect(mask)
-        return np.asarray(found, np.int32), [Group((1,), x, y, x + w, y + h)]
+        return np.asarray(found, np.int32), [Cluster((1,), x, y, x + w, y + h)]
     count, found, boxes, _ = cv2.connectedComponentsWithStats(mask, connectivity=8, ltype=cv2.CV_32S)
     labels = np.asarray(found, np.int32)
     sizes = boxes[:, cv2.CC_STAT_AREA]
@@ -51,27 +51,27 @@ def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Group]]
     if not kept[1:].all():
         labels = (np.arange(count, dtype=np.int32) * kept).take(labels)
     marks = enumerate(boxes[:, : cv2.CC_STAT_AREA].tolist())
-    return labels, [Group((label,), x, y, x + w, y + h) for label, (x, y, w, h) in marks if kept[label]]
+    return labels, [Cluster((label,), x, y, x + w, y + h) for label, (x, y, w, h) in marks if kept[label]]
 
 
-def rows_of(marks: list[Group]) -> list[list[Group]]:
-    """Group the marks of a picture to digits: rows from top to bottom, each from left to right.
+def rows_of(marks: list[Cluster]) -> list[list[Cluster]]:
+    """Cluster the marks of a picture to digits: rows from top to bottom, each from left to right.
 
     Pieces of one digit lie close together: a five and its bar, a stroke with a gap. A row follows its digits
     from left to right, so it may rise or fall.
     """
-    groups = sorted(marks, key=lambda group: -group.height)
-    tallest = max(group.height for group in groups)
-    digits: list[Group] = []
-    while groups:
-        group = groups.pop(0)
-        piece = next((other for other in groups if _belong(group, other, tallest)), None)
+    clusters = sorted(marks, key=lambda cluster: -cluster.height)
+    tallest = max(cluster.height for cluster in clusters)
+    digits: list[Cluster] = []
+    while clusters:
+        cluster = clusters.pop(0)
+        piece = next((other for other in clusters if _belong(cluster, other, tallest)), None)
         if piece is None:
-            digits.append(group)
+            digits.append(cluster)
         else:
-            groups.remove(piece)
-            groups.insert(0, _joined(group, piece))
-    rows: list[list[Group]] = []
+            clusters.remove(piece)
+            clusters.insert(0, _joined(cluster, piece))
+    rows: list[list[Cluster]] = []
     for digit in sorted(digits, key=lambda digit: digit.left + digit.right):
         fitting = [row for row in rows if _overlap(row[-1].top, row[-1].bottom, digit.top, digit.bottom) >= 0.5]
         if fitting:
@@ -81,13 +81,13 @@ def rows_of(marks: list[Group]) -> list[list[Group]]:
     return sorted(rows, key=lambda row: sum(digit.top + digit.bottom for digit in row) / len(row))
 
 
-def _joined(a: Group, b: Group) -> Group:
+def _joined(a: Cluster, b: Cluster) -> Cluster:
     corner = min(a.left, b.left), min(a.top, b.top)
-    return Group(a.labels + b.labels, *corner, max(a.right, b.right), max(a.bottom, b.bottom))
+    return Cluster(a.labels + b.labels, *corner, max(a.right, b.right), max(a.bottom, b.bottom))
 
 
-def _belong(a: Group, b: Group, tallest: int) -> bool:
-    """Whether two groups of marks are pieces of one digit."""
+def _belong(a: Cluster, b: Cluster, tallest: int) -> bool:
+    """Whether two clusters of marks are pieces of one digit."""
     gap, aside = max(a.top, b.top) - min(a.bottom, b.bottom), max(a.left, b.left) - min(a.right, b.right)
     lower, both = min(a.height, b.height), _joined(a, b)
     if _overlap(a.left, a.right, b.left, b.right) < 0.5:  # a slanted one or a four, where the pen has skipped
@@ -104,16 +104,16 @@ def _overlap(start: int, stop: int, other_start: int, other_stop: int) -> float:
     return max(0, min(stop, other_stop) - max(start, other_start)) / min(stop - start, other_stop - other_start)
 
 
-def has_several(rows: list[list[Group]]) -> bool:
+def has_several(rows: list[list[Cluster]]) -> bool:
     """Whether these are certainly several digits: not one in pieces, nor one beside dirt or the rest of a frame."""
-    digits = [group for row in rows for group in row if group.width >= 0.08 * group.height]
-    tallest = max((group.height for group in digits), default=0)
-    digits = [group for group in digits if group.height >= 0.5 * tallest]
+    digits = [cluster for row in rows for cluster in row if cluster.width >= 0.08 * cluster.height]
+    tallest = max((cluster.height for cluster in digits), default=0)
+    digits = [cluster for cluster in digits if cluster.height >= 0.5 * tallest]
     return any(_are_apart(a, b, tallest) for a, b in combinations(digits, 2))
 
 
-def _are_apart(a: Group, b: Group, tallest: int) -> bool:
-    """Whether two groups are farther apart, or wider together, than the pieces of one digit can be."""
+def _are_apart(a: Cluster, b: Cluster, tallest: int) -> bool:
+    """Whether two clusters are farther apart, or wider together, than the pieces of one digit can be."""
     across, down = max(a.left, b.left) - min(a.right, b.right), max(a.top, b.top) - min(a.bottom, b.bottom)
     return max(across, down) >= 0.25 * tallest or (across > 0 and _joined(a, b).width > 1.2 * tallest)
 

@@ -7,15 +7,21 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from digits_reader.decode import PictureError, decode
-from digits_reader.marks import Group
-from digits_reader.pictures import prepare_number
+from digits_reader.decode import decode
+from digits_reader.marks import Cluster
+from digits_reader.pictures import NoSingleDigitError, prepare_number
 from digits_reader.reader import Answer, Reader
 
-# Chosen on 400 drawn numbers without and 400 with digits that touch: tests/written.py, pictures below 1000.
-MAX_DOUBT = 5.5
-MIN_CONFIDENCE = 0.8  # of each digit; below it, nine of twelve were wrong
-MIN_HEIGHT = 0.4  # of a digit, as a share of the tallest one in its line; signs are lower
+# Whether a cluster of marks is one digit; the static site gets these too. MAX_DOUBT and the weights were chosen on 400
+# drawn numbers without and 400 with digits that touch: digits draw numbers, pictures below 1000.
+LIMITS = {
+    "min_confidence": 0.8,  # below it, nine of twelve were wrong
+    "min_height": 0.4,  # as a share of the tallest digit in its line; signs are lower
+    "max_doubt": 5.5,  # of what the next three add up to: digits that touch
+    "width_weight": 7.0,  # are wide, as a share of the tallest digit's height,
+    "crowding_weight": 9.0,  # cross three strokes in many rows of pixels,
+    "unlikeliness_weight": 1.1,  # and are likely no digit: the logarithm of 1 - confidence
+}
 NO_DIGIT = (
     "marks that are no single digit: digits that touch, a sign, a line or an unclear digit; "
     "wanted clear digits with space between them"
@@ -32,14 +38,14 @@ class PlacedDigit:
 
 
 @dataclass(frozen=True)
-class Line:
+class NumberLine:
     """A line of digits, read as one number."""
 
     number: str  # zeros at its start too
     digits: list[PlacedDigit]
 
 
-def read_lines(reader: Reader, content: bytes) -> list[Line]:
+def read_lines(reader: Reader, content: bytes) -> list[NumberLine]:
     """Read the numbers on a picture file, from top to bottom.
 
     Args:
@@ -55,17 +61,20 @@ def read_lines(reader: Reader, content: bytes) -> list[Line]:
     answers = iter(reader.answers(np.stack([image for row in rows for _, image, _ in row])))
     lines = []
     for row in rows:
-        tallest = max(group.height for group, _, _ in row)
-        digits = [_placed(group, crowded, next(answers), tallest, scale) for group, _, crowded in row]
-        lines.append(Line("".join(str(each.digit) for each in digits), digits))
+        tallest = max(cluster.height for cluster, _, _ in row)
+        digits = [_placed(cluster, crowding, next(answers), tallest, scale) for cluster, _, crowding in row]
+        lines.append(NumberLine("".join(str(each.digit) for each in digits), digits))
     return lines
 
 
-def _placed(group: Group, crowded: float, answer: Answer, tallest: int, scale: float) -> PlacedDigit:
-    # Digits that touch are wide, many rows of pixels cross more than two strokes, and no digit is likely.
-    doubt = 7 * group.width / tallest + 9 * crowded**0.5 + 1.1 * math.log(1.001 - answer.confidence)
-    unlikely = not answer.certain or answer.confidence < MIN_CONFIDENCE
-    if unlikely or doubt > MAX_DOUBT or group.height < MIN_HEIGHT * tallest:
-        raise PictureError(NO_DIGIT)
-    left, top, right, bottom = (round(scale * side) for side in group[1:])
+def _placed(cluster: Cluster, crowding: float, answer: Answer, tallest: int, scale: float) -> PlacedDigit:
+    doubt = (
+        LIMITS["width_weight"] * cluster.width / tallest
+        + LIMITS["crowding_weight"] * crowding**0.5
+        + LIMITS["unlikeliness_weight"] * math.log(1.001 - answer.confidence)
+    )
+    is_likely = answer.certain and answer.confidence >= LIMITS["min_confidence"]
+    if not is_likely or doubt > LIMITS["max_doubt"] or cluster.height < LIMITS["min_height"] * tallest:
+        raise NoSingleDigitError(NO_DIGIT)
+    left, top, right, bottom = (round(scale * side) for side in cluster[1:])
     return PlacedDigit(answer.digit, answer.confidence, (left, top, right, bottom))

@@ -7,7 +7,7 @@ from PIL import Image
 
 from digits_reader.decode import PictureError, decode
 from digits_reader.lines import otsu, without_lines
-from digits_reader.marks import Group, crowding, has_several, marks_of, rows_of
+from digits_reader.marks import Cluster, crowding, has_several, marks_of, rows_of
 from digits_reader.paper import flat_paper, paper_surface
 
 COARSE_SIDE = 64  # pixels; the paper is estimated on a copy of at most this longest side
@@ -15,16 +15,32 @@ MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not
 SPACE = 24  # pixels of paper that are left round the ink
 MAX_MARKS = 200  # of ink, on a picture
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
-NO_INK = "no ink found on the picture: it looks like empty paper"
-SEVERAL = "several digits on the picture, wanted one; predict.py --number and POST /api/number read numbers"
+SEVERAL = "several digits on the picture, wanted one; digits read --number and POST /api/number read numbers"
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 Floats = NDArray[np.float32]
 
 cv2.setNumThreads(1)  # the server has threads of its own, and most pictures are small
 
 
+class NoInkError(PictureError):
+    """A picture shows nothing."""
+
+    code = "no_ink"
+
+    def __init__(self) -> None:
+        super().__init__("no ink found on the picture: it looks like empty paper")
+
+
 class SeveralDigitsError(PictureError):
     """A picture shows more than one digit."""
+
+    code = "several_digits"
+
+
+class NoSingleDigitError(PictureError):
+    """A picture shows marks that cannot be told apart as digits."""
+
+    code = "no_single_digit"
 
 
 def read_picture(content: bytes) -> Floats:
@@ -59,7 +75,7 @@ def prepare(picture: Image.Image) -> Floats:
     return _centred(_scaled(strength))[None]
 
 
-def prepare_number(picture: Image.Image) -> list[list[tuple[Group, Floats, float]]]:
+def prepare_number(picture: Image.Image) -> list[list[tuple[Cluster, Floats, float]]]:
     """Find the digits in an RGB picture, row by row, and prepare each of them as `prepare` does.
 
     Returns:
@@ -71,7 +87,7 @@ def prepare_number(picture: Image.Image) -> list[list[tuple[Group, Floats, float
     """
     strength, labels, marks, (left, top) = _inked(picture)
 
-    def prepared(digit: Group) -> tuple[Group, Floats, float]:
+    def prepared(digit: Cluster) -> tuple[Cluster, Floats, float]:
         margin = 2 + max(digit.width, digit.height) // 10  # resizing looks a twentieth of a side beyond the box
         rows, columns = (
             slice(max(0, start - margin), end + margin)
@@ -85,12 +101,12 @@ def prepare_number(picture: Image.Image) -> list[list[tuple[Group, Floats, float
     return [[prepared(digit) for digit in row] for row in rows_of(marks)]
 
 
-def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Group], tuple[int, int]]:
+def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Cluster], tuple[int, int]]:
     """Find the ink: its strength from 0 to 1, [H, W], the labels of its marks, the marks, and where both begin."""
     levels, corner = _ink_levels(picture)
     levels = without_lines(levels)
     if levels.max() < MIN_CONTRAST:
-        raise PictureError(NO_INK)
+        raise NoInkError
     counts = _histogram(levels)
     threshold, separation = otsu(counts)
     labels, marks = marks_of(levels > threshold)
@@ -100,9 +116,11 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Group]
     noise = _quantile_level(counts[: threshold + 1], 0.84) - paper  # one standard deviation of a normal distribution
     # The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
     if ink - paper < max(MIN_CONTRAST, (4 if separation < 0.76 else 3) * noise):
-        raise PictureError(NO_INK)
+        raise NoInkError
     if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
-        raise PictureError(f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}")
+        raise NoSingleDigitError(
+            f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}"
+        )
     strengths = ((np.arange(256, dtype=np.float32) - paper) / (ink - paper)).clip(0, 1)  # of each level
     return np.asarray(cv2.LUT(levels, strengths)) * _near(is_ink), labels, marks, corner
 

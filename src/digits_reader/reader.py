@@ -35,7 +35,7 @@ class Answer:
 
 
 class Reader:
-    """A run's model.onnx, ready to read images on one CPU thread. Several threads may share one Reader.
+    """A run's model.onnx, ready to read images on one CPU thread. Threads may share one; a copy opens the file again.
 
     Args:
         path: the file, or the folder of its run.
@@ -57,7 +57,7 @@ class Reader:
         if not self.path.is_file():
             raise ModelFileError(f"{self.path}: no such file; wanted a finished run's folder or its model.onnx")
         try:
-            self._session = session_of(self.path)
+            self._session = _session_of(self.path)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.name, self.dataset = metadata["model"], metadata["dataset"]
             self.classes: list[int] = json.loads(metadata["classes"])
@@ -69,8 +69,11 @@ class Reader:
         except Exception as error:  # onnxruntime's errors have no base class of their own
             reason = f"has no {error} in its metadata" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise ModelFileError(
-                f"{self.path}: not a model.onnx that a run wrote ({reason}); python scripts/export.py RUN writes one"
+                f"{self.path}: not a model.onnx that a run wrote ({reason}); digits export RUN writes one"
             ) from error
+
+    def __reduce__(self) -> tuple[type["Reader"], tuple[Path]]:
+        return Reader, (self.path,)
 
     def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Turn images float32 [N, 1, 28, 28], ink 1, paper 0, into logits and probabilities, float32 [N, classes]."""
@@ -93,12 +96,17 @@ class Reader:
         return answers
 
 
-def session_of(path: Path) -> onnxruntime.InferenceSession:
+def _session_of(path: Path) -> onnxruntime.InferenceSession:
     """An ONNX file, ready to run on one CPU thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # no error log: the exceptions have the same text
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def newest_model() -> Path | None:
+    """The newest model.onnx below outputs; None where there is none."""
+    return max(Path("outputs").rglob("model.onnx"), key=lambda path: path.stat().st_mtime, default=None)
 
 
 def by_name(readers: list[Reader]) -> dict[str, Reader]:

@@ -5,21 +5,21 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from digits_reader.numbers import Line
+from digits_reader.numbers import NumberLine
 from digits_reader.reader import DigitProbability
 
 Digit = Annotated[int, Field(ge=0, le=9)]
 Ink = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Row = Annotated[list[Ink], Field(min_length=28, max_length=28)]
-Pixels = Annotated[list[Row], Field(min_length=28, max_length=28)]
+Rows = Annotated[list[Row], Field(min_length=28, max_length=28)]
 PIXELS = "28 rows of 28 numbers, ink 1 and paper 0"
 
 
-class Image(BaseModel):
+class Pixels(BaseModel):
     """An image as the model takes it."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
-    pixels: Pixels = Field(description=f"{PIXELS}; used as they are, neither scaled nor centred")
+    pixels: Rows = Field(description=f"{PIXELS}; used as they are, neither scaled nor centred")
 
 
 class LabelledDrawing(BaseModel):
@@ -27,7 +27,7 @@ class LabelledDrawing(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid")
     id: Annotated[UUID, Field(strict=False, description="made by the client; a second drawing with it is not saved")]
-    pixels: Pixels = Field(description=PIXELS)
+    pixels: Rows = Field(description=PIXELS)
     label: Digit = Field(description="the digit it shows")
     model: Annotated[str, Field(max_length=200, description="name of the model that read it")]
     answer: Digit = Field(description="the digit that model answered")
@@ -71,7 +71,7 @@ class Prediction(BaseModel):
 class Number(BaseModel):
     """The digits on a picture, from left to right, line by line."""
 
-    lines: list[Line] = Field(description="from top to bottom; boxes are left, top, right, bottom in pixels")
+    lines: list[NumberLine] = Field(description="from top to bottom; boxes are left, top, right, bottom in pixels")
     model: str
 
 
@@ -79,3 +79,4 @@ class Problem(BaseModel):
     """What went wrong, in one sentence."""
 
     error: str
+    code: str = Field("", description="of a picture: no_picture, no_ink, several_digits or no_single_digit")

@@ -13,6 +13,7 @@ from pathlib import Path
 import brotli
 
 from digits_reader.guard import PAGE_POLICY
+from digits_reader.numbers import LIMITS
 from digits_reader.reader import Reader, by_name
 from plain_errors import ConfigError, PlainError
 
@@ -90,7 +91,7 @@ def _write_models(site: Path, readers: list[Reader]) -> None:
         facts = {key: getattr(reader, key) for key in ("classes", "test_accuracy", "dataset", "least_energy")}
         models.append({"name": name, **facts, "file": file, "sha256": hashlib.sha256(content).hexdigest()})
     files = {path.relative_to(site).as_posix(): path.stat().st_size for path in sorted(site.rglob("*.*"))}
-    listed = {"models": models, "runtime": RUNTIME, "files": files}
+    listed = {"models": models, "limits": LIMITS, "runtime": RUNTIME, "files": files}
     (site / "models.json").write_text(json.dumps(listed, indent=2), encoding="utf-8")
 
 

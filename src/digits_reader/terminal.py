@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from digits_reader.decode import PictureError, decode
-from digits_reader.numbers import Line, read_lines
+from digits_reader.numbers import NumberLine, read_lines
 from digits_reader.pictures import prepare
 from digits_reader.reader import Answer, Reader
 
@@ -30,7 +30,7 @@ class Reading:
     error: str | None = None  # one sentence
     thumbnail: Image.Image | None = None  # RGB, at most 96 pixels a side
     image: NDArray[np.float32] | None = None  # the model's input, [1, 28, 28]
-    lines: list[Line] | None = None  # of a picture read as numbers
+    lines: list[NumberLine] | None = None  # of a picture read as numbers
 
     def as_dict(self) -> dict[str, object]:
         """The picture's name with its answer's fields, its lines or its error, for JSON and CSV."""

@@ -82,7 +82,8 @@ class Driver:
         for _, numbered in groupby(enumerate(sorted(jobs)), key=lambda pair: pair[1] - pair[0]):
             numbers = [number for _, number in numbered]
             try:
-                self.launch([self._placed(number, jobs[number], varied) for number in numbers], numbers[0])
+                names = (f"hydra.job.name='{job_name(jobs[number], varied)}'" for number in numbers)
+                self.launch([[*jobs[number], name] for number, name in zip(numbers, names, strict=True)], numbers[0])
             except PlainError:  # Slurm refuses them
                 raise
             except Exception as error:  # a process of the launcher died, perhaps for lack of memory
@@ -101,11 +102,6 @@ class Driver:
         self.tally.print_end(number, name, end if state.status in ENDED else "lost; the same command runs it again")
         if state.error:
             print_error(PlainError(f"#{number}: {state.error}"))
-
-    def _placed(self, number: int, overrides: list[str], varied: Collection[str]) -> list[str]:
-        """The overrides of a job, and those that name it and keep its log from the terminal."""
-        quiet = "hydra.job_logging.handlers.console.level=ERROR"
-        return [*overrides, f"hydra.job.name='{job_name(overrides, varied)}'", quiet]
 
     def _given(self, key: str) -> bool:
         return any(text.startswith(f"{key}=") for text in self.config.hydra.overrides.hydra)

@@ -1,6 +1,5 @@
 """What a launcher runs for each job, here or in a process of its own: get ready, run the task, say how it ended."""
 
-import logging
 import multiprocessing
 import os
 import threading
@@ -43,7 +42,7 @@ class Job:
         """Run the job that a composed config describes."""
         job = HydraConfig.get().job
         get_ready(self.tally.folder, job.num)
-        error = self._error(config)
+        error = self._error(config, self.tally.folder / str(job.num), job.name)
         if error is None or isinstance(error, Pruned):
             self.tally.print_end(job.num, job.name, str(error or ""))
         elif is_disk_full(error) or isinstance(error, StudyError):
@@ -54,15 +53,15 @@ class Job:
             self.tally.print_end(job.num, job.name, "failed")
             print_error(error)
 
-    def _error(self, config: DictConfig) -> Exception | None:
+    def _error(self, config: DictConfig, folder: Path, name: str) -> Exception | None:
         """Run the task; return why it failed, or None."""
         project = self.tally.project
         try:
-            command = project.command(config)
+            command = project.command(config, folder, name)
             if command:
                 run_apart(command)
             else:
-                project.run(self.task, config)
+                project.run(self.task, config, folder, name)
         except Exception as error:
             return project.explained(error)
         return None
@@ -73,7 +72,6 @@ def get_ready(folder: Path, number: int) -> None:
 
     In the driver's own process there is nothing to lock. The launcher gives each process its share of the cores.
     """
-    logging.captureWarnings(True)  # into the job's log
     claim_job(folder, number)
     if driver := multiprocessing.parent_process():
         _end_with(driver.pid)

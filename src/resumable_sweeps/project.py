@@ -63,11 +63,11 @@ class Project(Protocol):
     def state(self, folder: Path) -> JobState:
         """How far the job in a folder is; `not begun` without a folder."""
 
-    def command(self, config: DictConfig) -> list[str] | None:
-        """The words of a command that runs the job in processes of its own; None if it runs in this one."""
+    def command(self, config: DictConfig, folder: Path, name: str) -> list[str] | None:
+        """The words of a command that runs a job in processes of its own; None if it runs in this one."""
 
-    def run(self, task: TaskFunction, config: DictConfig) -> None:
-        """Run the job in this process, which has run others and will run more."""
+    def run(self, task: TaskFunction, config: DictConfig, folder: Path, name: str) -> None:
+        """Run a job in this process, with its files in a folder. Its name has its swept values."""
 
     def explained(self, error: Exception) -> Exception:
         """An exception of a job as one that a user understands."""

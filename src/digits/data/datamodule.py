@@ -12,11 +12,11 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from digits.data.batches import EpochBatches, InMemory
+from digits.data.batches import EpochBatches, InMemory, scaled
 from digits.data.drawings import read_drawings
 from digits.data.hands import draw_hands
 from digits.data.non_digits import draw_non_digits
-from digits.ranges import NO_DIGIT, Classes, Count, NonNegativeCount, Seed, Text
+from digits.ranges import Classes, Count, NonNegativeCount, Seed, Text
 from plain_errors import ConfigError
 
 DIGITS = list(range(10))
@@ -50,9 +50,10 @@ class DigitsData(LightningDataModule):
         val_size: number of images of the training split that are used for validation only, stratified by class.
         train_size: number of images to train on, stratified by class; None for all except the validation images.
         seed: of the split and of the order of training.
-        drawings: file of drawings that scripts/serve.py has collected, to be used as further training images.
+        drawings: folder of drawings, like 7/name.png, which are further training images.
         hands: number of further training images that are drawn by program, see digits.data.hands.
-        non_digits: number of further training images that show no digit, labelled NO_DIGIT, see digits.data.non_digits.
+        non_digits: number of further training images that show no digit, see digits.data.non_digits. Their label is
+            the first after those of `classes`.
 
     Raises:
         ConfigError: by `setup`, if a size does not fit the number of images.
@@ -125,7 +126,7 @@ class DigitsData(LightningDataModule):
         if self.hands:
             self._add(*draw_hands(self.hands, self.classes, self.seed))
         if self.non_digits:
-            self._add(draw_non_digits(self.non_digits, self.seed), torch.full((self.non_digits,), NO_DIGIT))
+            self._add(draw_non_digits(self.non_digits, self.seed), torch.full((self.non_digits,), len(self.classes)))
         self.sha256 = sha256
 
     def train_dataloader(self) -> DataLoader:
@@ -146,7 +147,7 @@ class DigitsData(LightningDataModule):
         if isinstance(batch, Tensor):  # the model's example input, which Lightning sends here for its model summary
             return batch
         images, labels = batch
-        return images / 255, labels
+        return scaled(images), labels
 
     def facts(self) -> dict[str, object]:
         """Name, hash, sizes and classes, for the record of a run."""

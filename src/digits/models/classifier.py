@@ -68,6 +68,20 @@ class Classifier(LightningModule):
         """The constructor's arguments, from the hyperparameters of a checkpoint that may be older than this code."""
         return dict(hyper_parameters)
 
+    @torch.no_grad()
+    def answers_to(self, images: Tensor) -> Tensor:
+        """Probabilities [N, classes] for images float32 [N, 1, 28, 28], wherever these are; for a student."""
+        return self.to(images.device)(images).softmax(dim=1)
+
+    @classmethod
+    def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:
+        """A line for each mistake that annotations do not show: key, what it got, what was wanted.
+
+        Args:
+            settings: arguments of the constructor, each of the right type.
+        """
+        return []
+
     def parameter_count(self) -> int:
         """Number of learned values."""
         return sum(parameter.numel() for parameter in self.parameters())

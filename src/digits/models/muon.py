@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-MOMENTUM = 0.8  # of the gradients of hidden weights
+from digits.ranges import Fraction
 
 
 class Muon(torch.optim.AdamW):
@@ -19,11 +19,12 @@ class Muon(torch.optim.AdamW):
 
     Args:
         parameters: of the network, in its order: the last one with two or more dimensions is the last layer's weight.
+        momentum: share of the old gradients of hidden weights that each step keeps.
         options: those of AdamW.
     """
 
-    def __init__(self, parameters: Iterable[Parameter], **options: Any) -> None:
-        parameters = list(parameters)
+    def __init__(self, parameters: Iterable[Parameter], momentum: Fraction = 0.8, **options: Any) -> None:
+        parameters, self.momentum = list(parameters), momentum
         super().__init__(parameters, **options)
         self.hidden = [parameter for parameter in parameters if parameter.ndim > 1][:-1]
 
@@ -40,8 +41,8 @@ class Muon(torch.optim.AdamW):
                 continue
             state = self.state[weight]
             state["step"] = torch.tensor(0.0)  # AdamW needs it in each state it loads
-            average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(MOMENTUM).add_(weight.grad)
-            update = orthogonalized(weight.grad.add_(average, alpha=MOMENTUM).flatten(1))
+            average = state.setdefault("momentum", torch.zeros_like(weight)).mul_(self.momentum).add_(weight.grad)
+            update = orthogonalized(weight.grad.add_(average, alpha=self.momentum).flatten(1))
             size = 0.2 * max(update.shape) ** 0.5  # gives a root mean square of 0.2, as steps of AdamW usually have
             weight.mul_(1 - rate * decay).add_(update.view_as(weight), alpha=-rate * size)
             weight.grad = None  # so AdamW skips this weight
@@ -64,7 +65,8 @@ def multiplies_bf16(device: str) -> bool:
 def orthogonalized(matrix: Tensor, iterations: int = 2) -> Tensor:
     """The matrix with all its singular values brought near 1, by the Newton-Schulz iteration.
 
-    It is computed in bfloat16 where the hardware has units for that; the iteration does not need more digits.
+    A GPU with units for bfloat16 computes it in that, as the iteration does not need more digits. A CPU with such units
+    takes half as long in float32, at every size of matrix that a network here has.
 
     Args:
         matrix: floating point [rows, columns].
@@ -74,7 +76,8 @@ def orthogonalized(matrix: Tensor, iterations: int = 2) -> Tensor:
         Matrix of the same shape and dtype.
     """
     tall = len(matrix) > matrix.shape[1]
-    x = matrix.to(torch.bfloat16 if multiplies_bf16(matrix.device.type) else torch.float32)
+    on_gpu = matrix.device.type != "cpu"
+    x = matrix.to(torch.bfloat16 if on_gpu and multiplies_bf16(matrix.device.type) else torch.float32)
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)
     for _ in range(iterations):  # with Jordan's polynomial of degree 5, whose steep slope at 0 raises small values fast

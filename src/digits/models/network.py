@@ -1,6 +1,6 @@
 """The base of classifiers that learn by gradient descent: training step, optimizer, schedule."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
+from digits import former
 from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
-from digits.models.muon import Muon
-from digits.ranges import NO_DIGIT, Classes, Fraction, NonNegative, Positive, Text
+from digits.models.optimizer import ADAMW, mistakes_in_optimizer, optimizer_of
+from digits.ranges import Classes, Fraction, NonNegative, Positive, Text
 from plain_errors import ConfigError, PlainError
 
 MEAN, STD = 0.1307, 0.3081  # of the pixels of MNIST's training images, in 0..1
@@ -23,76 +24,76 @@ class Network(Classifier):
     Args:
         classes: the digits that the logits stand for, in the order of the logits.
         learning_rate: of the optimizer; with one_cycle the largest.
-        weight_decay: of the optimizer; decoupled from the gradient with adamw and muon.
-        optimizer: `adamw`, `muon` (see Muon), or `sgd` without momentum.
-        schedule: of the learning rate: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017).
+        weight_decay: of the optimizer.
+        optimizer: the dotted name of its class as `_target_`, and its other settings.
+        schedule: of the learning rate: `constant`, or `one_cycle` (L. Smith, "Super-convergence", 2017), in which the
+            momentum, or the first beta, moves against it between 0.95 and 0.85.
         warmup: fraction of the steps in which one_cycle raises the learning rate.
         label_smoothing: fraction of each target that is spread evenly over all classes.
         augmentation: the largest random changes of training images, see Augmentation; None for no changes.
         teacher: folder of a run whose answers to the changed images take the place of the labels (G. Hinton et al.,
             "Distilling the knowledge in a neural network", 2015); None to learn from the labels.
+        non_digits: whether some training images show no digit; their label is `len(classes)`.
+
+    Attributes:
+        answers: of the teacher, to images as `scores` gets them: probabilities [N, classes]. Whoever sets `teacher`
+            gives this too.
     """
 
     net: nn.Module
+    answers: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
         classes: Classes,
         learning_rate: Positive = 3e-3,
         weight_decay: NonNegative = 0.05,
-        optimizer: Literal["adamw", "muon", "sgd"] = "adamw",
+        optimizer: dict[str, Any] = ADAMW,
         schedule: Literal["constant", "one_cycle"] = "one_cycle",
         warmup: Fraction = 0.25,
         label_smoothing: Fraction = 0.0,
         augmentation: Augmentation | None = None,
         teacher: Text | None = None,
+        non_digits: bool = False,
     ) -> None:
         super().__init__(classes)
         amounts = augmentation or {}
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
-        self.teachers: list[Classifier] = []  # at most one; in a list, so torch does not make it a part of this module
-        self.learns_none = False  # whether some training images show no digit
         self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
 
     @staticmethod
     def upgraded(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Put the amounts of augmentation into one mapping; older checkpoints hold them beside the rest."""
-        amounts = {name: hyper_parameters[name] for name in Augmentation.__annotations__ if name in hyper_parameters}
-        others = {name: value for name, value in hyper_parameters.items() if name not in amounts}
-        return others | ({"augmentation": amounts} if amounts else {})
+        """Name the settings as this version does."""
+        return former.model_settings(hyper_parameters)
+
+    @classmethod
+    def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:
+        """Mistakes in the settings of the optimizer."""
+        return mistakes_in_optimizer(settings.get("optimizer", ADAMW))
 
     def scores(self, images: Tensor) -> Tensor:
         """Images float32 [N, 1, 28, 28], ink 1 and paper 0, to scores [N, classes]."""
         return self.net((images - MEAN) / STD)
 
     def training_step(self, batch: tuple[Tensor, Tensor], batch_idx: int) -> Tensor:
-        """Cross-entropy of one batch; labels are int64 [N], NO_DIGIT where an image shows none."""
+        """Cross-entropy of one batch; labels are int64 [N]."""
         images, labels = batch
         if self.augment:
             images = self.augment(images)
         scores = self.scores(images)
-        for teacher in self.teachers:
-            with torch.no_grad():
-                labels = teacher(images).softmax(dim=1)
-        if self.learns_none:
+        if self.hparams["non_digits"]:
             # One more class is no digit. Its score is always 0, so the energy of the others is the log-odds of a digit.
-            none = scores.shape[1]
-            scores, labels = F.pad(scores, (0, 1)), labels.where(labels != NO_DIGIT, none)
-        loss = F.cross_entropy(scores, labels, label_smoothing=self.hparams["label_smoothing"])
+            scores = F.pad(scores, (0, 1))
+        targets = self.answers(images) if self.answers else labels
+        loss = F.cross_entropy(scores, targets, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:  # at other steps Lightning would take time and log nothing
             self.log("train/loss", loss, prog_bar=True)
         return loss
 
-    def on_fit_start(self) -> None:
-        """Move the teacher to the device of the images."""
-        for teacher in self.teachers:
-            teacher.to(self.device)
-
     def on_train_start(self) -> None:
-        """Refuse to resume if the schedule in the checkpoint has another length; see whether there are non-digits."""
-        self.learns_none = bool(getattr(getattr(self.trainer, "datamodule", None), "non_digits", 0))
+        """Refuse to resume if the schedule in the checkpoint has another length."""
         schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
             raise ConfigError(
@@ -116,20 +117,15 @@ class Network(Classifier):
         """The optimizer, and the schedule that changes its learning rate at each step."""
         hparams = self.hparams
         # With 16-mixed a fused optimizer would unscale the gradients itself, too late to clip them.
-        fused = self.trainer.precision != "16-mixed"
-        options = {"lr": hparams["learning_rate"], "weight_decay": hparams["weight_decay"], "fused": fused}
-        if hparams["optimizer"] == "sgd":
-            optimizer: torch.optim.Optimizer = torch.optim.SGD(self.parameters(), **options)
-        elif hparams["optimizer"] == "muon":
-            optimizer = Muon(self.parameters(), betas=(0.9, 0.95), **options)
-        else:
-            optimizer = torch.optim.AdamW(self.parameters(), betas=(0.9, 0.99), **options)
+        fused, rate = self.trainer.precision != "16-mixed", hparams["learning_rate"]
+        optimizer = optimizer_of(self.parameters(), hparams["optimizer"], rate, hparams["weight_decay"], fused)
         if hparams["schedule"] == "constant":
             return optimizer
         steps, warmup = int(self.trainer.estimated_stepping_batches), float(hparams["warmup"])
         if warmup * steps == 1:
             warmup -= 1e-9  # OneCycleLR divides by warmup * steps - 1
-        schedule = OneCycleLR(optimizer, hparams["learning_rate"], total_steps=steps, pct_start=warmup)
+        moves = not optimizer.defaults.keys().isdisjoint(("momentum", "betas"))
+        schedule = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=warmup, cycle_momentum=moves)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _check_losses(self) -> None:

@@ -9,21 +9,20 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 from torch import Tensor
 
 from atomic_files import write_text
+from digits.onnx_file import session_of, test_accuracy_of
 from digits.reporting import compare_figures
 from digits.reporting.figures import svg
 from digits.reporting.pages import data_uri, render
-from digits.reporting.runs import FinishedRun, Group, find_runs, frame, group_runs, percent
-from digits_reader.reader import Reader, session_of
+from digits.reporting.runs import Candidate, FinishedRun, candidates_of, find_runs, frame, percent
 from plain_errors import ConfigError, DataError
 
-MOST = 12  # groups that are compared image by image, the first ones
+MOST = 12  # candidates that are compared image by image, the first ones
 SHOWN = 24  # images in each gallery
 
 
@@ -73,54 +72,54 @@ def write_page(
     runs: list[FinishedRun], left_out: list[tuple[Path, str]], page: Path, title: str, command: str, **more: Any
 ) -> list[dict[str, Any]]:
     """Write the page and return what it shows: a section for each set of data."""
-    facts = {"sections": [_section(groups) for groups in group_runs(runs)], "runs": runs, "left_out": left_out, **more}
-    facts |= {"title": title, "command": command, "relative": lambda path: os.path.relpath(path, page.parent)}
-    write_text(page, render("compare.html.j2", **facts))
-    return facts["sections"]
+    sections = [_section(candidates) for candidates in candidates_of(runs)]
+    more |= {"title": title, "command": command, "relative": lambda path: os.path.relpath(path, page.parent)}
+    write_text(page, render("compare.html.j2", sections=sections, runs=runs, left_out=left_out, **more))
+    return sections
 
 
-def _section(groups: list[Group]) -> dict[str, Any]:
+def _section(candidates: list[Candidate]) -> dict[str, Any]:
     """The comparison on one set of data: what the template uses, by name.
 
     `rows` has the texts of each row by column, the most important column first.
     """
     speeds: dict[tuple[str, int], tuple[float, float]] = {}
     rows, costs = [], []
-    for group in groups:
-        metrics, onnx = group.runs[0].metrics, group.runs[0].onnx
+    for candidate in candidates:
+        metrics, onnx = candidate.runs[0].metrics, candidate.runs[0].onnx
         network = (metrics.model, onnx.bytes)
         if network not in speeds:  # the same network takes the same time
-            speeds[network] = speed(group.runs[0].folder / "model.onnx")
+            speeds[network] = speed(candidate.runs[0].folder.onnx)
         milliseconds, per_second = speeds[network]
-        costs.append((group.mean("fit_seconds"), milliseconds, 100 * (1 - group.mean("val_accuracy"))))
-        val, test = (text and f"{text} %" for text in map(group.percent, ("val_accuracy", "test_accuracy")))
+        costs.append((candidate.mean("fit_seconds"), milliseconds, 100 * (1 - candidate.mean("val_accuracy"))))
+        val, test = (text and f"{text} %" for text in map(candidate.percent, ("val_accuracy", "test_accuracy")))
         row = {
-            "run": group.name,
-            "seeds": group.seeds,
+            "run": candidate.name,
+            "seeds": candidate.seeds,
             "val accuracy": val,
             "test accuracy": test,
-            "fit s": f"{group.mean('fit_seconds'):.1f}",
-            "tags": ", ".join(dict.fromkeys(tag for run in group.runs for tag in run.record.tags)),
+            "fit s": f"{candidate.mean('fit_seconds'):.1f}",
+            "tags": ", ".join(dict.fromkeys(tag for run in candidate.runs for tag in run.record.tags)),
             "parameters": f"{metrics.parameters:,}",
             "ms/image": f"{milliseconds:.3f}",
             "images/s": f"{per_second:,.0f}",
-            "ECE": f"{group.mean('test_ece'):.4f}",
+            "ECE": f"{candidate.mean('test_ece'):.4f}",
             "ONNX kB": f"{onnx.bytes / 1000:,.0f}",
         }
-        rows.append(row | _int8(group.runs))
+        rows.append(row | _int8(candidate.runs))
     rows = [{column: row[column] for column in row if any(each[column] for each in rows)} for row in rows]
     plots = [svg(figure) for figure in compare_figures.costs(costs)]
-    dataset = groups[0].runs[0].metrics.dataset
-    return {"dataset": dataset, "groups": groups, "rows": rows, "plots": plots} | _disagreements(groups[:MOST])
+    section = {"dataset": candidates[0].runs[0].metrics.dataset, "candidates": candidates, "rows": rows, "plots": plots}
+    return section | _disagreements(candidates[:MOST])
 
 
 def _int8(runs: list[FinishedRun]) -> dict[str, str]:
     """The columns of the files that export.py --int8 writes; they are empty if a run has none."""
-    paths = [run.folder / "model.int8.onnx" for run in runs]
+    paths = [run.folder.int8 for run in runs]
     if not all(path.exists() for path in paths):
         return dict.fromkeys(("int8 accuracy", "int8 ms", "int8 kB"), "")
     return {
-        "int8 accuracy": f"{percent([Reader(path).test_accuracy for path in paths])} %",
+        "int8 accuracy": f"{percent([test_accuracy_of(path) for path in paths])} %",
         "int8 ms": f"{speed(paths[0])[0]:.3f}",
         "int8 kB": f"{paths[0].stat().st_size / 1000:,.0f}",
     }
@@ -138,31 +137,31 @@ def speed(path: Path) -> tuple[float, float]:
     return 1000 * seconds(1, 30), 256 / seconds(256, 3)
 
 
-def _disagreements(groups: list[Group]) -> dict[str, Any]:
-    """Compare the lowest seeds of groups that were tested on the same data, image by image.
+def _disagreements(candidates: list[Candidate]) -> dict[str, Any]:
+    """Compare the lowest seeds of candidates that were tested on the same data, image by image.
 
     Returns:
-        `pairs`: for every two groups their numbers, and what mcnemar() returns, with the corrected p-value.
+        `pairs`: for every two candidates their numbers, and what mcnemar() returns, with the corrected p-value.
         `galleries`: test images that have something in common: title, count, and the first of them, each with index,
-        digit, data URI and the digits that the groups read. If the data are gone, no images are given.
+        digit, data URI and the digits that the candidates read. If the data are gone, no images are given.
     """
-    runs = [group.runs[0] for group in groups]
-    paths = [run.folder / "report" / "predictions.csv" for run in runs]
+    runs = [candidate.runs[0] for candidate in candidates]
+    paths = [run.folder.predictions for run in runs]
     tables = [np.loadtxt(path, np.int64, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2) for path in paths]
-    labels, read = tables[0][:, 0], np.stack([table[:, 1] for table in tables])  # [N], [groups, N]
+    labels, read = tables[0][:, 0], np.stack([table[:, 1] for table in tables])  # [N], [candidates, N]
     correct = read == labels
     images = _test_images(runs[0])
 
     def gallery(title: str, chosen: np.ndarray) -> tuple[str, int, list[tuple[Any, ...]]]:
         indices = chosen.nonzero()[0].tolist()
-        shown = [] if images is None else [(at, data_uri(images[at, 0])) for at in indices[:SHOWN]]
-        return title, len(indices), [(at, labels[at], image, enumerate(read[:, at], 1)) for at, image in shown]
+        uris = [] if images is None else [(at, data_uri(images[at, 0])) for at in indices[:SHOWN]]
+        return title, len(indices), [(at, labels[at], uri, enumerate(read[:, at], 1)) for at, uri in uris]
 
     count = correct.sum(axis=0)
     galleries = [gallery("Images that no run predicts correctly", count == 0)]
-    if len(groups) > 1:
+    if len(candidates) > 1:
         galleries.insert(0, gallery("Images that only one run predicts correctly", count == 1))
-    tests = {(i + 1, j + 1): mcnemar(correct[i], correct[j]) for i, j in combinations(range(len(groups)), 2)}
+    tests = {(i + 1, j + 1): mcnemar(correct[i], correct[j]) for i, j in combinations(range(len(candidates)), 2)}
     corrected = holm([p for _, _, p in tests.values()])
     pairs = [(*pair, *test[:2], p) for (pair, test), p in zip(tests.items(), corrected, strict=True)]
     return {"pairs": pairs, "galleries": galleries}
@@ -194,7 +193,7 @@ def holm(p_values: list[float]) -> list[float]:
 
 def _test_images(run: FinishedRun) -> Tensor | None:
     """The test images of a run, uint8 [N, 1, 28, 28]; None where its data are no longer there."""
-    data = instantiate(OmegaConf.load(run.folder / ".hydra" / "config.yaml").data, _convert_="all")
+    data = instantiate(run.folder.config().data, _convert_="all")
     try:
         data.setup()
     except DataError:

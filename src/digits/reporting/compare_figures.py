@@ -31,9 +31,9 @@ def _cost(points: dict[int, tuple[float, float]], label: str) -> Figure:
         plain_log(axes.yaxis, *axes.get_ylim())
         figure.draw_without_rendering()  # computes the layout, which places the dots
         dots = {number: axes.transData.transform(place) for number, place in places.items()}
-        taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots.values()]
+        boxes = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in dots.values()]
         for number, (x, y) in dots.items():
-            offset = _free_place(x, y, taken, axes.bbox)
+            offset = _free_place(x, y, boxes, axes.bbox)
             if offset:  # without free space, a dot gets no number
                 away = 72 / figure.dpi * offset[0], 72 / figure.dpi * offset[1]
                 line = LINE if math.hypot(*offset) > 20 else None
@@ -42,13 +42,13 @@ def _cost(points: dict[int, tuple[float, float]], label: str) -> Figure:
     return figure
 
 
-def _free_place(x: float, y: float, taken: list[Bbox], inside: Bbox) -> tuple[float, float] | None:
-    """Find the place nearest to a dot where its number covers nothing: the offset in pixels. Add it to `taken`."""
+def _free_place(x: float, y: float, boxes: list[Bbox], inside: Bbox) -> tuple[float, float] | None:
+    """Find the place nearest to a dot where its number covers nothing: the offset in pixels. Add its box to `boxes`."""
     for radius in range(12, 60, 6):
         for angle in range(0, 360, 30):
             right, up = radius * math.cos(math.radians(angle)), radius * math.sin(math.radians(angle))
             box = Bbox.from_bounds(x + right - 9, y + up - 8, 18, 16)
-            if inside.contains(x + right, y + up) and not any(box.overlaps(other) for other in taken):
-                taken.append(box)
+            if inside.contains(x + right, y + up) and not any(box.overlaps(other) for other in boxes):
+                boxes.append(box)
                 return right, up
     return None

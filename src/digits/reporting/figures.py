@@ -105,7 +105,7 @@ def curves(metrics: Metrics) -> list[Figure]:
 
     An epoch may have no value. A chart with fewer than two values is left out, as for a model fitted in one pass.
     """
-    drawn = []
+    figures = []
     for title, scale, unit, series in (
         ("loss (nats)", "log", 1, {"training": ("train_loss", SECOND), "validation": ("val_loss", ACCENT)}),
         ("validation accuracy (%)", "linear", 100, {"each epoch": ("val_accuracy", ACCENT)}),
@@ -126,8 +126,8 @@ def curves(metrics: Metrics) -> list[Figure]:
                 axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter("{x:g}")
             axes.legend()
-        drawn.append(figure)
-    return drawn
+        figures.append(figure)
+    return figures
 
 
 def reliability(metrics: Metrics) -> Figure:

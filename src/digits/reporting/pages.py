@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 
-def render(template: str, package: str = "digits.reporting", **facts: Any) -> str:
-    """Fill in a template of `package` with facts by name; every fact that it uses must be given.
+def render(template: str, package: str = "digits.reporting", **values: Any) -> str:
+    """Fill in a template of `package` with values by name; each that it uses must be given.
 
     It may include files of digits.reporting, such as page.css.
     """
@@ -20,7 +20,7 @@ def render(template: str, package: str = "digits.reporting", **facts: Any) -> st
         autoescape=True,
         trim_blocks=True,
     )
-    return environment.get_template(template).render(**facts)
+    return environment.get_template(template).render(**values)
 
 
 def data_uri(image: Tensor) -> str:

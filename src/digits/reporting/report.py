@@ -1,39 +1,36 @@
-"""The results of one run: as the files in report/, in the terminal and in TensorBoard."""
+"""The results of one run: as the files in report/ and in the terminal."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib import colormaps
-from PIL import Image
 from torch import Tensor
 
 from atomic_files import atomic_path, write_text
-from digits.record import Metrics, RunRecord, write_metrics
+from digits.record import Metrics, RunRecord
 from digits.reporting import figures
 from digits.reporting.commands import commands
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
+from digits.run_folder import RunFolder
 
 OF_A_PAIR = 20  # mistakes of each pair of digits that the page can show
 
 
-def write_report(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
+def write_report(folder: RunFolder, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> None:
     """Write report/ in a run's folder: page, two figures, every prediction, and `metrics`, which must have `onnx`."""
-    report = folder / "report"
-    _write_predictions(report / "predictions.csv", list(metrics.per_class), evaluation)
-    figures.save_png(figures.confusion_matrix(metrics), report / "confusion_matrix.png")
-    figures.save_png(figures.mistakes(metrics, evaluation), report / "mistakes.png")
-    write_metrics(folder, metrics)
-    write_text(report / "index.html", _page(folder, metrics, evaluation, record))
+    _write_predictions(folder.predictions, list(metrics.per_class), evaluation)
+    figures.save_png(figures.confusion_matrix(metrics), folder.confusion_matrix)
+    figures.save_png(figures.mistakes(metrics, evaluation), folder.mistakes)
+    folder.write_metrics(metrics)
+    write_text(folder.page, _page(folder, metrics, evaluation, record))
 
 
-def _page(folder: Path, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
+def _page(folder: RunFolder, metrics: Metrics, evaluation: Evaluation, record: RunRecord) -> str:
     classes = list(metrics.per_class)
     class_images = evaluation.model.class_images()
     return render(
@@ -96,31 +93,12 @@ def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -
         np.savetxt(temporary, np.column_stack(columns), formats, delimiter=",", header=header, comments="")
 
 
-def log_results(loggers: Iterable[Logger], folder: Path, metrics: Metrics, evaluation: Evaluation, step: int) -> None:
-    """Add graph, curves, the test's figures and the pictures in report/ to each TensorBoard logger of `loggers`."""
-    for logger in loggers:
-        if not isinstance(logger, TensorBoardLogger):
-            continue
-        writer = logger.experiment
-        writer.add_graph(evaluation.model, evaluation.model.example_input_array)
-        for name in ("confusion_matrix", "mistakes"):
-            with Image.open(folder / "report" / f"{name}.png") as picture:
-                writer.add_image(f"test/{name}", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
-        for position, digit in enumerate(metrics.per_class):
-            is_digit, probabilities = evaluation.labels == position, evaluation.probabilities[:, position]
-            writer.add_pr_curve(f"precision_recall/{digit}", is_digit, probabilities, step)
-        logger.log_metrics({"test/accuracy": metrics.test_accuracy, "test/loss": metrics.test_loss}, step)
-        logger.finalize("success")
-
-
-def print_summary(folder: Path, metrics: Metrics) -> None:
+def print_summary(folder: RunFolder, metrics: Metrics) -> None:
     """Print accuracy, loss and time of the run in `folder`, and where report and model are; `metrics` have `onnx`."""
     assert metrics.onnx is not None
     data, onnx = metrics.dataset, metrics.onnx
     refused = [row.test_refused for row in metrics.refusals if row.least_energy == metrics.least_energy]
     epochs = f"{metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
-    if folder.is_relative_to(Path.cwd()):
-        folder = folder.relative_to(Path.cwd())
     rows = {
         "model": f"{metrics.model}, {metrics.parameters:,} parameters",
         "data": f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test",
@@ -132,5 +110,5 @@ def print_summary(folder: Path, metrics: Metrics) -> None:
         "ONNX": f"{onnx.bytes / 1e3:,.0f} kB, largest difference from the checkpoint {onnx.max_abs_diff:.0e}",
     }
     print("\n" + "\n".join(f"{name:<15}{text}" for name, text in rows.items() if text))
-    for file in ("report/index.html", "model.onnx"):
-        print(folder / file)
+    for file in (folder.page, folder.onnx):
+        print(RunFolder(file))

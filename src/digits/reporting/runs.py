@@ -1,4 +1,4 @@
-"""Finished runs, found in folders, grouped by data and by settings, and as a table of data."""
+"""Finished runs, found in folders, brought together by data and by settings, and as a table of data."""
 
 import json
 import math
@@ -10,8 +10,9 @@ from typing import Any
 
 import pandas as pd
 
-from digits.record import Metrics, OnnxFile, RunRecord, read_metrics, read_record
-from digits.settings import flat, settings_of, short
+from digits.record import Metrics, OnnxFile, RunRecord
+from digits.run_folder import RunFolder
+from digits.settings import flat, readable, settings_of, short
 from plain_errors import ConfigError
 
 NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
@@ -22,17 +23,17 @@ NO_FIGURE = {"format", "dataset", "per_class"}
 class FinishedRun:
     """A finished run with its report."""
 
-    folder: Path
+    folder: RunFolder
     name: str  # its own name, or that of its experiment or model
     record: RunRecord
     metrics: Metrics
-    onnx: OnnxFile  # facts of its model.onnx
+    onnx: OnnxFile  # its model.onnx
     settings: dict[str, Any]  # all that its result depends on except the seed, with dotted keys
 
 
 @dataclass(frozen=True)
-class Group:
-    """Runs that differ only in the seed, in the order of their seeds."""
+class Candidate:
+    """What is compared: runs that differ only in the seed, in the order of their seeds."""
 
     name: str
     runs: list[FinishedRun]
@@ -75,8 +76,8 @@ def frame(runs: list[FinishedRun]) -> pd.DataFrame:
     settings = settings.map(lambda value: str(value) if isinstance(value, list) else value)  # so that it can be grouped
     differing = [key for key in settings if settings[key].nunique(dropna=False) > 1 and not key.endswith(NO_SETTING)]
     figures = pd.json_normalize([run.metrics.model_dump(by_alias=True, exclude=NO_FIGURE) for run in runs])
-    facts = pd.DataFrame(rows, columns=["run", "name", "tags", "data"])
-    return pd.concat([facts, settings[differing], figures.select_dtypes("number")], axis="columns")
+    names = pd.DataFrame(rows, columns=["run", "name", "tags", "data"])
+    return pd.concat([names, settings[differing], figures.select_dtypes("number")], axis="columns")
 
 
 def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[tuple[Path, str]]]:
@@ -88,29 +89,29 @@ def find_runs(folders: Iterable[Path]) -> tuple[list[FinishedRun], list[tuple[Pa
     runs: dict[Path, FinishedRun] = {}
     left_out = []
     for folder in folders:
-        found = sorted(path.parent for path in folder.rglob("run.json"))
+        found = RunFolder.below(folder)
         if not found:
             left_out.append((folder, f"{folder}: no run in it"))
         for each in found:
             try:
-                runs[each.resolve()] = _read(each)
+                runs[each.path.resolve()] = _read(each)
             except (ConfigError, OSError) as error:
-                left_out.append((each, str(error)))
+                left_out.append((each.path, str(error)))
     return list(runs.values()), left_out
 
 
-def _read(folder: Path) -> FinishedRun:
-    record = read_record(folder)
+def _read(folder: RunFolder) -> FinishedRun:
+    record = folder.record()
     if record.status != "finished":
         why = f" ({' '.join(record.error.split())})" if record.error else ""
         raise ConfigError(f"{folder}: {record.status}, wanted a finished run{why}")
     if not record.reported:
         raise ConfigError(f"{folder}: no report; of a search, only the best trial is tested and reported")
-    metrics = read_metrics(folder)
-    if metrics.onnx is None or not (folder / "model.onnx").exists():
-        raise ConfigError(f"{folder}: no model.onnx; run scripts/export.py on {folder}")
-    if not (folder / "report" / "predictions.csv").exists():
-        raise ConfigError(f"{folder}: no report/predictions.csv; run scripts/evaluate.py on {folder}")
+    metrics = folder.metrics()
+    if metrics.onnx is None or not folder.onnx.exists():
+        raise ConfigError(f"{folder}: no model.onnx; run digits export {folder}")
+    if not folder.predictions.exists():
+        raise ConfigError(f"{folder}: no report/predictions.csv; run digits evaluate {folder}")
     try:
         settings = settings_of(record.config) | {
             key: value
@@ -118,15 +119,15 @@ def _read(folder: Path) -> FinishedRun:
             if not key.endswith(NO_SETTING)
         }
     except KeyError as error:
-        raise ConfigError(f"{folder}/run.json: no {error} in its config; wanted a file that a run wrote") from error
+        raise ConfigError(f"{folder.record_file}: no {error} in its config; wanted a file that a run wrote") from error
     name = record.name or record.experiment or metrics.model
     return FinishedRun(folder, name, record, metrics, metrics.onnx, settings)
 
 
-def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:
-    """Group runs: a list for each set of data, in it a group for each setting.
+def candidates_of(runs: Iterable[FinishedRun]) -> list[list[Candidate]]:
+    """Bring runs together: a list for each set of data, in it a candidate for each setting.
 
-    The groups with the best validation accuracy come first, those without a validation set last.
+    The candidates with the best validation accuracy come first, those without a validation set last.
     """
     by_data: dict[str, dict[str, list[FinishedRun]]] = {}
     for run in runs:
@@ -135,16 +136,16 @@ def group_runs(runs: Iterable[FinishedRun]) -> list[list[Group]]:
         by_settings = by_data.setdefault(json.dumps([data, tested]), {})
         by_settings.setdefault(json.dumps([run.name, run.settings], sort_keys=True), []).append(run)
     return [
-        sorted(_named(list(found.values())), key=lambda group: (-group.mean("val_accuracy"), group.name))
-        for found in by_data.values()
+        sorted(_candidates(list(by_settings.values())), key=lambda each: (-each.mean("val_accuracy"), each.name))
+        for by_settings in by_data.values()
     ]
 
 
-def _named(groups: list[list[FinishedRun]]) -> Iterator[Group]:
-    """Name each group; where several have a name in common, add the settings in which they differ."""
-    for runs in groups:
+def _candidates(settings: list[list[FinishedRun]]) -> Iterator[Candidate]:
+    """Name the runs of each setting; where several have a name in common, add the settings in which they differ."""
+    for runs in settings:
         name, own = runs[0].name, runs[0].settings
-        others = [other[0].settings for other in groups if other[0].name == name]
+        others = [other[0].settings for other in settings if other[0].name == name]
         different = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = [f"{key.removeprefix('model.')}={short(own[key])}" for key in different]
-        yield Group(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))
+        words = [f"{key}={short(value)}" for key, value in readable({key: own[key] for key in different}).items()]
+        yield Candidate(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))

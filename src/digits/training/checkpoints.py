@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from atomic_files import atomic_path
 from digits.models.classifier import Classifier, rebuilt
+from digits.run_folder import RunFolder
 from plain_errors import ConfigError, ModelFileError
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,7 @@ class BestCheckpoint(ModelCheckpoint):
         if self.monitor in trainer.callback_metrics:
             super().on_train_epoch_end(trainer, pl_module)
         elif measured := sorted(name for name in trainer.callback_metrics if name.startswith("val/")):
-            raise ConfigError(f"callbacks.best.monitor: got {self.monitor}, wanted one of {', '.join(measured)}")
+            raise ConfigError(f"monitor: got {self.monitor}, wanted one of {', '.join(measured)}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the last state as the best one where no epoch was validated."""
@@ -83,16 +84,34 @@ class FittedCheckpoint(Callback):
     A ModelCheckpoint keeps nothing before the first optimizer step, and here there is none.
 
     Args:
-        dirpath: the folder of best.ckpt and last.ckpt.
+        folder: the run's.
     """
 
-    def __init__(self, dirpath: str) -> None:
-        self.dirpath = Path(dirpath)
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder = folder
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Write both."""
-        for name in ("best.ckpt", "last.ckpt"):
-            trainer.save_checkpoint(self.dirpath / name, weights_only=False)
+        for path in (self.folder.best, self.folder.last):
+            trainer.save_checkpoint(path, weights_only=False)
+
+
+def checkpoints_in(folder: RunFolder, monitor: str, fitted_once: bool) -> list[Callback]:
+    """The callbacks that write best.ckpt and last.ckpt.
+
+    Args:
+        folder: the run's.
+        monitor: the figure whose highest value is the best, or the lowest if it is a loss.
+        fitted_once: whether the model is fitted in one pass, so that the two are the same.
+    """
+    if fitted_once:
+        return [FittedCheckpoint(folder)]
+    mode = "min" if monitor.endswith("loss") else "max"
+    kept: dict[str, Any] = {"dirpath": folder.best.parent, "enable_version_counter": False}
+    return [
+        BestCheckpoint(filename=folder.best.stem, monitor=monitor, mode=mode, **kept),
+        ModelCheckpoint(filename=folder.last.stem, save_on_train_epoch_end=True, **kept),
+    ]
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,63 +1,58 @@
 """Make one model of several finished runs, in a new run folder."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
-
 from atomic_files import sha256_of
 from digits.models.ensemble import Ensemble
-from digits.record import Epoch, Metrics, RunRecord, read_record
+from digits.record import Epoch, Metrics, RunRecord
+from digits.run_folder import RunFolder
 from digits.training.checkpoints import AtomicCheckpointIO, load_model
-from digits.training.finish import config_of, data_of, finish
+from digits.training.finish import data_of, finish
 from digits.training.run import Run
 from plain_errors import ConfigError
 
 SAME = ("name", "sha256", "test_split", "test", "classes")  # facts that the data of all members must share
 
 
-def export_ensemble(members: list[Path], folder: Path | None = None) -> tuple[Path, Metrics]:
+def export_ensemble(members: list[RunFolder], into: Path | None = None) -> tuple[RunFolder, Metrics]:
     """Average the best checkpoints of finished runs: test, export and report the result as a run in a new folder.
 
     It has no validation figures if a member may have learned from the validation digits of another.
 
     Args:
         members: the folders of the runs.
-        folder: that of the result; None for one in outputs/.
+        into: the folder of the result; None for one in outputs.
 
     Raises:
-        ConfigError: there are less than two members, one is not finished, they differ in data or classes, or `folder`
+        ConfigError: there are less than two members, one is not finished, they differ in data or classes, or `into`
             exists.
         DataError, ModelFileError: the data or a checkpoint are not what they should be.
     """
-    if folder and folder.exists():
-        raise ConfigError(f"--into: {folder} exists; wanted a new folder")
-    records = [read_record(member) for member in members]
+    if into and into.exists():
+        raise ConfigError(f"--into: {into} exists; wanted a new folder")
+    records = [member.record() for member in members]
     _check(members, records)
-    paths = [member / "checkpoints" / "best.ckpt" for member in members]
-    models = [load_model(path) for path in paths]
+    models = [load_model(member.best) for member in members]
     ensemble = Ensemble(list(models[0].hparams["classes"]), [model.described() for model in models])
     for member, model in zip(ensemble.members, models, strict=True):
         member.load_state_dict(model.state_dict())
 
-    folder = folder or Path("outputs", f"{datetime.now():%Y-%m-%d/%H-%M-%S-%f}_ensemble")
-    folder.joinpath(".hydra").mkdir(parents=True)
-    names = [f"{path.parents[1]} (best.ckpt {sha256_of(path)[:12]})" for path in paths]
+    folder = RunFolder.claim(str(into) if into else None, "ensemble")
+    names = [f"{member} (best.ckpt {sha256_of(member.best)[:12]})" for member in members]
     rows = [row for record in records for row in record.history]
+    folder.write_record(RunRecord.begun(model="ensemble", config=_config(records, names), data=records[0].data))
     with Run(folder) as run:
         checkpoint = {"state_dict": ensemble.state_dict(), **ensemble.described()}
-        AtomicCheckpointIO().save_checkpoint(checkpoint, folder / "checkpoints" / "best.ckpt")
-        run.record.model, run.record.config, run.record.data = "ensemble", _config(records, names), records[0].data
-        OmegaConf.save(run.record.config, folder / ".hydra" / "config.yaml")
+        AtomicCheckpointIO().save_checkpoint(checkpoint, folder.best)
         seconds, images = sum(row.seconds for row in rows), sum(row.images or 0 for row in rows)
         run.record.history = [Epoch(epoch=0, step=0, seconds=seconds, images=images)]
-        metrics = finish(run, config_of(folder), data_of(config_of(folder)), [])
+        metrics = finish(run, folder.config(), data_of(folder.config()), [])
     return folder, metrics
 
 
-def _check(members: list[Path], records: list[RunRecord]) -> None:
-    if len({member.resolve() for member in members}) < max(2, len(members)):
+def _check(members: list[RunFolder], records: list[RunRecord]) -> None:
+    if len({member.path.resolve() for member in members}) < max(2, len(members)):
         raise ConfigError(f"--ensemble: got {', '.join(map(str, members))}; wanted two different runs or more")
     for member, record in zip(members, records, strict=True):
         if not record.reported:

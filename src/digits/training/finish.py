@@ -1,18 +1,18 @@
 """What follows the fit: the best checkpoint is tested once, exported and reported; and the same for an old run."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from digits.data.datamodule import DigitsData
-from digits.record import Metrics, RunRecord, read_metrics, read_record
+from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
-from digits.reporting.report import log_results, write_report
-from digits.reporting.tracking import track_results
+from digits.reporting.report import write_report
+from digits.reporting.tracking import log_results, log_settings
+from digits.run_folder import RunFolder
 from digits.training.checkpoints import load_model, read_checkpoint
 from digits.training.export import export_onnx, onnx_metadata
 from digits.training.run import Run
@@ -30,59 +30,50 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
 
     Returns:
         What metrics.json holds.
-
-    Raises:
-        ConfigError: no callback kept a best checkpoint.
     """
-    best = run.folder / "checkpoints" / "best.ckpt"
-    if not best.exists():
-        raise ConfigError(f"callbacks: none of them kept {best}; add callbacks=default")
+    best = run.folder.best
     with run.phase("test"):
-        metrics, evaluation = _test(run.folder, config, data, run.record)
+        evaluation = evaluate(load_model(best), data, config.trainer)
     with run.phase("export"):
-        metrics.onnx = export_onnx(evaluation, run.folder / "model.onnx", onnx_metadata(metrics, run.record))
+        onnx = export_onnx(evaluation, run.folder.onnx, onnx_metadata(evaluation, run.record, best))
     with run.phase("report"):
+        metrics = metrics_of(run.folder, evaluation, run.record, onnx)
         write_report(run.folder, metrics, evaluation, run.record)
-        log_results(loggers, run.folder, metrics, evaluation, run.record.history[-1].step)
-        track_results(loggers, run.folder, metrics, run.record)
+        log_results(loggers, run.folder, metrics, evaluation, run.record)
     return metrics
 
 
-def finish_trial(folder: Path) -> Metrics:
+def metrics_of(folder: RunFolder, evaluation: Evaluation, record: RunRecord, onnx: OnnxFile | None = None) -> Metrics:
+    """What metrics.json holds: `onnx` are facts of the exported file, None for those that it already holds."""
+    kept_epoch = read_checkpoint(folder.best).get("epoch")
+    return measure(evaluation, folder.best, record, onnx or folder.metrics().onnx, kept_epoch)
+
+
+def finish_trial(folder: RunFolder) -> Metrics:
     """Test, export and report a search's best trial, which until then was only fitted."""
-    config, record = config_of(folder), read_record(folder)
-    config.run_label = record.config.get("run_label")
-    with Run(folder, record) as run:
+    config = folder.config()
+    with Run(folder) as run:
         loggers = instantiate(config.get("logger"), _convert_="all") or {}
+        log_settings(loggers.values(), run.record)
         return finish(run, config, data_of(config), loggers.values())
 
 
-def evaluate_again(folder: Path) -> tuple[Metrics, Evaluation, RunRecord]:
+def evaluate_again(folder: RunFolder) -> tuple[Evaluation, RunRecord]:
     """Test a finished run's best checkpoint again, with the run's own config, not with today's defaults.
 
     Returns:
-        The new metrics, with the old ones of the ONNX file; the evaluation they come from; the run's record.
+        The evaluation, and the run's record.
 
     Raises:
         ConfigError: the folder is not that of a finished run.
         DataError, ModelFileError: its data or its checkpoint are not what they should be.
     """
-    paths = [folder / name for name in ("run.json", ".hydra/config.yaml", "report/metrics.json")]
-    missing = [str(path.relative_to(folder)) for path in paths if not path.exists()]
+    paths = (folder.record_file, folder.metrics_file)
+    missing = [str(path.relative_to(folder.path)) for path in paths if not path.exists()]
     if missing:
         raise ConfigError(f"{folder}: {', '.join(missing)} missing, wanted the folder of a finished run")
-    record, config = read_record(folder), config_of(folder)
-    metrics, evaluation = _test(folder, config, data_of(config), record)
-    metrics.onnx = read_metrics(folder).onnx
-    return metrics, evaluation, record
-
-
-def config_of(folder: Path) -> DictConfig:
-    """The config that a run was composed of."""
-    config = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    assert isinstance(config, DictConfig)
-    config.run_folder = str(folder)  # in the file it is an interpolation that only Hydra resolves
-    return config
+    record, config = folder.record(), folder.config()
+    return evaluate(load_model(folder.best), data_of(config), config.trainer), record
 
 
 def data_of(config: DictConfig) -> DigitsData:
@@ -91,11 +82,3 @@ def data_of(config: DictConfig) -> DigitsData:
     data.prepare_data()
     data.setup()
     return data
-
-
-def _test(folder: Path, config: DictConfig, data: DigitsData, record: RunRecord) -> tuple[Metrics, Evaluation]:
-    best = folder / "checkpoints" / "best.ckpt"
-    evaluation = evaluate(load_model(best), data, config.trainer)
-    metrics = measure(evaluation, best, record, config.seed)
-    metrics.kept_epoch = read_checkpoint(best).get("epoch")
-    return metrics, evaluation

@@ -10,8 +10,10 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from atomic_files import atomic_path
-from digits.training.finish import config_of, data_of, evaluate_again
-from digits_reader.reader import Reader
+from digits.data.batches import scaled
+from digits.onnx_file import probabilities_of
+from digits.run_folder import RunFolder
+from digits.training.finish import data_of, evaluate_again
 from plain_errors import ModelFileError
 
 BOUND = 0.0005  # the largest loss of accuracy on the validation digits
@@ -29,7 +31,7 @@ class Digits(CalibrationDataReader):
         return next(({"images": batch} for batch in self.batches), None)
 
 
-def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
+def export_int8(folder: RunFolder) -> tuple[Path, dict[str, float]]:
     """Write model.int8.onnx beside the model.onnx of a finished run.
 
     Returns:
@@ -38,10 +40,12 @@ def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
     Raises:
         ModelFileError: more than BOUND of accuracy is lost, or there are no validation digits to measure it on.
     """
-    path, result = folder / "model.onnx", folder / "model.int8.onnx"
-    _, evaluation, _ = evaluate_again(folder)
-    data = data_of(config_of(folder))
-    train, val, test = (_pixels(each) for each in (data.train_images[:CALIBRATION], data.val_images, evaluation.images))
+    path, result = folder.onnx, folder.int8
+    evaluation, _ = evaluate_again(folder)
+    data = data_of(folder.config())
+    train, val, test = (
+        scaled(each).numpy() for each in (data.train_images[:CALIBRATION], data.val_images, evaluation.images)
+    )
     if not len(val):
         raise ModelFileError(f"{path}: no validation digits to measure what int8 costs; wanted data.val_size above 0")
     with atomic_path(result) as temporary:
@@ -50,22 +54,18 @@ def export_int8(folder: Path) -> tuple[Path, dict[str, float]]:
         options = {"activation_type": QuantType.QUInt8, "reduce_range": True, "per_channel": True}
         quantize_static(temporary, temporary, Digits(train), op_types_to_quantize=LAYERS, **options)
         _describe(temporary, path, {})
-        before, after = (_accuracy(Reader(file).outputs(val)[1], data.val_labels) for file in (path, temporary))
+        before, after = (_accuracy(probabilities_of(file, val), data.val_labels) for file in (path, temporary))
         if before - after > BOUND:
             raise ModelFileError(
                 f"{path}: in int8 it reads {after:.2%} of the validation digits instead of {before:.2%}; wanted to "
                 f"lose at most {BOUND:.2%}; nothing was written"
             )
-        found, wanted = Reader(temporary).outputs(test)[1], evaluation.probabilities.numpy()
+        found, wanted = probabilities_of(temporary, test), evaluation.probabilities.numpy()
         facts = {"val_accuracy": after, "test_accuracy": _accuracy(found, evaluation.labels)}
         facts["max_abs_diff"] = float(np.abs(found - wanted).max())  # of probabilities
         facts["argmax_agreement"] = float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean())
         _describe(temporary, path, facts)
     return result, facts
-
-
-def _pixels(images: Any) -> NDArray[np.float32]:
-    return images.float().div(255).numpy()
 
 
 def _accuracy(probabilities: NDArray[np.float32], labels: Any) -> float:

@@ -2,14 +2,11 @@
 
 import os
 import platform
-import shlex
 import subprocess
-import sys
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +15,9 @@ from typing import Any
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from digits.record import Git, RunRecord, write_record
+from digits.record import Git
+from digits.run_folder import RunFolder
+from digits.threads import quota_of_cores, usable_cores
 from plain_errors import Pruned, end_of, in_one_line
 
 PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "onnx", "onnxruntime"]
@@ -28,23 +27,16 @@ class Run:
     """A context manager: the run's status is `running` inside, and `finished`, `pruned` or `failed` after it.
 
     Args:
-        folder: the run's folder, where run.json lies. Only rank 0 writes.
-        record: of a run that is continued; None for a new one.
+        folder: where run.json lies; it says already what the run is. Only rank 0 writes.
     """
 
-    def __init__(self, folder: Path, record: RunRecord | None = None) -> None:
-        self.folder = folder
-        self.record = record or RunRecord(
-            started=datetime.now().astimezone().isoformat(timespec="seconds"),
-            command=shlex.join(["python", *sys.argv]),
-            git=git_state(),
-            versions=versions(),
-            hardware=hardware(),
-            seconds={},
-        )
+    def __init__(self, folder: RunFolder) -> None:
+        self.folder, self.record = folder, folder.record()
 
     def __enter__(self) -> "Run":
         self.record.status = "running"
+        if not self.record.versions:  # another part of the run has not written them
+            self.record.git, self.record.versions, self.record.hardware = git_state(), versions(), hardware()
         self._write()
         return self
 
@@ -71,12 +63,12 @@ class Run:
         try:
             yield
         finally:
-            self.record.seconds[name] = round(time.monotonic() - started, 3)
+            self.record.seconds = self.record.seconds | {name: round(time.monotonic() - started, 3)}
         self._write()
 
     @rank_zero_only
     def _write(self) -> None:
-        write_record(self.folder, self.record)
+        self.folder.write_record(self.record)
 
 
 def git_state() -> Git:
@@ -100,12 +92,14 @@ def versions() -> dict[str, str]:
 
 
 def hardware() -> dict[str, Any]:
-    """The machine in a few words: system, processor, usable cores, torch's threads, GPUs."""
+    """The machine in a few words: system, processor, its cores and those that may be used, torch's threads, GPUs."""
     gpus = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
-    return {
+    quota = quota_of_cores()
+    return ({"quota": quota} if quota else {}) | {
         "system": f"{platform.system()} {platform.machine()}",
         "cpu": torch.cpu.get_capabilities().get("cpu_name") or platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine_cores": os.cpu_count(),
+        "cores": usable_cores(),
         "threads": torch.get_num_threads(),
         "gpus": gpus or ["MPS"] * torch.backends.mps.is_available(),
     }

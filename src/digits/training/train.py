@@ -1,18 +1,16 @@
 """One run, from a checked config to a report, step by step."""
 
 import logging
+import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import torch
-from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from hydra.utils import instantiate
 from lightning import Callback, seed_everything
 from lightning.pytorch.callbacks import LearningRateMonitor
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
@@ -20,11 +18,11 @@ from digits.models.network import Network
 from digits.record import Dataset
 from digits.reporting.report import print_summary
 from digits.reporting.tracking import log_settings
-from digits.secrets import masked
-from digits.training.callbacks import KeepSigterm, Progress
-from digits.training.checkpoints import check_resumable, load_model
+from digits.run_folder import RunFolder
+from digits.threads import usable_cores
+from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch
+from digits.training.checkpoints import check_resumable, checkpoints_in, load_model
 from digits.training.finish import data_of, finish
-from digits.training.ranks import rank
 from digits.training.run import Run
 from digits.training.trainer import Trainer
 from plain_errors import ConfigError
@@ -32,36 +30,40 @@ from plain_errors import ConfigError
 log = logging.getLogger(__name__)
 
 
-def train(cfg: DictConfig) -> float | None:
+def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
     """Build, fit, test the best checkpoint, export it, report it. A trial of a search ends with the fit.
 
     Args:
         cfg: as composed from configs/train.yaml, checked.
+        folder: where the run's files go.
+        prints: whether to print what happens; jobs of a sweep and other ranks are silent.
 
     Returns:
         val/accuracy of the best checkpoint; None for a trial, in a dry run, and on ranks above 0.
     """
-    folder = Path(cfg.run_folder)
-    prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0  # jobs of a sweep and other ranks are silent
     with Run(folder) as run:
         with run.phase("setup"):
             seed_everything(cfg.seed, workers=True, verbose=False)
             data = data_of(cfg)
             model = model_of(cfg, data)
-            callbacks: dict[str, Any] = instantiate(cfg.callbacks, _convert_="all") or {}
+            history = History()
+            callbacks = [SeedEveryEpoch(cfg.seed), history, KeepSigterm()]
+            callbacks += checkpoints_in(folder, cfg.monitor, model.fitted_once)
+            callbacks += (instantiate(cfg.get("callbacks"), _convert_="all") or {}).values()
+            if prints:
+                callbacks.append(Progress(history, cfg.trainer.enable_progress_bar))
             loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
-            shown = [Progress(callbacks["history"], cfg.trainer.enable_progress_bar)] if prints else []
-            trainer = trainer_for(model, cfg.trainer, [*callbacks.values(), *shown, KeepSigterm()], [*loggers.values()])
-            checkpoint = begin_from(cfg, model, callbacks.values())
-            describe(run, cfg, data, trainer)
+            trainer = trainer_for(model, cfg.trainer, callbacks, [*loggers.values()])
+            checkpoint = begin_from(cfg, folder, model, callbacks)
+            run.record.data, run.record.precision = Dataset.model_validate(data.facts()), str(trainer.precision)
             if prints:
                 announce(model, trainer)
 
         with run.phase("fit"):
-            fit(trainer, model, data, checkpoint)
+            fit(trainer, model, data, folder, checkpoint)
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
-        run.record.history = callbacks["history"].rows
+        run.record.history = history.rows
         log_settings(loggers.values(), run.record)
         if cfg.get("search"):
             return None
@@ -80,14 +82,15 @@ def model_of(cfg: DictConfig, data: DigitsData) -> Classifier:
         ConfigError: the teacher cannot answer to all training images.
         ModelFileError: the teacher's folder holds no finished run.
     """
-    model: Classifier = instantiate(cfg.model, classes=data.classes, _convert_="all")
+    from_data = {"classes": data.classes} | ({"non_digits": True} if data.non_digits else {})
+    model: Classifier = instantiate(cfg.model, **from_data, _convert_="all")
     if isinstance(model, Network) and (folder := model.hparams["teacher"]):
-        teacher = load_model(Path(folder, "checkpoints", "best.ckpt"))
+        teacher = load_model(RunFolder(folder).best)
         if (known := teacher.hparams["classes"]) != data.classes:
             raise ConfigError(f"model.teacher: {folder} knows the digits {known}, wanted one that knows {data.classes}")
         if data.non_digits:
             raise ConfigError("model.teacher: a teacher answers every image with a digit; take data.non_digits=0")
-        model.teachers.append(teacher)
+        model.answers = teacher.answers_to
     return model
 
 
@@ -100,44 +103,37 @@ def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback]
     )
 
 
-def begin_from(cfg: DictConfig, model: Classifier, callbacks: Iterable[Callback]) -> str | None:
+def begin_from(cfg: DictConfig, folder: RunFolder, model: Classifier, callbacks: Iterable[Callback]) -> str | None:
     """The checkpoint that training continues from: the config's, or this run's own last one. None for a new run.
 
     The folder has a last checkpoint at this point only if a cluster has put the job back into its queue.
     """
-    last = Path(cfg.run_folder) / "checkpoints" / "last.ckpt"
-    checkpoint = cfg.ckpt_path or (str(last) if last.exists() else None)
+    checkpoint = cfg.ckpt_path or (str(folder.last) if folder.last.exists() else None)
     if checkpoint is not None:
         check_resumable(Path(checkpoint), model, callbacks)
     return checkpoint
 
 
-def describe(run: Run, cfg: DictConfig, data: DigitsData, trainer: Trainer) -> None:
-    """Write into the record what this run is."""
-    choices = HydraConfig.get().runtime.choices
-    config: Any = OmegaConf.to_container(cfg, resolve=True)
-    run.record.model, run.record.experiment = choices["model"], choices["experiment"]
-    run.record.name, run.record.tags = config["name"], config["tags"]
-    run.record.config, run.record.data = masked(config), Dataset.model_validate(data.facts())
-    run.record.precision = str(trainer.precision)
-
-
 def announce(model: Classifier, trainer: Trainer) -> None:
-    """Print parameters, devices and precision. A closed form has its parameters only after the fit."""
+    """Print parameters, devices and precision, and whether this process may use only some of the machine's cores.
+
+    A closed form has its parameters only after the fit.
+    """
     size = "" if model.fitted_once else f"{model.parameter_count():,} parameters   "
-    print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}", flush=True)
+    cores, every = usable_cores(), os.cpu_count() or 1
+    fewer = f", {cores} of {every} cores" if cores < every else ""
+    print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}{fewer}", flush=True)
 
 
-def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | None) -> None:
+def fit(trainer: Trainer, model: Classifier, data: DigitsData, folder: RunFolder, ckpt_path: str | None) -> None:
     """Train, and leave the group of processes afterwards: the test needs only one."""
     try:
         trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
     except SystemExit as stop:  # Lightning turns Ctrl-C into it
         interrupt = stop.__context__
         if isinstance(interrupt, KeyboardInterrupt):
-            folder = Path(trainer.default_root_dir)
-            has_last = (folder / "checkpoints" / "last.ckpt").exists()
-            raise type(interrupt)(f"continue with: python train.py resume={folder}" if has_last else "") from None
+            how = f"continue with: python train.py resume={folder.path}" if folder.last.exists() else ""
+            raise type(interrupt)(how) from None
         raise
     if trainer.fast_dev_run:
         log.info("dry run: one batch of training and one of validation passed; nothing is kept")

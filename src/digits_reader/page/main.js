@@ -8,7 +8,8 @@ import { megabytes, translate, words } from "./words.js";
 const OUTDATED_AFTER = 300; // milliseconds that an answer may stay after the drawing has changed
 const byId = (id) => document.getElementById(id);
 const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
-const isTemporary = ({ status }) => !status || status === 429 || status >= 500; // another try may succeed
+const isTemporary = ({ status, code }) => !code && (!status || status === 429 || status >= 500); // try again
+const REASONS = { no_picture: "noPicture", no_ink: "noInk", no_single_digit: "touching" }; // by an error's code
 
 translate(document);
 const pad = new Pad(byId("pad"), onChange);
@@ -40,7 +41,7 @@ async function readUntilCurrent() {
     const isOutdated = () => readVersion !== version && !(stroke && stroke === pad.stroke);
     try {
       const result = await readPicture(pad.picture, names).catch((error) =>
-        error.status === 409 ? readNumber(pad.picture, names) : Promise.reject(error),
+        error.code === "several_digits" ? readNumber(pad.picture, names) : Promise.reject(error),
       );
       [wait, trouble] = [1, null];
       if (!isOutdated()) showAnswers(result, readVersion === version && !pad.stroke);
@@ -58,10 +59,8 @@ async function readUntilCurrent() {
 
 /** A key of `words`, or a sentence. */
 function explain(error) {
-  if (error.status === undefined) return "noAnswer";
-  if (isTemporary(error)) return "busy";
-  if (error.message.includes("no single digit")) return "touching";
-  return { 413: "tooLarge", 415: "noPicture", 422: "noInk" }[error.status] ?? words.failed(error.message);
+  if (isTemporary(error)) return error.status ? "busy" : "noAnswer";
+  return REASONS[error.code] ?? { 413: "tooLarge", 415: "noPicture" }[error.status] ?? words.failed(error.message);
 }
 
 /** Shows the result of readPicture() or readNumber(); `isFinal` if it is of a digit and belongs to the complete drawing, which may then be saved. */

@@ -4,9 +4,8 @@
 const overlap = (start, stop, otherStart, otherStop) =>
   Math.max(0, Math.min(stop, otherStop) - Math.max(start, otherStart)) / Math.min(stop - start, otherStop - otherStart);
 
-const MIN_HEIGHT = 0.4; // of a digit, as a share of the tallest one in its line; signs are lower
-const heightOf = ({ top, bottom }) => bottom - top;
-const widthOf = ({ left, right }) => right - left;
+export const heightOf = ({ top, bottom }) => bottom - top;
+export const widthOf = ({ left, right }) => right - left;
 const middle = ({ top, bottom }) => top + bottom;
 
 const joined = (a, b) => ({
@@ -64,15 +63,13 @@ function areApart(a, b, tallest) {
   return Math.max(across, down) >= 0.25 * tallest || (across > 0 && widthOf(joined(a, b)) > 1.2 * tallest);
 }
 
-/** What speaks against a single digit, as in numbers.py: it is wide, and many rows of pixels cross three strokes. */
-export function doubtOf(digit, row, own, width) {
-  const tallest = Math.max(...row.map(heightOf));
-  if (heightOf(digit) < MIN_HEIGHT * tallest) return Infinity;
+/** The share of rows of pixels, 0 to 1, that cross more than two strokes: large for 80, small for any digit. */
+export function crowdingOf(digit, own, width) {
   let crowded = 0;
   for (let y = digit.top; y < digit.bottom; y++) {
     let strokes = 0;
     for (let x = digit.left; x < digit.right; x++) strokes += own[y * width + x] && !(x > 0 && own[y * width + x - 1]);
     crowded += strokes > 2;
   }
-  return (7 * widthOf(digit)) / tallest + 9 * Math.sqrt(crowded / heightOf(digit));
+  return crowded / heightOf(digit);
 }

@@ -2,7 +2,7 @@
 
 import { inkLevels } from "./ink.js";
 import { histogram, labelled, otsu, withoutLines } from "./lines.js";
-import { doubtOf, hasSeveral, rowsOf } from "./marks.js";
+import { crowdingOf, hasSeveral, heightOf, rowsOf, widthOf } from "./marks.js";
 import { clip, quantile, range, rounded, sum } from "./numbers.js";
 import { resized, triangle } from "./resize.js";
 
@@ -14,31 +14,33 @@ const MIN_SIDE = 8; // pixels
 /**
  * @param {HTMLCanvasElement | Blob} picture - a drawing, or a picture file.
  * @returns {Promise<Float32Array>} 784 numbers: ink 1, paper 0, longest side 20 pixels, centre of mass in the middle.
- * @throws {Error} with status 422 if there is no ink, 415 if it is not a picture.
+ * @throws {Error} with the code no_picture, no_ink, several_digits or no_single_digit.
  */
 export async function prepare(picture) {
   const { strength, rows } = inked(await canvasOf(picture));
-  if (hasSeveral(rows)) throw failure(409, "several digits");
+  if (hasSeveral(rows)) throw failure("several_digits");
   return centred(scaled(strength));
 }
 
 /**
  * @param {HTMLCanvasElement | Blob} picture - as for prepare().
- * @returns {Promise<{image, doubt}[][]>} line by line, the image of each digit and what speaks against a single one
- *   before it is read: its width and its crowding. Infinity: it is no digit.
+ * @returns {Promise<{image, width, height, crowding}[][]>} line by line, the image of each digit, its size in shares of
+ *   the line's greatest height, and its crowding.
  * @throws {Error} as prepare().
  */
 export async function prepareNumber(picture) {
   const { strength, labels, rows } = inked(await canvasOf(picture));
   const { width } = strength;
-  return rows.map((row) =>
-    row.map((digit) => {
+  return rows.map((row) => {
+    const tallest = Math.max(...row.map(heightOf));
+    return row.map((digit) => {
       const own = labels.map((label) => Number(digit.labels.includes(label)));
       const near = dilated(dilated(own, width), width);
       const alone = strength.data.map((ink, index) => (near[index] && (own[index] || !labels[index]) ? ink : 0));
-      return { image: centred(scaled({ ...strength, data: alone })), doubt: doubtOf(digit, row, own, width) };
-    }),
-  );
+      const image = centred(scaled({ ...strength, data: alone }));
+      return { image, width: widthOf(digit) / tallest, height: heightOf(digit) / tallest, crowding: crowdingOf(digit, own, width) };
+    });
+  });
 }
 
 const canvasOf = (picture) => (picture instanceof Blob ? toCanvas(picture) : picture);
@@ -56,8 +58,8 @@ function inked(canvas) {
   const noise = quantileLevel(paperCounts, 0.84) - paper; // one standard deviation of a normal distribution
   // The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
   const enough = Math.max(MIN_CONTRAST, (separation < 0.76 ? 4 : 3) * noise);
-  if (!(ink - paper >= enough)) throw failure(422, "no ink");
-  if (groups.length > MAX_MARKS) throw failure(422, "too many marks, which are no single digit");
+  if (!(ink - paper >= enough)) throw failure("no_ink");
+  if (groups.length > MAX_MARKS) throw failure("no_single_digit", "too many marks");
   const nearInk = dilated(dilated(isInk, width), width); // keeps the soft edge of a stroke
   const data = new Float32Array(levels.length);
   for (let index = 0; index < data.length; index++) {
@@ -66,10 +68,10 @@ function inked(canvas) {
   return { strength: { width, height, depth: 1, data }, labels, rows: rowsOf(groups) };
 }
 
-const failure = (status, text) => Object.assign(new Error(text), { status });
+const failure = (code, text = code) => Object.assign(new Error(text), { code });
 
 async function toCanvas(file) {
-  const bitmap = await createImageBitmap(file).catch(() => Promise.reject(failure(415, "not a picture")));
+  const bitmap = await createImageBitmap(file).catch(() => Promise.reject(failure("no_picture")));
   const canvas = Object.assign(document.createElement("canvas"), { width: bitmap.width, height: bitmap.height });
   canvas.getContext("2d").drawImage(bitmap, 0, 0);
   return canvas;
@@ -78,7 +80,7 @@ async function toCanvas(file) {
 /** Reads a canvas as {width, height, depth: 3, data}: levels 0 to 255, RGB, at most WORKING_SIDE pixels a side. */
 function toColours(canvas) {
   const { width, height } = canvas;
-  if (Math.min(width, height) < MIN_SIDE) throw failure(415, "too small");
+  if (Math.min(width, height) < MIN_SIDE) throw failure("no_picture", "too small");
   const { data: rgba } = canvas.getContext("2d").getImageData(0, 0, width, height);
   for (let index = 3; index < rgba.length; index += 4) {
     if (rgba[index] < 255) for (let c = index - 3; c < index; c++) rgba[c] = (rgba[c] * rgba[index]) / 255;

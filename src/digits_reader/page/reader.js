@@ -13,20 +13,20 @@ export const loadModels = async () => (await request("GET", "api/models")).model
  * @returns {Promise<{image: number[][], answers: object[]}>} the models' input, 28 rows of 28 numbers (ink 1, paper 0),
  *   and from each model {model, digit, confidence, runner_up, certain, probabilities: [{digit, probability}, highest first]};
  *   `certain` is false if the picture looks like no digit that the model knows.
- * @throws {Error} with the server's `status` and, if it sent Retry-After, `wait` in seconds.
+ * @throws {Error} with the server's `status`, the `code` of what is wrong with a picture and, if it sent Retry-After,
+ *   `wait` in seconds.
  */
 export async function readPicture(picture, names) {
   const answers = [];
   for (const model of names) {
-    const path = `api/predict?model=${encodeURIComponent(model)}`;
-    const pixels = answers[0]?.image;
-    answers.push(await (pixels ? request("POST", path, { pixels }) : request("POST", path, await toFile(picture))));
+    const [route, content] = answers[0] ? ["pixels", { pixels: answers[0].image }] : ["predict", await toFile(picture)];
+    answers.push(await request("POST", `api/${route}?model=${encodeURIComponent(model)}`, content));
   }
   return { image: answers[0].image, answers };
 }
 
 /**
- * Reads several digits, for which readPicture throws an error with status 409. Same arguments and other errors as there.
+ * Reads several digits, for which readPicture throws an error with the code several_digits. Same arguments as there.
  * @returns {Promise<{answers: {model, lines: {number, digits}[]}[]}>} a digit has its own confidence.
  */
 export async function readNumber(picture, names) {
@@ -54,7 +54,7 @@ async function request(method, path, content) {
     signal: AbortSignal.timeout(15_000),
   });
   if (response.ok) return response.status === 204 ? null : response.json();
-  const { error } = await response.json().catch(() => ({}));
+  const { error, code } = await response.json().catch(() => ({}));
   const wait = Number(response.headers.get("Retry-After")) || undefined;
-  throw Object.assign(new Error(error ?? response.statusText), { status: response.status, wait });
+  throw Object.assign(new Error(error ?? response.statusText), { status: response.status, code, wait });
 }

@@ -8,16 +8,16 @@ export const canSave = false; // so the page never calls the other two
 export const saveDrawing = null;
 export const deleteDrawing = null;
 
-const MAX_DOUBT = 5.5; // as in numbers.py
-const MIN_CONFIDENCE = 0.8;
-const TOUCHING = "no single digit";
 const WASM = "ort-wasm-simd-threaded.wasm";
 const SITE = new URL("./", document.baseURI).href; // names the cache too, which all pages of a host share
 const sessions = new Map();
+let limits = null; // of numbers.py
 
 /** As in reader.js. Resolves when the first model can read; each further one can after its load(report). */
 export async function loadModels(report) {
-  const { models, files, runtime } = await (await get("models.json", { cache: "no-cache" })).json(); // files: their bytes
+  const listed = await (await get("models.json", { cache: "no-cache" })).json();
+  const { models, files, runtime } = listed; // files: their bytes
+  limits = listed.limits;
   const addressOf = ({ file, sha256 }) => `${file}?${sha256}`; // another content has another address
   const fetchModel = (model, progress) => {
     progress.total += files[model.file];
@@ -52,10 +52,9 @@ export async function readNumber(picture, names) {
     const lines = [];
     for (const row of rows) {
       const digits = [];
-      for (const { image, doubt } of row) {
-        const read = await answer(model, image);
-        const unlikely = !read.certain || read.confidence < MIN_CONFIDENCE;
-        if (unlikely || doubt + 1.1 * Math.log(1.001 - read.confidence) > MAX_DOUBT) throw Object.assign(new Error(TOUCHING), { status: 422 });
+      for (const cluster of row) {
+        const read = await answer(model, cluster.image);
+        if (!isDigit(cluster, read)) throw Object.assign(new Error("no single digit"), { code: "no_single_digit" });
         digits.push(read);
       }
       lines.push({ number: digits.map(({ digit }) => digit).join(""), digits });
@@ -63,6 +62,13 @@ export async function readNumber(picture, names) {
     answers.push({ model, lines });
   }
   return { answers };
+}
+
+/** Whether a cluster of marks is a single digit, as in numbers.py. */
+function isDigit({ width, height, crowding }, { certain, confidence }) {
+  const unlikeliness = Math.log(1.001 - confidence);
+  const doubt = limits.width_weight * width + limits.crowding_weight * Math.sqrt(crowding) + limits.unlikeliness_weight * unlikeliness;
+  return certain && confidence >= limits.min_confidence && height >= limits.min_height && doubt <= limits.max_doubt;
 }
 
 async function answer(model, pixels) {

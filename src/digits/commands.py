@@ -1,0 +1,117 @@
+"""The project's subcommands of `digits`. Each imports PyTorch when it is called, and not before."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from plain_errors import ConfigError
+
+if TYPE_CHECKING:
+    from digits.run_folder import RunFolder
+
+Several = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
+
+
+def compare(
+    *folders: Path,
+    page: Path = Path("comparison.html"),
+    tag: str | None = None,
+    csv: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Compare all finished runs: a table here, and a page with figures, disagreements and significance.
+
+    Args:
+        folders: runs, or folders that hold them (default: outputs).
+        page: where to write the page.
+        tag: only runs with this tag.
+        csv: also write a row for each run, comma-separated.
+        json: the same as a list of objects.
+    """
+    from digits.reporting import compare
+
+    compare.compare(list(folders) or [Path("outputs")], page, shlex.join(sys.argv), tag, csv, json)
+
+
+def evaluate(run: Path | None = None, /) -> None:
+    """Test a finished run's best checkpoint again and rewrite its report.
+
+    Args:
+        run: a run's folder (default: the newest one in outputs).
+    """
+    folder = _run(run)  # first: the next imports take seconds
+
+    from digits.reporting.report import print_summary, write_report
+    from digits.training.finish import evaluate_again, metrics_of
+
+    evaluation, record = evaluate_again(folder)
+    metrics = metrics_of(folder, evaluation, record)
+    write_report(folder, metrics, evaluation, record)
+    print_summary(folder, metrics)
+
+
+def export(
+    run: Path | None = None, /, *, ensemble: Several = None, into: Path | None = None, int8: bool = False
+) -> None:
+    """Export a finished run's best checkpoint to ONNX again, and compare the file with the checkpoint.
+
+    Args:
+        run: a run's folder (default: the newest one in outputs).
+        ensemble: make one model of several runs, the mean of their probabilities, in a new run folder.
+        into: the ensemble's run folder (default: a new one in outputs).
+        int8: also write a smaller model.int8.onnx if it is as accurate.
+    """
+    if into and not ensemble:
+        raise ConfigError("--into is for --ensemble")
+    if run and ensemble:
+        raise ConfigError(f"got {run} and --ensemble, wanted one run or an ensemble")
+    if ensemble:
+        runs = [_run(each) for each in ensemble]
+
+        from digits.reporting.report import print_summary
+        from digits.training.ensemble import export_ensemble
+
+        folder, metrics = export_ensemble(runs, into)
+        print_summary(folder, metrics)
+    else:
+        folder = _run(run)
+        _export_again(folder)
+    if int8:
+        _export_int8(folder)
+
+
+def _run(path: Path | None) -> "RunFolder":
+    """The run of this path, or the newest one; PyTorch may be imported after this."""
+    from digits.run_folder import RunFolder
+    from digits.threads import prepare_threads
+
+    prepare_threads()
+    return RunFolder(path) if path else RunFolder.newest()
+
+
+def _export_again(folder: "RunFolder") -> None:
+    from digits.training.export import export_onnx, onnx_metadata
+    from digits.training.finish import evaluate_again
+
+    evaluation, record = evaluate_again(folder)
+    file = export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best))
+    print(
+        f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
+        f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"
+    )
+
+
+def _export_int8(folder: "RunFolder") -> None:
+    from digits.reporting.compare import speed
+    from digits.training.int8 import export_int8
+
+    small, facts = export_int8(folder)
+    print(f"{small}: {small.stat().st_size:,} bytes; " + ", ".join(f"{key} {facts[key]:.4g}" for key in facts))
+    times = (f"{path.name} {speed(path)[0]:.3f}" for path in (folder.onnx, small))
+    print("ms for a picture on one thread: " + ", ".join(times))
+
+
+COMMANDS = [compare, evaluate, export]

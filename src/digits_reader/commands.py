@@ -1,0 +1,169 @@
+"""The reader's subcommands of `digits`. Each imports what it needs when it is called, and not before."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from plain_errors import ConfigError, DataError
+
+Dashes = Annotated[str, Parameter(allow_leading_hyphen=True)]  # for -, the standard input
+
+
+def read(
+    *pictures: Dashes, json: bool = False, csv: bool = False, number: bool = False, show: Path | None = None
+) -> None:
+    """Read the digits on pictures: photographs, drawings, scans; one digit a picture, or numbers.
+
+    Args:
+        pictures: files, folders, patterns like 'scans/*.png', - for standard input; before them a run's folder or its
+            model.onnx (default: the newest model in outputs).
+        json: print a list of objects.
+        csv: print comma-separated values.
+        number: read several digits, line by line; they must not touch.
+        show: also draw each picture, the model's input and all probabilities on one sheet, a new .png file.
+    """
+    if unknown := [each for each in pictures if each.startswith("-") and each != "-"]:
+        raise ConfigError(f"{unknown[0]}: no such option; a file of this name is ./{unknown[0]}")
+    if json and csv:
+        raise ConfigError("--json: not with --csv, wanted one of them")
+    if show and number:
+        raise ConfigError("--show: not with --number, wanted one of them")
+    if show and (show.suffix != ".png" or show.exists()):
+        raise ConfigError(f"--show: got {show}, wanted the name of a new .png file")
+
+    from digits_reader import terminal
+    from digits_reader.reader import Reader
+
+    model, names = _model_and_pictures(pictures)
+    readings = (terminal.read_numbers if number else terminal.read_pictures)(Reader(model), names)
+    (terminal.write_json if json else terminal.write_csv if csv else terminal.write_table)(readings)
+    if show and any(reading.answer for reading in readings):
+        terminal.write_sheet(readings, show)
+    failed = [reading for reading in readings if reading.error]
+    for reading in failed:
+        print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
+    if skipped := terminal.skipped_files(names):
+        some = ", ".join(map(str, skipped[:5])) + ", …" * (len(skipped) > 5)
+        print(f"skipped, as the suffix is not a picture's: {len(skipped)} ({some})", file=sys.stderr)
+    if failed:
+        sys.exit(DataError.exit_code)
+
+
+def serve(
+    *models: Path,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    allow_host: list[str] | None = None,
+    drawings: Path = Path("data/drawings"),
+    workers: int = 1,
+) -> None:
+    """Read digits over HTTP, with a page to draw on: http://127.0.0.1:8000.
+
+    Args:
+        models: runs or their model.onnx (default: the newest model in outputs).
+        host: address to listen on; 0.0.0.0 for the whole network.
+        port: port to listen on; 0 for any free one.
+        allow_host: another name of this server.
+        drawings: folder to save drawings in.
+        workers: processes that answer.
+    """
+    if workers < 1:
+        raise ConfigError(f"--workers: got {workers}, wanted at least 1")
+
+    from digits_reader import server
+    from digits_reader.drawings import Drawings
+    from digits_reader.reader import newest_model
+
+    # The address and the folder come first: both may fail, and training the quickstart takes long.
+    folder = Drawings(drawings)
+    folder.check_writable()
+    with server.listen(host, port) as listener:
+        found = list(models) or [newest_model() or _train_quickstart()]
+        server.serve(found, folder, listener, ["localhost", host], allow_host or [], workers)
+
+
+def site(folder: Path, /, *models: Path, runtime: Path | None = None) -> None:
+    """Write the page and models as a static site: it reads digits in the browser, without a server of its own.
+
+    Args:
+        folder: the folder to write; an earlier export is replaced.
+        models: runs or their model.onnx (default: the newest model in outputs).
+        runtime: dist folder of an unpacked onnxruntime-web (default: fetch it with npm).
+    """
+    from digits_reader.site import RUNTIME, export_site
+
+    export_site(folder, list(models) or [_the_newest_model()], runtime)
+    print(f"{folder}: written, with {RUNTIME} from {runtime or 'npm'}")
+    print(f"to try it: python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))}")
+
+
+def drawings(action: Literal["list", "export", "delete"], /, *words: str, file: Path = Path("data/drawings")) -> None:
+    """List, export or delete the drawings that people saved on the page.
+
+    Args:
+        action: list prints a line for each: id, label, the model's answer, time. export copies them to another folder.
+            delete deletes some.
+        words: the folder to export to; the ids of those to delete.
+        file: the folder of drawings; for export, an older version's SQLite file too.
+    """
+    wanted = {"list": "nothing more", "export": "one folder", "delete": "the ids of drawings"}[action]
+    if len(words) if action == "list" else len(words) != 1 if action == "export" else not words:
+        raise ConfigError(f"{action}: got {' '.join(words) or 'nothing more'}, wanted {wanted}")
+
+    from digits_reader.drawings import Drawings, drawings_of_older_version
+
+    if action == "export":
+        found = drawings_of_older_version(file) if file.is_file() else Drawings(file).all()
+        target = Drawings(Path(words[0]))
+        for each in found:
+            target.add(each)
+        print(f"{len(found)} drawings in {words[0]}")
+    elif action == "delete":
+        unknown = [id for id in words if not Drawings(file).delete(id)]
+        if unknown:
+            raise DataError(f"no drawing with id {', '.join(unknown)}; deleted {len(words) - len(unknown)}")
+    else:
+        for each in Drawings(file).all():
+            print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")
+
+
+COMMANDS = [read, serve, site, drawings]
+
+
+def _model_and_pictures(words: tuple[str, ...]) -> tuple[Path, list[str]]:
+    """Tell a model in front of the pictures from a picture."""
+    if not words:
+        raise ConfigError("no picture; name files or folders")
+    first, is_pattern = Path(words[0]), bool(set("*?[") & set(words[0]))
+    if not (first.suffix or first.exists() or words[0] == "-" or is_pattern):
+        raise ConfigError(f"{first}: no such run, folder or picture")
+    if first.suffix != ".onnx" and not any((first / name).exists() for name in ("run.json", "model.onnx")):
+        return _the_newest_model(), list(words)
+    if not words[1:]:
+        raise ConfigError(f"{first}: a model and no picture; name pictures after it")
+    return first, list(words[1:])
+
+
+def _the_newest_model() -> Path:
+    from digits_reader.reader import newest_model
+
+    path = newest_model()
+    if path is None:
+        raise ConfigError("outputs: no model.onnx in it; name a run's folder, or train one: python train.py")
+    print(f"the newest model: {path}", file=sys.stderr)
+    return path
+
+
+def _train_quickstart() -> Path:
+    """Train the quickstart of the project that this package lies in."""
+    train = Path(__file__).parents[2] / "train.py"
+    if not train.exists():
+        return _the_newest_model()  # there is none: this says so
+    print("no model in outputs: training the quickstart first, under a minute", flush=True)
+    if code := subprocess.run([sys.executable, train, "experiment=quickstart"], check=False).returncode:
+        sys.exit(code)
+    return _the_newest_model()

@@ -1,0 +1,72 @@
+"""Serve the web application until a signal, with one process or several."""
+
+import signal
+import socket
+from functools import partial
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from digits_reader.app import create_app
+from digits_reader.drawings import Drawings
+from digits_reader.reader import Reader, by_name
+from plain_errors import ConfigError, Terminated
+
+
+def serve(
+    models: list[Path], drawings: Drawings, listener: socket.socket, hosts: list[str], origins: list[str], workers: int
+) -> None:
+    """Print the address, then answer until SIGINT or SIGTERM.
+
+    Args:
+        models: ONNX files or runs, the default first.
+        drawings: where to save drawings.
+        listener: the socket to listen on.
+        hosts: as for create_app.
+        origins: as for create_app.
+        workers: how many processes answer; uvicorn replaces one that dies.
+
+    Raises:
+        ModelFileError: a model cannot be read.
+        KeyboardInterrupt, Terminated: always, in the end.
+    """
+    readers = [Reader(path) for path in models]
+    app = partial(create_app, readers, drawings, hosts, origins)
+    config = uvicorn.Config(app, factory=True, workers=workers, log_level="warning", server_header=False)
+    received: list[int] = []
+    if workers > 1:
+        supervisor = Multiprocess(config, [listener])
+        run, handle = supervisor.run, lambda signum, _: supervisor.signal_queue.append(signum)
+    else:
+        server = uvicorn.Server(config)
+        run, handle = partial(server.run, [listener]), server.handle_exit
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        received.append(signum)
+        handle(signum, frame)
+
+    # From here on a signal is noted, whatever runs then: raised inside of an import, it would become another error.
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, end)
+    host, port = listener.getsockname()[:2]
+    print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
+    run()
+    raise Terminated if signal.SIGTERM in received else KeyboardInterrupt
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the socket to listen on.
+
+    Raises:
+        ConfigError: this machine does not have the address, or another program the port.
+    """
+    try:
+        listener = socket.create_server((host, port), backlog=2048)
+    except (OSError, OverflowError) as error:
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
+        raise ConfigError(f"{host}:{port}: {reason}; choose others with --host and --port") from error
+    # Without this an answer on a reused connection waits 40 ms for the client's acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
