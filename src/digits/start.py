@@ -41,9 +41,7 @@ def started(cfg: DictConfig) -> Iterator[tuple[DictConfig, RunFolder]]:
             with left_as_it_was(folder):
                 yield cfg, _shared(cfg, hydra)
         else:
-            if hydra.mode == RunMode.MULTIRUN:
-                cfg.run_folder, cfg.run_label = hydra.runtime.output_dir, hydra.job.name
-            elif hydra.run.dir != ".":  # Hydra's own key for the folder
+            if hydra.run.dir != ".":  # Hydra's own key for the folder
                 cfg.run_folder = hydra.run.dir
             yield cfg, _shared(cfg, hydra)
     finally:
