@@ -30,3 +30,7 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, ModuleNotFoundError) and not find_spec("torch"):  # the reader alone is installed
         return ConfigError(f"{error.name} is not installed, and this command needs it: pip install -e .[train]")
     return error
+
+
+if __name__ == "__main__":
+    main()

@@ -11,12 +11,13 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, run_command
-from drawn import encoded, picture_of
 from hydra import initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
 from digits.config import CONFIGS, mistakes_in_overrides
+from digits.pictures.ink import encoded
+from digits.pictures.scenes import picture_of
 from digits.schema import mistakes_in_node
 from resumable_sweeps.grid import jobs_of
 
