@@ -19,7 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 FLAGS = "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
@@ -29,6 +29,8 @@ QUIET = ["trainer.enable_progress_bar=false", "trainer.enable_model_summary=fals
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import ONNX Runtime first, and then digits
 
+expect.set_options(timeout=20_000)  # milliseconds; other programs may keep the machine busy
+
 # Tests with generated cases try the same ones each time; `make fuzz` takes the long form, with new ones.
 settings.register_profile("short", max_examples=50, derandomize=True, database=None, deadline=None)
 settings.register_profile("long", max_examples=400, database=None, deadline=None, print_blob=True)
@@ -37,8 +39,8 @@ settings.load_profile("short")
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
 RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs", "gpu"}
 
-# What takes long to make, once in each file that uses it.
-SHARED = {"server", "swept", "searched", "two", "runs", "twenty", "browser", "cluster"}
+# One process runs a whole file (pyproject.toml says so). The longest come first: so both end at about the same time.
+LONGEST = ("test_cluster", "test_sweep", "test_resume", "test_search", "test_page", "test_devices", "test_benchmark")
 
 IMPORTS_TORCH = {"train.py", "scripts/evaluate.py", "scripts/export.py", "scripts/compare.py", "scripts/schemas.py"}
 READ_LATE = {"COLUMNS", "PATH", "URL", "https_proxy"}  # not when PyTorch, Lightning or Python itself is imported
@@ -190,26 +192,19 @@ def missing() -> dict[str, str]:
     return {fixture: line for fixture, (there, line) in needs.items() if not there}
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist then reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what runs whole commands as slow. Leave out, and count as deselected, what this machine cannot run.
-
-    One process runs the tests of a file that share what takes long to make. These come first, and short tests last: so
-    all processes end at about the same time.
-    """
-    lacking, needing, ranks = missing().keys(), [], {}
+    """Mark what runs whole commands as slow. Leave out, and count as deselected, what this machine cannot run."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if fixtures & RUNS:
             item.add_marker("slow")
         if "gpu" in fixtures:
             item.add_marker("gpu")
-        if fixtures & SHARED:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
-        if fixtures & lacking:
-            needing.append(item)
-        ranks[item] = 0 if fixtures & SHARED else 1 if item.get_closest_marker("slow") else 2
-    items[:] = sorted((item for item in items if item not in needing), key=ranks.get)
+    lacking = missing().keys()
+    needing = [item for item in items if lacking & set(getattr(item, "fixturenames", ()))]
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items[:] = [item for item in items if item not in needing]
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
     config.hook.pytest_deselected(items=needing)
 
 

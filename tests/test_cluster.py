@@ -110,7 +110,7 @@ def test_a_job_that_is_requeued_ends_in_the_same_weights(cluster, tmp_path):
     assert finished(sweep) == {0, 1}
     for number, seed in ((0, 1), (1, 2)):
         alone = tmp_path / f"alone{seed}"
-        done = run_command("train.py", *SMALL, *longer, f"seed={seed}", f"hydra.run.dir={alone}", cwd=tmp_path)
+        done = run_command("train.py", *SMALL, *longer, f"seed={seed}", f"run_folder={alone}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         torch.testing.assert_close(weights(sweep / str(number)), weights(alone), rtol=0, atol=0)
         log = (sweep / f"{number}/train.log").read_text()
@@ -154,28 +154,39 @@ def test_what_sbatch_refuses_is_said_in_one_line(cluster, tmp_path):
     assert line.startswith("error: hydra.launcher: Slurm does not take the jobs (sbatch: error: "), line
 
 
-@pytest.mark.parametrize("loss", [signal.SIGKILL, signal.SIGSTOP])  # a dead node; one that no longer answers
-def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path, loss):
+def test_two_nodes_train_one_model_and_a_lost_one_ends_it(cluster, tmp_path):
+    """First one that no longer answers, then a dead one."""
     command = [*SRUN, sys.executable, str(ROOT / "train.py")]
-    endless = [*command, *TWO_NODES, "model=mlp", "model.schedule=constant", "trainer.max_epochs=2000"]
-    with (tmp_path / "printed.txt").open("w") as file:
-        process = subprocess.Popen(endless, cwd=tmp_path, stdout=file, stderr=file, start_new_session=True)
-    until(lambda: any(tmp_path.glob("outputs/*/*/checkpoints/last.ckpt")))
-    (folder,) = run_folders(tmp_path)
-    assert [path.parent for path in tmp_path.glob("outputs/*/*/.hydra")] == [folder], "two nodes, one folder"
-    on_second = [pid for pid in processes() if f"SLURMD_NODENAME={NODES[1]}" in environment(pid) and is_python(pid)]
-    on_second = [pid for pid in on_second if Path(f"/proc/{pid}/cwd").resolve() == tmp_path]  # another test has its own
-    assert on_second
-    began = time.monotonic()
-    for pid in on_second:
-        os.kill(pid, loss)
-    assert process.wait(90) != 0
-    assert time.monotonic() - began < 60
-    assert "Traceback" not in (folder / "run.json").read_text() or RunFolder(folder).record().status == "failed"
+
+    def lose(loss, *arguments):
+        """Train until there is a new checkpoint, then lose the second node; return the run's folder."""
+        started = time.time()
+        with (tmp_path / "printed.txt").open("w") as file:
+            process = subprocess.Popen(
+                [*command, *arguments], cwd=tmp_path, stdout=file, stderr=file, start_new_session=True
+            )
+        until(lambda: any(path.stat().st_mtime > started for path in tmp_path.glob("outputs/*/*/*/last.ckpt")))
+        (folder,) = run_folders(tmp_path)
+        assert [path.parent for path in tmp_path.glob("outputs/*/*/.hydra")] == [folder], "two nodes, one folder"
+        on_second = [pid for pid in processes() if f"SLURMD_NODENAME={NODES[1]}" in environment(pid) and is_python(pid)]
+        on_second = [pid for pid in on_second if Path(f"/proc/{pid}/cwd").resolve() == tmp_path]  # not another test's
+        assert on_second
+        began = time.monotonic()
+        for pid in on_second:
+            os.kill(pid, loss)
+        assert process.wait(90) != 0
+        assert time.monotonic() - began < 60
+        assert "Traceback" not in (folder / "run.json").read_text() or RunFolder(folder).record().status == "failed"
+        return folder
+
+    folder = lose(signal.SIGSTOP, *TWO_NODES, "model=mlp", "model.schedule=constant", "trainer.max_epochs=2000")
+    assert lose(signal.SIGKILL, f"resume={folder}") == folder
     last = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-    epochs = last["epoch"] + 3
     done = subprocess.run(
-        [*command, f"resume={folder}", f"trainer.max_epochs={epochs}"], cwd=tmp_path, capture_output=True, text=True
+        [*command, f"resume={folder}", f"trainer.max_epochs={last['epoch'] + 3}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     assert RunFolder(folder).record().status == "finished" and run_folders(tmp_path) == [folder]

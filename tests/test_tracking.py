@@ -3,7 +3,6 @@
 import pytest
 from conftest import QUIET
 from hydra import compose, initialize_config_dir
-from mlflow.tracking import MlflowClient
 
 import digits.config
 from digits.config import CONFIGS, mistakes_in
@@ -11,6 +10,8 @@ from digits.config import CONFIGS, mistakes_in
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")
 def test_mlflow_and_wandb_get_settings_figures_model_and_report_of_each_job(command, tmp_path):
+    from mlflow.tracking import MlflowClient  # imports much, which the other tests do not need
+
     short = ("data=mnist_5k", "data.train_size=500", "model=linear", "trainer.max_epochs=1", "name=first")
     loggers = ("logger=[tensorboard,mlflow,wandb]", "logger.wandb.offline=true", "trainer.log_every_n_steps=2")
     done = command("train.py", "-m", *loggers, *short, *QUIET, "seed=1,2")
