@@ -8,10 +8,11 @@ import onnxruntime
 import pytest
 import torch
 from conftest import QUIET, run_folders
-from drawn import encoded, picture_of
 
 from digits.commands import export
 from digits.models.mlp import MLP
+from digits.pictures.ink import encoded
+from digits.pictures.scenes import picture_of
 from digits.reporting.evaluation import Evaluation
 from digits.run_folder import RunFolder
 from digits.training.export import export_onnx

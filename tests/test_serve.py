@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Command, run_folders, with_metadata
-from drawn import dots, encoded, picture_of
+from conftest import Command, dots, run_folders, with_metadata
 from PIL import Image as PillowImage
 from served import Server, serving, start
 
 from digits.data.mnist_5k import Mnist5k
+from digits.pictures.ink import encoded
+from digits.pictures.scenes import picture_of
 from digits_reader import read_picture
 from digits_reader.decode import FORMATS
 
