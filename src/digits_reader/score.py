@@ -84,7 +84,7 @@ def simpler_scores(reader: Reader, names: Iterable[str]) -> dict[str, float]:
 
 def inverted(picture: Image.Image) -> NDArray[np.float32]:
     """Invert and resize: float32 [1, 28, 28]."""
-    return 1 - np.asarray(picture.resize((28, 28)), np.float32)[None] / 255
+    return 1 - np.asarray(picture.resize((28, 28)), np.float32)[None] / np.float32(255)
 
 
 def cropped(picture: Image.Image) -> NDArray[np.float32]:

@@ -60,7 +60,7 @@ def strokes_of(digit: int, rng: Rng) -> list[Floats]:
     return [curve([np.add(point, bend[point]) - 0.5 for point in stroke]) @ change.T for stroke in strokes]
 
 
-def ink_of(digit: int, rng: Rng, frame: tuple[int, int], height: float, pen: float, at=(0.5, 0.5)) -> Floats:
+def ink_of(digit: int, rng: Rng, frame: tuple[int, int], height: float, pen: float, at: Any = (0.5, 0.5)) -> Floats:
     """Draw a digit and return the amount of ink in each pixel, [H, W], 0 to 1.
 
     Args:
@@ -83,7 +83,7 @@ def ink_of(digit: int, rng: Rng, frame: tuple[int, int], height: float, pen: flo
     return np.asarray(picture.resize(frame[::-1], Image.Resampling.BOX)) / 255
 
 
-def mixed(paper: Floats | float, ink: Floats | tuple[float, ...] | float, amount: Floats) -> Floats:
+def mixed(paper: Any, ink: Any, amount: Floats) -> Floats:
     """Put ink of a colour on paper, [H, W, 3]."""
     amount = amount[..., None]
     return np.broadcast_to(paper, (*amount.shape[:2], 3)) * (1 - amount) + np.asarray(ink) * amount

@@ -15,8 +15,8 @@ from scipy.ndimage import gaussian_filter
 from digits.pictures.ink import Floats, Rng, curve, grain, light, mixed, slanted, to_picture, ways_to_write
 
 LETTERS = [letter for letter in string.ascii_letters if letter not in "olIOSZ"]  # these six look like digits
-FACES = ("DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono")
-FACES += ("STIXGeneral", "STIXGeneralItalic", "cmr10", "cmmi10", "cmss10", "cmtt10")  # all come with matplotlib
+FACES = ["DejaVuSans", "DejaVuSans-Oblique", "DejaVuSans-Bold", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono"]
+FACES += ["STIXGeneral", "STIXGeneralItalic", "cmr10", "cmmi10", "cmss10", "cmtt10"]  # all come with matplotlib
 SIDE = 280  # pixels of a picture
 CENTRE = (SIDE / 2, SIDE / 2)
 

@@ -1,6 +1,7 @@
 """Numbers of 1 to 10 digits in 1 to 3 lines, on seven kinds of paper, by several pens."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter, maximum_filter
 
@@ -70,7 +71,7 @@ def _line(digits: list[int], rng: Rng, height: float, touching: int | None, kind
     return cut_out(ink)
 
 
-def _meets(marks: Floats, own: Floats, top: int, left: int) -> bool:
+def _meets(marks: NDArray[np.bool_], own: Floats, top: int, left: int) -> bool:
     """Whether a digit's ink at this place meets marks that are there."""
     return bool((marks[top : top + len(own), left : left + len(own[0])] & (own > 0.3)).any())
 
