@@ -22,9 +22,10 @@ from served import Server, serving
 
 from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
-from digits_reader import PictureError, read_picture
 from digits_reader.api import PICTURE_TYPES
 from digits_reader.app import create_app
+from digits_reader.decode import PictureError
+from digits_reader.pictures import read_picture
 
 FILES = [
     encoded(picture_of(scene, digit, 0).resize((64, 64)), kind)

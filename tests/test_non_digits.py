@@ -9,8 +9,8 @@ from conftest import QUIET, run_command, run_folders, with_metadata
 from digits.pictures.folder import write_pictures
 from digits.pictures.ink import encoded
 from digits.pictures.marks import KINDS, LETTERS, picture_of
-from digits_reader import Reader, read_picture
-from digits_reader.pictures import SeveralDigitsError
+from digits_reader.pictures import SeveralDigitsError, read_picture
+from digits_reader.reader import Reader
 from digits_reader.score import judge
 
 

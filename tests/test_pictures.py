@@ -16,10 +16,10 @@ from digits.pictures.folder import write_pictures
 from digits.pictures.ink import encoded, grain, ink_of, light
 from digits.pictures.numbers import number_of
 from digits.pictures.scenes import HARDER, SCENES, picture_of
-from digits_reader import PictureError, Reader, read_picture
-from digits_reader.decode import FORMATS, decode
+from digits_reader.decode import FORMATS, PictureError, decode
 from digits_reader.numbers import read_lines
-from digits_reader.pictures import SeveralDigitsError, prepare, prepare_number
+from digits_reader.pictures import SeveralDigitsError, prepare, prepare_number, read_picture
+from digits_reader.reader import Reader
 from digits_reader.score import judge, simpler_scores
 
 # Rectangles of ink: first and last row, first and last column, pixels of 400.

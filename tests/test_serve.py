@@ -25,8 +25,8 @@ from served import Server, serving, start
 from digits.data.mnist_5k import Mnist5k
 from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
-from digits_reader import read_picture
 from digits_reader.decode import FORMATS
+from digits_reader.pictures import read_picture
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ from pathlib import Path
 import gradio
 from PIL import Image
 
-from digits_reader import Reader
 from digits_reader.pictures import prepare
+from digits_reader.reader import Reader
 
 reader = Reader(Path(sys.argv[1]))
 

@@ -15,7 +15,8 @@ from statistics import quantiles
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from digits_reader import Reader, read_picture
+from digits_reader.pictures import read_picture
+from digits_reader.reader import Reader
 from plain_errors import DataError, plain_errors
 from processes import HERE, ROOT, child_process
 from results import table

@@ -14,22 +14,13 @@ import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from numpy.typing import NDArray
 
-from digits_reader.decode import FORMATS, is_small
+from digits_reader.decode import FORMATS, PictureError, is_small
 from digits_reader.drawings import Drawing, Drawings
 from digits_reader.guard import MAX_BODY
 from digits_reader.numbers import read_lines
-from digits_reader.pictures import NoInkError, read_picture
+from digits_reader.pictures import NO_INK, read_picture
 from digits_reader.reader import Reader
-from digits_reader.schemas import (
-    LabelledDrawing,
-    ModelFacts,
-    Models,
-    Number,
-    Pixels,
-    Prediction,
-    Problem,
-    SavedDrawing,
-)
+from digits_reader.schemas import LabelledDrawing, ModelFacts, Models, Number, Pixels, Prediction, Problem, SavedDrawing
 
 PICTURE_TYPES = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif", "image/tiff"]
 HEIC_TYPES = ["image/heic", "image/heif"]
@@ -73,7 +64,7 @@ def read_routes(readers: dict[str, Reader]) -> APIRouter:
         started = time.perf_counter()
         image = np.array([given.pixels], np.float32)
         if not image.any():
-            raise NoInkError
+            raise PictureError(*NO_INK)
         return _prediction(name, readers[name], image, started)
 
     @router.post("/api/number", responses=problems, openapi_extra=PICTURE)
@@ -110,7 +101,7 @@ def drawing_routes(drawings: Drawings, models: list[str]) -> APIRouter:
             raise HTTPException(422, f"model: wanted one of {', '.join(models)}")
         image = np.rint(255 * np.array(given.pixels)).astype(np.uint8)
         if not image.any():
-            raise NoInkError
+            raise PictureError(*NO_INK)
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         drawing = Drawing(str(given.id), image.tobytes(), given.label, given.model, given.answer, now)
         if not await asyncio.to_thread(drawings.add, drawing):

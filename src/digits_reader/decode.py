@@ -26,9 +26,11 @@ Image.core.set_blocks_max(4)  # Pillow keeps 4 blocks of 16 MB for reuse: new me
 
 
 class PictureError(DataError):
-    """A picture cannot be decoded, or what it shows cannot be one digit or a number; `code` says which."""
+    """A picture cannot be decoded, or what it shows cannot be one digit or a number; `code` says which to programs."""
 
-    code = "no_picture"
+    def __init__(self, text: str, code: str = "no_picture") -> None:
+        super().__init__(text)
+        self.code = code
 
 
 def is_small(content: bytes) -> bool:

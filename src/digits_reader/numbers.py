@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from digits_reader.decode import decode
+from digits_reader.decode import PictureError, decode
 from digits_reader.marks import Cluster
-from digits_reader.pictures import NoSingleDigitError, prepare_number
+from digits_reader.pictures import prepare_number
 from digits_reader.reader import Answer, Reader
 
 # Whether a cluster of marks is one digit; the static site gets these too. MAX_DOUBT and the weights were chosen on 400
@@ -75,6 +75,6 @@ def _placed(cluster: Cluster, crowding: float, answer: Answer, tallest: int, sca
     )
     is_likely = answer.certain and answer.confidence >= LIMITS["min_confidence"]
     if not is_likely or doubt > LIMITS["max_doubt"] or cluster.height < LIMITS["min_height"] * tallest:
-        raise NoSingleDigitError(NO_DIGIT)
+        raise PictureError(NO_DIGIT, "no_single_digit")
     left, top, right, bottom = (round(scale * side) for side in cluster[1:])
     return PlacedDigit(answer.digit, answer.confidence, (left, top, right, bottom))

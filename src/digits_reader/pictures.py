@@ -15,6 +15,7 @@ MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not
 SPACE = 24  # pixels of paper that are left round the ink
 MAX_MARKS = 200  # of ink, on a picture
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
+NO_INK = ("no ink found on the picture: it looks like empty paper", "no_ink")
 SEVERAL = "several digits on the picture, wanted one; digits read --number and POST /api/number read numbers"
 CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 Floats = NDArray[np.float32]
@@ -22,25 +23,8 @@ Floats = NDArray[np.float32]
 cv2.setNumThreads(1)  # the server has threads of its own, and most pictures are small
 
 
-class NoInkError(PictureError):
-    """A picture shows nothing."""
-
-    code = "no_ink"
-
-    def __init__(self) -> None:
-        super().__init__("no ink found on the picture: it looks like empty paper")
-
-
 class SeveralDigitsError(PictureError):
     """A picture shows more than one digit."""
-
-    code = "several_digits"
-
-
-class NoSingleDigitError(PictureError):
-    """A picture shows marks that cannot be told apart as digits."""
-
-    code = "no_single_digit"
 
 
 def read_picture(content: bytes) -> Floats:
@@ -71,7 +55,7 @@ def prepare(picture: Image.Image) -> Floats:
     """
     strength, _, marks, _ = _inked(picture)
     if len(marks) > 1 and has_several(rows_of(marks)):
-        raise SeveralDigitsError(SEVERAL)
+        raise SeveralDigitsError(SEVERAL, "several_digits")
     return _centred(_scaled(strength))[None]
 
 
@@ -106,7 +90,7 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Cluste
     levels, corner = _ink_levels(picture)
     levels = without_lines(levels)
     if levels.max() < MIN_CONTRAST:
-        raise NoInkError
+        raise PictureError(*NO_INK)
     counts = _histogram(levels)
     threshold, separation = otsu(counts)
     labels, marks = marks_of(levels > threshold)
@@ -116,11 +100,10 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Cluste
     noise = _quantile_level(counts[: threshold + 1], 0.84) - paper  # one standard deviation of a normal distribution
     # The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
     if ink - paper < max(MIN_CONTRAST, (4 if separation < 0.76 else 3) * noise):
-        raise NoInkError
+        raise PictureError(*NO_INK)
     if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
-        raise NoSingleDigitError(
-            f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}"
-        )
+        text = f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}"
+        raise PictureError(text, "no_single_digit")
     strengths = ((np.arange(256, dtype=np.float32) - paper) / (ink - paper)).clip(0, 1)  # of each level
     return np.asarray(cv2.LUT(levels, strengths)) * _near(is_ink), labels, marks, corner
 

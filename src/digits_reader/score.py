@@ -1,9 +1,8 @@
 """Count how many pictures a model reads. Each file's name begins with what it shows, then names a set: 7_ann.png."""
 
-import io
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,30 +71,29 @@ def write_scores(judged: list[Judged]) -> None:
 
 def simpler_scores(reader: Reader, names: Iterable[str]) -> dict[str, float]:
     """The share of pictures of digits that is right when they are prepared as simple exercises do."""
+    paths = [path for name in names for path in paths_of(name)]
+    pictures = [Image.open(path).convert("L") for path in paths]
     shares = {}
-    ways: list[Callable[[Image.Image], NDArray[np.float32]]] = [cropped, inverted]
-    files = [(int(path.name[0]), path.read_bytes()) for name in names for path in paths_of(name)]
-    for prepare in ways:
-        images = np.stack([prepare(Image.open(io.BytesIO(content)).convert("L")) for _, content in files])
-        right = [answer.digit == digit for answer, (digit, _) in zip(reader.answers(images), files, strict=True)]
-        shares[prepare.__name__] = float(np.mean(right))
+    for way in (cropped, inverted):
+        answers = reader.answers(np.stack([way(picture) for picture in pictures]).astype(np.float32))
+        right = [str(answer.digit) == path.name[0] for answer, path in zip(answers, paths, strict=True)]
+        shares[way.__name__] = float(np.mean(right))
     return shares
 
 
-def inverted(picture: Image.Image) -> NDArray[np.float32]:
-    """Invert and resize: float32 [1, 28, 28]."""
-    return 1 - np.asarray(picture.resize((28, 28)), np.float32)[None] / np.float32(255)
+def inverted(picture: Image.Image) -> NDArray[np.floating]:
+    """Invert and resize: [1, 28, 28]."""
+    return 1 - np.asarray(picture.resize((28, 28)))[None] / 255
 
 
-def cropped(picture: Image.Image) -> NDArray[np.float32]:
-    """Invert, drop levels below 50, crop, scale, centre: float32 [1, 28, 28]."""
+def cropped(picture: Image.Image) -> NDArray[np.floating]:
+    """Invert, drop levels below 50, crop, scale, centre: [1, 28, 28]."""
     grey = 255 - np.asarray(picture)
     grey = np.where(grey > 50, grey, 0)
-    rows, columns = np.flatnonzero(grey.any(axis=1)), np.flatnonzero(grey.any(axis=0))
-    cut = Image.fromarray(grey[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    cut = Image.fromarray(grey).crop(Image.fromarray(grey).getbbox())
     scale = 20 / max(cut.size)
     small = np.asarray(cut.resize([max(1, round(side * scale)) for side in cut.size]))
     top, left = (24 - round((sums := small.sum(axis)) @ np.arange(len(sums)) / sums.sum()) for axis in (1, 0))
-    image = np.zeros((1, 48, 48), np.float32)
+    image = np.zeros((1, 48, 48))
     image[0, top : top + len(small), left : left + len(small[0])] = small / 255
     return image[:, 10:38, 10:38]

@@ -18,15 +18,7 @@ from plain_errors import ConfigError, Terminated
 def serve(
     models: list[Path], drawings: Drawings, listener: socket.socket, hosts: list[str], origins: list[str], workers: int
 ) -> None:
-    """Print the address, then answer until SIGINT or SIGTERM.
-
-    Args:
-        models: ONNX files or runs, the default first.
-        drawings: where to save drawings.
-        listener: the socket to listen on.
-        hosts: as for create_app.
-        origins: as for create_app.
-        workers: how many processes answer; uvicorn replaces one that dies.
+    """Print the address, then answer with `workers` processes until SIGINT or SIGTERM; uvicorn replaces one that dies.
 
     Raises:
         ModelFileError: a model cannot be read.
