@@ -82,15 +82,14 @@ class Points:
         return []
 
     def facts(self, config):
-        return {"shift": config.shift}
+        return {"shift": config["shift"]}
 
     def state(self, folder):
         file = folder / "found.json"
         found = json.loads(file.read_text()) if file.exists() else {"status": "not begun"}
-        usual = {"error": None, "command": "toy", "started": "2026-01-01T12:00", "seconds": 1.0, "fit_seconds": 1.0}
+        usual = {"error": None, "command": "toy", "started": "2026-01-01T12:00", "seconds": {}}
         value = found.pop("loss", None)
-        facts = {"shift": found.pop("shift", None)}
-        return SimpleNamespace(**usual | found, value=lambda metric: value, facts=lambda: facts)
+        return SimpleNamespace(**usual | found, config=found, value=lambda metric: value)
 
     def command(self, config, folder, name):
         return None
@@ -109,7 +108,7 @@ class Points:
 
     style = SimpleNamespace(drawing=drawing, svg=lambda figure: "<svg></svg>", plain_log=lambda *axis: None)
 
-    def render(self, template, *, package, **facts):
+    def render(self, template, package, **facts):
         return f"page of {facts['best'].number}"
 
 
@@ -127,7 +126,7 @@ if __name__ == "__main__":
 CONFIGS = {
     "toy": "defaults: [_self_, {search: null}, {override hydra/sweeper: points}]\n"
     "x: 1.0\nshift: 2.0\nhydra: {sweep: {dir: sweeps, subdir: '${hydra:job.num}'}}\n",
-    "hydra/sweeper/points": "_target_: hydra_plugins.resumable_sweeper.SweepOrSearch\n"
+    "hydra/sweeper/points": "_target_: hydra_plugins.resumable_sweeper.ResumableSweeper\n"
     "project: {_target_: toy.Points}\n",
     "search/lowest": "# @package _global_\nsearch:\n  _target_: resumable_sweeps.search.Search\n  trials: 5\n"
     "  metric: val/loss\n  space: {x: 'interval(-5.0, 5.0)'}\n  pruner: null\n"
