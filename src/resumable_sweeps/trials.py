@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 from filelock import FileLock
 from hydra.utils import instantiate
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plain_errors import ConfigError, StudyError
@@ -72,7 +73,7 @@ class Trials:
         with self.journal.lock:
             self.journal.convert()
             if not self.journal.storage.get_all_studies():
-                direction = "minimize" if self.jobs.metric == "val/loss" else "maximize"
+                direction = StudyDirection.MINIMIZE if self.jobs.metric == "val/loss" else StudyDirection.MAXIMIZE
                 optuna.create_study(storage=self.journal.storage, study_name=NAME, direction=direction)
             self._check_same(self.journal.study(), facts, names)
 
