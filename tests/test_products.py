@@ -23,14 +23,12 @@ def copy_without(folders, target):
     for folder in folders:
         shutil.rmtree(target / folder)
 
+    path = os.pathsep.join([str(target / "src"), *(each for each in sys.path if "site-packages" in each)])
+
     def run(*words):
-        return subprocess.run(
-            [sys.executable, *words],
-            cwd=target,
-            env=os.environ | {"PYTHONPATH": str(target / "src")},
-            capture_output=True,
-            text=True,
-        )
+        """Without -S, the file of the editable installation would name this checkout."""
+        command, environment = [sys.executable, "-S", *words], os.environ | {"PYTHONPATH": path}
+        return subprocess.run(command, cwd=target, env=environment, capture_output=True, text=True)
 
     return run
 
@@ -38,8 +36,8 @@ def copy_without(folders, target):
 @pytest.mark.slow
 def test_without_sweeps_the_project_trains_and_its_help_tells_no_lie(tmp_path):
     run = copy_without(OF_SWEEPS, tmp_path)
-    code = "import digits, sys; sys.exit(digits.__file__)"
-    assert run("-c", code).stderr.startswith(str(tmp_path)), "the copy is what runs"
+    gone = "No module named 'resumable_sweeps'"
+    assert gone in run("-c", "import digits.config, resumable_sweeps").stderr, "the copy is what runs"
     shown = run("train.py", "--help")
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "experiment=quickstart" in shown.stdout and "All settings: python train.py --cfg job" in shown.stdout
@@ -82,15 +80,14 @@ class Points:
         return []
 
     def facts(self, config):
-        return {"shift": config.shift}
+        return {"shift": config["shift"]}
 
     def state(self, folder):
         file = folder / "found.json"
         found = json.loads(file.read_text()) if file.exists() else {"status": "not begun"}
-        usual = {"error": None, "command": "toy", "started": "2026-01-01T12:00", "seconds": 1.0, "fit_seconds": 1.0}
+        usual = {"error": None, "command": "toy", "started": "2026-01-01T12:00", "seconds": {}}
         value = found.pop("loss", None)
-        facts = {"shift": found.pop("shift", None)}
-        return SimpleNamespace(**usual | found, value=lambda metric: value, facts=lambda: facts)
+        return SimpleNamespace(**usual | found, config=found, value=lambda metric: value)
 
     def command(self, config, folder, name):
         return None
@@ -109,7 +106,7 @@ class Points:
 
     style = SimpleNamespace(drawing=drawing, svg=lambda figure: "<svg></svg>", plain_log=lambda *axis: None)
 
-    def render(self, template, *, package, **facts):
+    def render(self, template, package, **facts):
         return f"page of {facts['best'].number}"
 
 
@@ -127,7 +124,7 @@ if __name__ == "__main__":
 CONFIGS = {
     "toy": "defaults: [_self_, {search: null}, {override hydra/sweeper: points}]\n"
     "x: 1.0\nshift: 2.0\nhydra: {sweep: {dir: sweeps, subdir: '${hydra:job.num}'}}\n",
-    "hydra/sweeper/points": "_target_: hydra_plugins.resumable_sweeper.SweepOrSearch\n"
+    "hydra/sweeper/points": "_target_: hydra_plugins.resumable_sweeper.ResumableSweeper\n"
     "project: {_target_: toy.Points}\n",
     "search/lowest": "# @package _global_\nsearch:\n  _target_: resumable_sweeps.search.Search\n  trials: 5\n"
     "  metric: val/loss\n  space: {x: 'interval(-5.0, 5.0)'}\n  pruner: null\n"

@@ -16,6 +16,7 @@ import yaml
 from conftest import QUIET, audit, run_command, run_folders
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import ThresholdPruner
 from optuna.storages import JournalStorage, RDBStorage
@@ -24,16 +25,16 @@ from test_compare import is_cut, views
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
 from digits.config import CONFIGS, explained
-from digits.record import Epoch
+from digits.record import Epoch, RunRecord
 from digits.run_folder import RunFolder
 from digits.settings import settings_of
-from digits.sweep_jobs import DigitJobs, value_of
+from digits.sweep_jobs import DigitJobs
 from plain_errors import ConfigError, StudyError
 from resumable_sweeps import job, study
+from resumable_sweeps.jobs import Jobs
 from resumable_sweeps.names import search_name
 from resumable_sweeps.pruning import Pruning
 from resumable_sweeps.space import mistakes_in_search, probes, rehearse, search_of
-from resumable_sweeps.tally import Tally
 from resumable_sweeps.trials import Trials
 
 # `make test-kills` asks for more
@@ -68,7 +69,7 @@ def ended(sweep):
 def some_trials(folder, total=3):
     """As a new process sees them."""
     study._storage.cache_clear()
-    return Trials(Tally(DigitJobs(), folder, total, "val/accuracy"), SAMPLER, None)
+    return Trials(Jobs(DigitJobs(), folder, total, "val/accuracy"), SAMPLER, None)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def test_the_same_command_continues_a_killed_search_up_to_the_total(searched):
         if trial.state.name == "PRUNED":
             assert record.status == "pruned"
         else:
-            assert (record.status, value_of(record.history, "val/accuracy")) == ("finished", trial.value)
+            assert (record.status, record.value("val/accuracy")) == ("finished", trial.value)
         assert (trial.state.name == "PRUNED") == (trial.params["model.learning_rate"] == "1e-09")
     jobs = rf"^\d of {TRIALS}   #(\d+) linear .*   (?:val \d\d\.\d\d %|pruned after epoch 1: .*)   \d"
     lines = re.findall(jobs, done.stdout, flags=re.M)
@@ -338,10 +339,9 @@ def test_the_ranges_hold_the_defaults(hydra, choice):
     """Else a search could only say that the defaults are wrong."""
     _, space = the_search([f"search={choice}"])
     assert mistakes_of([f"search={choice}"]) == []
-    config = compose("train", [f"search={choice}"])
+    config = compose("train", [f"search={choice}"], return_hydra_config=True)
     for key, distribution in space.items():
-        group, name = key.split(".")
-        usual = config[group][name]
+        usual = OmegaConf.select(config, key) if "." in key else config.hydra.runtime.choices[key]
         if isinstance(distribution, CategoricalDistribution):
             assert str(usual).replace(" ", "") in distribution.choices
         elif usual != "scale":
@@ -492,8 +492,9 @@ def test_a_trial_that_starts_again_is_pruned_by_its_new_values_only(tmp_path):
 def test_the_value_of_a_trial_is_that_of_its_best_epoch():
     rows = [(0.5, 2.0), (0.9, 1.5), (0.9, 1.0), (None, None)]
     history = [Epoch(epoch=n, step=n, seconds=1, val_accuracy=a, val_loss=b) for n, (a, b) in enumerate(rows)]
-    assert (value_of(history, "val/accuracy"), value_of(history, "val/loss")) == (0.9, 1.5)
-    assert value_of(history[3:], "val/accuracy") is None
+    record = RunRecord(history=history)
+    assert (record.value("val/accuracy"), record.value("val/loss")) == (0.9, 1.5)
+    assert RunRecord(history=history[3:]).value("val/accuracy") is None
 
 
 def test_order_and_spelling_do_not_change_the_name_of_a_search():

@@ -24,8 +24,8 @@ from digits.sweep_jobs import DigitJobs
 from plain_errors import ConfigError
 from resumable_sweeps.grid import claim_sweep, smaller_sweep
 from resumable_sweeps.job import Job
+from resumable_sweeps.jobs import Jobs
 from resumable_sweeps.names import sweep_name
-from resumable_sweeps.tally import Tally
 
 # `make test-kills` asks for more
 JOBS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 3))
@@ -290,8 +290,7 @@ def test_a_full_disk_ends_a_sweep_with_one_line(capsys, tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(HydraConfig, "get", lambda: OmegaConf.create({"job": {"num": 0, "name": "first"}}))
-    monkeypatch.setattr("logging.captureWarnings", lambda wanted: None)
-    job = Job(task, Tally(DigitJobs(), tmp_path, 2, "val/accuracy"), is_search=False)
+    job = Job(task, Jobs(DigitJobs(), tmp_path, 2, "val/accuracy"), is_search=False)
     with pytest.raises(SystemExit) as end:
         job(OmegaConf.create({"trainer": {"devices": 1}}))
     line = "error: the disk: No space left on device; make room and run the same command again\n"

@@ -100,6 +100,14 @@ class RunRecord(Record):
         """Whether the best checkpoint was tested and reported. In a search, only that of the best trial is."""
         return self.status == "finished" and "report" in self.seconds
 
+    def value(self, metric: str) -> float | None:
+        """val/accuracy or val/loss at the first epoch with the best validation accuracy; None without validation."""
+        validated = [epoch for epoch in self.history if epoch.val_accuracy is not None]
+        best = max(validated, key=lambda epoch: epoch.val_accuracy or 0, default=None)
+        if best is None:
+            return None
+        return best.val_accuracy if metric == "val/accuracy" else best.val_loss
+
 
 class ClassScores(Record):
     """Scores of one digit in 0..1, and the number of its test images."""

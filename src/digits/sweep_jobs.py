@@ -10,7 +10,7 @@ from hydra.types import TaskFunction
 from omegaconf import DictConfig
 
 from digits.config import mistakes_in, refusal, resolved
-from digits.record import Epoch, RunRecord
+from digits.record import RunRecord
 from digits.run_folder import RunFolder
 from digits.schema import located, mistakes_in_node
 from digits.settings import flat, settings_of
@@ -41,7 +41,7 @@ class DigitJobs:
 
         return figures
 
-    def render(self, template: str, *, package: str, **facts: Any) -> str:
+    def render(self, template: str, package: str, **facts: Any) -> str:
         """A page in the look of the project's pages."""
         from digits.reporting.pages import render
 
@@ -56,13 +56,17 @@ class DigitJobs:
             mistakes.append("resume: continues one run; leave -m out. The same command continues a sweep or a search")
         return mistakes + (_mistakes_in_trial(config, knows_model=not mistakes) if config.get("search") else [])
 
-    def facts(self, config: DictConfig) -> dict[str, Any]:
-        """What the result depends on, with dotted keys."""
-        return facts_of(resolved(config))
+    def facts(self, config: Mapping[Any, Any]) -> dict[str, Any]:
+        """Settings, seed and callbacks. Each job has a folder of its own, so its name is left out."""
+        plain: Mapping[str, Any] = resolved(config) if isinstance(config, DictConfig) else config
+        facts = settings_of(plain) | flat({"seed": plain["seed"], "callbacks": plain["callbacks"] or {}})
+        own = plain["run_folder"]
+        inside = {key for key, value in facts.items() if isinstance(value, str) and value.startswith(f"{own}/")}
+        return facts | {key: facts[key].replace(own, "${run_folder}", 1) for key in inside}
 
-    def state(self, folder: Path) -> "JobState":
+    def state(self, folder: Path) -> RunRecord:
         """What run.json says."""
-        return JobState(RunFolder(folder).record())
+        return RunFolder(folder).record()
 
     def command(self, config: DictConfig, folder: Path, name: str) -> list[str] | None:
         """For a model on several devices: train.py, which starts the other ranks itself."""
@@ -101,47 +105,6 @@ class DigitJobs:
         run = RunFolder(trial)
         metrics = run.metrics() if run.record().reported else finish_trial(run)
         return {"test accuracy": f"{metrics.test_accuracy:.2%}"}
-
-
-class JobState:
-    """How far a job is, by its record."""
-
-    def __init__(self, record: RunRecord) -> None:
-        self.record = record
-        self.status, self.error = record.status, record.error
-        self.command, self.started = record.command, record.started
-        self.seconds = sum(record.seconds.values())
-        self.fit_seconds = sum(record.seconds.get(phase, 0) for phase in ("setup", "fit"))
-
-    def value(self, metric: str) -> float | None:
-        """val/accuracy or val/loss of best.ckpt."""
-        return value_of(self.record.history, metric)
-
-    def facts(self) -> dict[str, Any]:
-        """Of the config that the job ran with."""
-        return facts_of(self.record.config)
-
-
-def value_of(history: list[Epoch], metric: str) -> float | None:
-    """A metric at the epoch of best.ckpt, the first one with the best validation accuracy.
-
-    None where no epoch was validated.
-    """
-    validated = [epoch for epoch in history if epoch.val_accuracy is not None]
-    best = max(validated, key=lambda epoch: epoch.val_accuracy or 0, default=None)
-    if best is None:
-        return None
-    return best.val_accuracy if metric == "val/accuracy" else best.val_loss
-
-
-def facts_of(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings, seed and callbacks of a resolved config; each job has a folder of its own, so its name is left out."""
-    facts = settings_of(config) | flat({"seed": config["seed"], "callbacks": config["callbacks"] or {}})
-    folder = config["run_folder"]
-    for key, value in facts.items():
-        if isinstance(value, str) and value.startswith(f"{folder}/"):
-            facts[key] = value.replace(folder, "${run_folder}", 1)
-    return facts
 
 
 def _mistakes_in_trial(config: DictConfig, knows_model: bool) -> list[str]:

@@ -1,7 +1,8 @@
 """The process of the command: it checks all jobs, and has Hydra's launcher run them in numbered folders."""
 
 import copy
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from plain_errors import ConfigError, PlainError, print_error
-from resumable_sweeps.folder import delete_job
 from resumable_sweeps.job import Job
+from resumable_sweeps.jobs import ENDED, Jobs
 from resumable_sweeps.names import job_name
 from resumable_sweeps.project import Project
 from resumable_sweeps.slurm import Queue, on_slurm
-from resumable_sweeps.tally import ENDED, Tally
 
 
 class Driver:
@@ -50,23 +50,18 @@ class Driver:
         return configs
 
     @property
-    def folder(self) -> Path:
-        """hydra.sweep.dir: the folder that the user chose, or the one in which to make a folder with a name."""
-        return Path(self.config.hydra.sweep.dir)
-
-    @property
-    def has_chosen_folder(self) -> bool:
-        """Whether the user gave hydra.sweep.dir."""
-        return self._given("hydra.sweep.dir")
+    def chosen_folder(self) -> Path | None:
+        """What the user gave as hydra.sweep.dir; else it is the folder in which to make one with a name."""
+        return Path(self.config.hydra.sweep.dir) if self._given("hydra.sweep.dir") else None
 
     def begin(self, folder: Path, total: int, metric: str, is_search: bool) -> None:
         """Prepare to run jobs in a folder, which belongs to them already."""
-        self.tally = Tally(self.project, folder, total, metric)
+        self.jobs = Jobs(self.project, folder, total, metric)
         quoted = str(folder).replace("'", "\\'")
         with read_write(self.config.hydra), open_dict(self.config.hydra):
             self.config.hydra.sweep.dir = str(folder)
             self.config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{quoted}'")  # jobs are composed again
-        job = Job(self.task, self.tally, is_search)
+        job = Job(self.task, self.jobs, is_search)
 
         def launcher(**options: str) -> Launcher:
             node = copy.deepcopy(self.config)
@@ -91,17 +86,29 @@ class Driver:
                     print_error(PlainError(f"#{numbers[0]}: {str(error).splitlines()[0]}"))
                     continue
                 for number in numbers:  # run one at a time, they need less memory
-                    if self.tally.state(number).status not in ENDED:
-                        delete_job(self.tally.folder, number)
+                    if self.jobs.state(number).status not in ENDED:
+                        self.jobs.delete(number)
                         self.run({number: jobs[number]}, varied)
 
     def print_left_queue(self, number: int, name: str) -> None:
         """Print how a job on a cluster ended. Its own output goes into a file."""
-        state = self.tally.state(number)
+        state = self.jobs.state(number)
         end = "" if state.status == "finished" else state.status
-        self.tally.print_end(number, name, end if state.status in ENDED else "lost; the same command runs it again")
+        self.jobs.print_end(number, name, end if state.status in ENDED else "lost; the same command runs it again")
         if state.error:
             print_error(PlainError(f"#{number}: {state.error}"))
+
+    @contextmanager
+    def interruptible(self) -> Iterator[None]:
+        """Say after Ctrl-C how to go on."""
+        try:
+            yield
+        except (KeyboardInterrupt, SystemExit) as end:
+            interrupt = end.__context__ if isinstance(end, SystemExit) else end  # Lightning turns Ctrl-C into one
+            if not isinstance(interrupt, KeyboardInterrupt):
+                raise
+            kind = "search" if self.config.get("search") else "sweep"
+            raise type(interrupt)(f"the same command continues the {kind}") from None
 
     def _given(self, key: str) -> bool:
         return any(text.startswith(f"{key}=") for text in self.config.hydra.overrides.hydra)

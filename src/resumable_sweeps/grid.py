@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from atomic_files import write_text
 from plain_errors import ConfigError
 from resumable_sweeps.driver import Driver
-from resumable_sweeps.folder import delete_job, free_lock, writable
+from resumable_sweeps.jobs import free_lock, make
 from resumable_sweeps.names import changes, job_name, meaning_of, sweep_name, varied_in
 from resumable_sweeps.project import Project
 
@@ -34,8 +34,7 @@ def run_sweep(driver: Driver, overrides: list[str]) -> None:
     wanted = jobs_of(overrides, driver.context.config_loader)
     configs = driver.check(wanted, _mistakes_in_job)
     folder = _folder_for(driver, wanted)
-    with writable(folder):
-        lock, numbers = claim_sweep(folder, wanted)
+    lock, numbers = claim_sweep(folder, wanted)
     with lock:
         _refuse_changed(driver.project, folder, dict(zip(numbers, configs, strict=True)))
         jobs = read_jobs(folder)
@@ -78,9 +77,10 @@ def _mistakes_in_job(config: DictConfig) -> Iterator[str]:
 
 def _folder_for(driver: Driver, jobs: list[list[str]]) -> Path:
     """The folder that the user chose, or one that is named after the jobs."""
-    if driver.has_chosen_folder:
-        return driver.folder
-    folder, smaller = driver.folder / sweep_name(jobs), smaller_sweep(driver.folder, jobs)
+    if driver.chosen_folder:
+        return driver.chosen_folder
+    parent = Path(driver.config.hydra.sweep.dir)
+    folder, smaller = parent / sweep_name(jobs), smaller_sweep(parent, jobs)
     if smaller and not folder.exists():
         print(f"{smaller} has some of these jobs; hydra.sweep.dir={smaller} adds the others to it")
     return folder
@@ -92,11 +92,10 @@ def claim_sweep(folder: Path, jobs: list[list[str]]) -> tuple[FileLock, list[int
     A job that is in the folder already keeps its number; new ones follow.
 
     Raises:
-        ConfigError: another process works in the folder, or something else is in it.
-        OSError: the folder cannot be written.
+        ConfigError: the folder cannot be made, another process works in it, or something else is in it.
     """
     other = f"hydra.sweep.dir: {folder} holds %s; choose a new folder, or the one of this sweep"
-    folder.mkdir(parents=True, exist_ok=True)
+    make(folder)
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     if names and JOBS not in names:
         raise ConfigError(other % f"no sweep ({min(names)} is there, {JOBS} is not)")
@@ -123,7 +122,7 @@ def _refuse_changed(project: Project, folder: Path, configs: dict[int, DictConfi
     changed = {}
     for number, config in configs.items():
         state = project.state(folder / str(number))
-        if state.status == "finished" and (found := changes(state.facts(), project.facts(config))):
+        if state.status == "finished" and (found := changes(project.facts(state.config), project.facts(config))):
             changed[number] = found[0]
     if changed:
         number, change = next(iter(changed.items()))
@@ -135,14 +134,14 @@ def _refuse_changed(project: Project, folder: Path, configs: dict[int, DictConfi
 
 def _run_rest(driver: Driver, folder: Path, jobs: list[list[str]]) -> None:
     """Run the jobs that have not finished. On a cluster, wait for those that are already in its queue."""
-    left = [number for number in range(len(jobs)) if driver.tally.state(number).status != "finished"]
+    left = [number for number in range(len(jobs)) if driver.jobs.state(number).status != "finished"]
     queued = driver.queue.numbers() if driver.queue else set()
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by {METRIC}")
     if driver.queue:
         print(f"{len(queued)} already in Slurm's queue; scancel --me --name={folder.name} ends them", flush=True)
     new, varied = {number: jobs[number] for number in left if number not in queued}, varied_in(jobs)
     for number in new:
-        delete_job(folder, number)
+        driver.jobs.delete(number)
     driver.run(new, varied)
     if driver.queue:
         for number in driver.queue.wait(left):
@@ -155,7 +154,7 @@ def _report(driver: Driver, folder: Path, jobs: list[list[str]]) -> bool:
     pairs = [text.partition("=")[::2] for job in jobs for text in job]
     values = {key: list(dict.fromkeys(value for other, value in pairs if other == key)) for key, _ in pairs}
     driver.project.summarise(folder, {key: found for key, found in values.items() if len(found) > 1})
-    states = [driver.tally.state(number) for number in range(len(jobs))]
+    states = [driver.jobs.state(number) for number in range(len(jobs))]
     for number, state in enumerate(states):
         if state.status != "finished":
             print(f"#{number} {state.status}: {state.error or 'killed'}")

@@ -16,9 +16,8 @@ from omegaconf import DictConfig
 
 from plain_errors import Pruned, StudyError, is_disk_full, print_error, stop
 from resumable_sweeps.apart import run_apart
-from resumable_sweeps.folder import free_lock, job_lock
+from resumable_sweeps.jobs import Jobs, free_lock
 from resumable_sweeps.slurm import claim_job
-from resumable_sweeps.tally import Tally
 
 _held: dict[
     str, FileLock
@@ -35,27 +34,27 @@ class Job:
     """
 
     task: TaskFunction
-    tally: Tally
+    jobs: Jobs
     is_search: bool
 
     def __call__(self, config: DictConfig) -> None:
         """Run the job that a composed config describes."""
         job = HydraConfig.get().job
-        get_ready(self.tally.folder, job.num)
-        error = self._error(config, self.tally.folder / str(job.num), job.name)
+        get_ready(self.jobs, job.num)
+        error = self._error(config, self.jobs.folder / str(job.num), job.name)
         if error is None or isinstance(error, Pruned):
-            self.tally.print_end(job.num, job.name, str(error or ""))
+            self.jobs.print_end(job.num, job.name, str(error or ""))
         elif is_disk_full(error) or isinstance(error, StudyError):
             stop(error)
         elif self.is_search:
-            self.tally.print_end(job.num, job.name, f"failed: {error}")
+            self.jobs.print_end(job.num, job.name, f"failed: {error}")
         else:
-            self.tally.print_end(job.num, job.name, "failed")
+            self.jobs.print_end(job.num, job.name, "failed")
             print_error(error)
 
     def _error(self, config: DictConfig, folder: Path, name: str) -> Exception | None:
         """Run the task; return why it failed, or None."""
-        project = self.tally.project
+        project = self.jobs.project
         try:
             command = project.command(config, folder, name)
             if command:
@@ -67,19 +66,19 @@ class Job:
         return None
 
 
-def get_ready(folder: Path, number: int) -> None:
-    """Make this process ready for the job `number` of the sweep in `folder`.
+def get_ready(jobs: Jobs, number: int) -> None:
+    """Make this process ready for a job.
 
     In the driver's own process there is nothing to lock. The launcher gives each process its share of the cores.
     """
-    claim_job(folder, number)
+    claim_job(jobs.folder, number)
     if driver := multiprocessing.parent_process():
         _end_with(driver.pid)
         if "job" in _held:
             _held["job"].release()
-        _held["job"] = job_lock(folder, number)
+        _held["job"] = jobs.lock(number)
         _held["job"].acquire()
-        choose_gpu(folder)
+        choose_gpu(jobs.folder)
 
 
 @cache

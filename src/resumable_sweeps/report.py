@@ -44,7 +44,7 @@ def report_search(driver: Driver, trials: Trials, plain: list[str]) -> None:
         if best is None:
             raise PlainError(f"no trial of {folder} has a value; search smaller ranges, in another folder")
         results = driver.project.finish(folder / str(best.number))
-        named = [f"{driver.tally.metric} {best.value}", *(f"{name} {value}" for name, value in results.items())]
+        named = [f"{driver.jobs.metric} {best.value}", *(f"{name} {value}" for name, value in results.items())]
         found = f"The best of {len(rows)} trials ({counted}) of a search over {', '.join(best.params)}: "
         found += f"trial {best.number}, {', '.join(named)}."
         command = _write_experiment(driver, folder, trial_overrides(plain, best.params), found, list(best.params))
@@ -105,12 +105,12 @@ def _write_page(
     complete = [row for row in rows if row.state == "complete"]
     study = trials.journal.study()
     space, style = study.trials[best.number].distributions, driver.project.style
-    unit = "validation errors (%)" if driver.tally.metric == "val/accuracy" else "validation loss (nats)"
+    unit = "validation errors (%)" if driver.jobs.metric == "val/accuracy" else "validation loss (nats)"
     page = driver.project.render(
         "search.html.j2",
         package="resumable_sweeps",
         name=trials.folder.name,
-        first=driver.tally.state(0),
+        first=driver.jobs.state(0),
         space=space,
         rows=sorted(rows, key=lambda row: (ORDER.index(row.state), row.cost, row.number)),
         counts={state: sum(row.state == state for row in rows) for state in ORDER},

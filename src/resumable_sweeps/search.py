@@ -10,7 +10,6 @@ from joblib import effective_n_jobs
 from pydantic import Field
 
 from resumable_sweeps.driver import Driver
-from resumable_sweeps.folder import writable
 from resumable_sweeps.names import job_name, search_name
 from resumable_sweeps.report import report_search
 from resumable_sweeps.slurm import POLL
@@ -47,18 +46,16 @@ def run_search(driver: Driver, overrides: list[str]) -> None:
     folder = _folder_for(driver, plain, space)
     search: Search = instantiate(driver.config.search, _recursive_=False, _convert_="all")
     driver.begin(folder, search.trials, search.metric, is_search=True)
-    trials = Trials(driver.tally, search.sampler, search.pruner)
-    with writable(folder):
-        trials.begin(_facts(driver, plain, space))
+    trials = Trials(driver.jobs, search.sampler, search.pruner)
+    trials.begin(_facts(driver, plain, space))
     _run_rest(driver, search, trials, plain, space)
     report_search(driver, trials, plain)
 
 
 def _folder_for(driver: Driver, plain: list[str], space: Space) -> Path:
     """The folder that the user chose, or one that is named after the search."""
-    if driver.has_chosen_folder:
-        return driver.folder
-    return driver.folder / search_name(driver.config.hydra.runtime.choices["search"], plain, space)
+    hydra = driver.config.hydra
+    return driver.chosen_folder or Path(hydra.sweep.dir, search_name(hydra.runtime.choices["search"], plain, space))
 
 
 def _facts(driver: Driver, plain: list[str], space: Space) -> dict[str, Any]:
@@ -76,7 +73,7 @@ def _run_rest(driver: Driver, search: Search, trials: Trials, plain: list[str], 
     """
     at_once = search.at_once or effective_n_jobs(driver.config.hydra.launcher.get("n_jobs", 1))
     ended = sum(trials.has_ended(number) for number in range(search.trials))
-    folder = driver.tally.folder
+    folder = driver.jobs.folder
     print(f"{search.trials} trials in {folder}, {ended} of them ended before; best by {search.metric}", flush=True)
     while True:
         queued = driver.queue.numbers() if driver.queue else set()

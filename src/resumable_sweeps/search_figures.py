@@ -11,14 +11,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from resumable_sweeps.project import Style
 from resumable_sweeps.trials import TrialRow
 
 ACCENT, SECOND, FAINT = "C0", "C1", "C2"
 LEAST = 1e-3  # a cost of 0 is drawn here, on a logarithmic axis
 
 
-def history(style: Style, rows: list[TrialRow], unit: str) -> Figure:
+def history(style: Any, rows: list[TrialRow], unit: str) -> Figure:
     """The cost of each trial, and the lowest one so far."""
     complete = [row for row in rows if row.state == "complete"]
     pruned = [row for row in rows if row.state == "pruned" and row.value]
@@ -37,7 +36,7 @@ def history(style: Style, rows: list[TrialRow], unit: str) -> Figure:
 
 
 def parallel(
-    style: Style, complete: list[TrialRow], best: TrialRow, space: dict[str, BaseDistribution], unit: str
+    style: Any, complete: list[TrialRow], best: TrialRow, space: dict[str, BaseDistribution], unit: str
 ) -> Figure:
     """A line for each complete trial through its values to its cost: the best one, the better quarter, the rest."""
     ordered = sorted(complete, key=lambda row: row.cost)

@@ -13,11 +13,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from plain_errors import ConfigError, StudyError
-from resumable_sweeps.folder import delete_job, free_lock
+from resumable_sweeps.jobs import Jobs, free_lock, make
 from resumable_sweeps.names import changes, short
 from resumable_sweeps.space import Space, suggest
 from resumable_sweeps.study import EXHAUSTED, NAME, Journal, Study
-from resumable_sweeps.tally import Tally
 
 FACTS = "search"  # the attribute of a study that holds its facts
 STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -33,7 +32,7 @@ class TrialRow:
     value: str  # the metric as people read it, an accuracy in percent; empty without a value
     params: dict[str, Any]  # the value of each key that is searched
     epochs: int
-    seconds: float  # of setup and fit
+    seconds: float
     error: str  # why it failed, in one line
 
     @property
@@ -46,12 +45,12 @@ class Trials:
     """The trials in a folder, trial n in the folder n. Several processes may work on them at once.
 
     Args:
-        tally: of the folder; it knows the total and the metric.
+        jobs: in the folder; they know the total and the metric.
         sampler, pruner: their configs.
     """
 
-    def __init__(self, tally: Tally, sampler: dict[str, Any], pruner: dict[str, Any] | None) -> None:
-        self.tally, self.folder = tally, tally.folder
+    def __init__(self, jobs: Jobs, sampler: dict[str, Any], pruner: dict[str, Any] | None) -> None:
+        self.jobs, self.folder = jobs, jobs.folder
         self.sampler, self.pruner = sampler, pruner
         self.journal = Journal(self.folder)
         self.held: dict[int, FileLock] = {}  # of the trials this process runs
@@ -62,7 +61,6 @@ class Trials:
         Raises:
             ConfigError: something else is in the folder.
             StudyError: its study cannot be read, or is that of another search.
-            OSError: the folder cannot be written.
         """
         locks = self.folder / ".locks"
         names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
@@ -71,11 +69,11 @@ class Trials:
                 f"hydra.sweep.dir: {self.folder} holds no search ({max(names)} is there); choose a new folder, or the "
                 "one of this search"
             )
-        locks.mkdir(parents=True, exist_ok=True)
+        make(locks)
         with self.journal.lock:
             self.journal.convert()
             if not self.journal.storage.get_all_studies():
-                direction = StudyDirection.MINIMIZE if self.tally.metric == "val/loss" else StudyDirection.MAXIMIZE
+                direction = StudyDirection.MINIMIZE if self.jobs.metric == "val/loss" else StudyDirection.MAXIMIZE
                 optuna.create_study(storage=self.journal.storage, study_name=NAME, direction=direction)
             self._check_same(self.journal.study(), facts, names)
 
@@ -108,9 +106,9 @@ class Trials:
                     taken.append(Trial(self._study(trial.number), self.journal.trial_id(trial.number)))
                     suggest(taken[-1], space)  # the process may have been killed before it had chosen all values
                     if not self.has_ended(trial.number) and trial.number not in queued:
-                        delete_job(self.folder, trial.number)
+                        self.jobs.delete(trial.number)
             begun = sum(trial.state != TrialState.WAITING for trial in known)
-            left = 0 if EXHAUSTED in study.user_attrs else self.tally.total - begun
+            left = 0 if EXHAUSTED in study.user_attrs else self.jobs.total - begun
             for number in range(len(known), len(known) + min(left, most - len(taken))):
                 taken.append(self._study(number).ask(fixed_distributions=space))
                 self._take(taken[-1].number)
@@ -118,8 +116,8 @@ class Trials:
 
     def tell(self, number: int) -> FrozenTrial:
         """Write into the study how a trial ended, and release its lock."""
-        job = self.tally.state(number)
-        value = job.value(self.tally.metric) if job.status == "finished" else None
+        job = self.jobs.state(number)
+        value = job.value(self.jobs.metric) if job.status == "finished" else None
         state = TrialState.PRUNED if job.status == "pruned" else TrialState.FAIL
         with self.journal.lock:
             trial = self._study(number).tell(number, value, state if value is None else TrialState.COMPLETE)
@@ -128,14 +126,14 @@ class Trials:
 
     def has_ended(self, number: int) -> bool:
         """Whether a trial needs no other run, even if its process was killed before it could tell the study."""
-        return self.tally.state(number).status in ("finished", "pruned")
+        return self.jobs.state(number).status in ("finished", "pruned")
 
     def row_of(self, trial: FrozenTrial) -> TrialRow:
         """Put together what the study and the folder of a trial say."""
-        job = self.tally.state(trial.number)
+        job = self.jobs.state(trial.number)
         value = trial.value if trial.value is not None else next(reversed(trial.intermediate_values.values()), None)
         cost, text = math.inf, ""
-        if value is not None and self.tally.metric == "val/accuracy":
+        if value is not None and self.jobs.metric == "val/accuracy":
             cost, text = 100 * (1 - value), f"{value:.2%}"
         elif value is not None:
             cost, text = value, f"{value:.4f}"
@@ -147,7 +145,7 @@ class Trials:
             value=text,
             params=trial.params,
             epochs=len(trial.intermediate_values),
-            seconds=job.fit_seconds,
+            seconds=sum(job.seconds.values()),
             error=error if trial.state == TrialState.FAIL else "",
         )
 
