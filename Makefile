@@ -81,7 +81,7 @@ schemas: $(READY)  ## write .schemas/, with which an editor completes the keys o
 	$(BIN)/python scripts/schemas.py .schemas
 
 gpu: $(READY)  ## check on this machine's GPU that everything works there (ten minutes)
-	$(BIN)/python -m pytest -m gpu -n 0 tests/test_real_gpu.py
+	$(BIN)/python -m pytest -m gpu -n 0 -s tests/test_real_gpu.py
 
 $(GRADIO)/.ready: $(READY)
 	$(PYTHON) -m venv $(GRADIO)

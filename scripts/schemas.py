@@ -13,14 +13,15 @@ from typing import Annotated, Any, Literal, Union
 import lightning
 from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.loggers import Logger
-from pydantic import ConfigDict, Field, TypeAdapter, with_config
+from pydantic import Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from torch.optim import Optimizer
 
 from digits.config import CONFIGS, TOP_LEVEL
 from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
-from digits.schema import located, parameters_of
+from digits.schema import located, mapping, parameters_of
+from plain_errors import plain_errors
 from resumable_sweeps.search import Search
 
 Interpolation = Annotated[str, Field(pattern=r"^\$\{")]
@@ -36,11 +37,12 @@ class ConfigSchema(GenerateJsonSchema):
 
 def main(folder: Path) -> None:
     """Write config.json, for files with keys of several groups, and one schema for the files of each single group."""
-    one = {"data": DigitsData, "model": Classifier, "trainer": lightning.Trainer, "search": Search}
+    one = {"data": DigitsData, "model": Classifier, "optimizer": Optimizer}
+    one |= {"trainer": lightning.Trainer, "search": Search}
     named = {"callbacks": lightning.Callback, "logger": Logger}
     groups: dict[str, Any] = {group: Union[*mappings(base)] for group, base in one.items()}
     groups |= {group: dict[str, Union[*mappings(base), list[Any]]] for group, base in named.items()}  # type: ignore[misc]
-    whole = mapping("config", {**groups, **TOP_LEVEL, "hydra": dict[str, Any]})
+    whole = loose("config", {**groups, **TOP_LEVEL, "hydra": dict[str, Any]})
     folder.mkdir(parents=True, exist_ok=True)
     for name, kind in {"config": whole, **groups}.items():
         schema = TypeAdapter(kind).json_schema(schema_generator=ConfigSchema)
@@ -50,9 +52,9 @@ def main(folder: Path) -> None:
 def mappings(base: type) -> list[Any]:
     """A mapping for each class of this kind that a config names, and for each callback and logger of Lightning's."""
     text = "".join(path.read_text() for path in sorted(CONFIGS.rglob("*.yaml")))
-    named = re.findall(r"_target_: ((?:digits|lightning)\S+)", text)
+    named = re.findall(r"_target_: ((?:digits|resumable_sweeps|lightning|torch)\.\S+)", text)
     names = [*named, *(f"{module.__name__}.{name}" for module in (callbacks, loggers) for name in module.__all__)]
-    return [mapping(name, arguments(name)) for name in dict.fromkeys(names) if issubclass(located(name), base)]
+    return [loose(name, arguments(name)) for name in dict.fromkeys(names) if issubclass(located(name), base)]
 
 
 def arguments(name: str) -> dict[str, Any]:
@@ -63,17 +65,16 @@ def arguments(name: str) -> dict[str, Any]:
     texts = {key: " ".join(text.split()) for matches in found for key, text in matches}
     types = {key: parameter.annotation for key, parameter in parameters_of(target).items()}
     described = {key: Annotated[kind, Field(description=texts.get(key))] for key, kind in types.items()}
-    return described | {"_target_": Literal[name]}
+    return described | {"_target_": Literal[name], "_recursive_": bool}
 
 
-def mapping(name: str, keys: dict[str, Any]) -> Any:
-    """A mapping with keys of these types and no others. No key is required: a file may only change some of another."""
-    types = {key: kind | Interpolation for key, kind in {"defaults": list[Any], **keys}.items()}
-    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
-    return with_config(config)(TypedDict(name, types, total=False))  # type: ignore[operator]
+def loose(name: str, types: dict[str, Any]) -> Any:
+    """A mapping of these keys, none of them required: a file may only change some of another."""
+    return mapping(name, {key: kind | Interpolation for key, kind in {"defaults": list[Any], **types}.items()})
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    main(parser.parse_args().folder)
+    with plain_errors():
+        main(parser.parse_args().folder)

@@ -119,8 +119,8 @@ def test_a_process_without_the_text_to_stop_at_fails_with_the_end_of_its_output(
 
 def test_other_processes_are_busy_meanwhile_and_end():
     def children():
-        shown = subprocess.run(["ps", "-o", "stat=,args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
-        return [line for line in shown.stdout.splitlines() if "while True: pass" in line]
+        shown = subprocess.run(["ps", "-ww", "-o", "args=", "--ppid", str(os.getpid())], capture_output=True, text=True)
+        return [line for line in shown.stdout.splitlines() if "count += 1" in line]
 
     with busy(2):
         assert len(children()) == 2

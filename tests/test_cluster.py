@@ -110,7 +110,7 @@ def test_a_job_that_is_requeued_ends_in_the_same_weights(cluster, tmp_path):
     assert finished(sweep) == {0, 1}
     for number, seed in ((0, 1), (1, 2)):
         alone = tmp_path / f"alone{seed}"
-        done = run_command("train.py", *SMALL, *longer, f"seed={seed}", f"hydra.run.dir={alone}", cwd=tmp_path)
+        done = run_command("train.py", *SMALL, *longer, f"seed={seed}", f"run_folder={alone}", cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         torch.testing.assert_close(weights(sweep / str(number)), weights(alone), rtol=0, atol=0)
         log = (sweep / f"{number}/train.log").read_text()

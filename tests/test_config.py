@@ -311,7 +311,7 @@ def test_what_a_constructor_refuses_is_told_in_its_own_words(command):
     assert done.stderr.splitlines()[-1].startswith(wanted)
     done = command("train.py", "data=mnist_5k", "callbacks.early_stopping.mode=most")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-    assert done.stderr.startswith("error: callbacks.early_stopping: `mode` can be min, max but got most")
+    assert done.stderr.startswith("error: callbacks.early_stopping: `mode` can be min, max, got most")
 
 
 def test_a_figure_that_no_epoch_has_cannot_choose_the_best(command):

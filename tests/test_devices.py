@@ -124,7 +124,7 @@ TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "
 
 @pytest.mark.slow
 def test_the_ranks_of_torchrun_share_one_folder(tmp_path):
-    pattern = "hydra.run.dir=" + str(tmp_path / "runs" / "${now:%S-%f}")  # another name for each rank
+    pattern = "run_folder=" + str(tmp_path / "runs" / "${now:%S-%f}")  # another name for each rank
     command = [*TORCHRUN, *TWO, "model=linear", "trainer.max_epochs=1", pattern]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -18,7 +18,7 @@ from results import save, table
 
 PRECISIONS = [f"trainer.precision={each} trainer.max_epochs=1" for each in ("32-true", "16-mixed", "bf16-mixed")]
 MODELS = [
-    f"model={path.stem}{'' if 'closed_form' in path.read_text() else ' trainer.max_epochs=3'}"
+    f"model={path.stem}{'' if 'callbacks: none' in path.read_text() else ' trainer.max_epochs=3'}"
     for path in sorted((CONFIGS / "model").glob("*.yaml"))
 ]
 DEVICES = ["trainer=ddp trainer.devices=auto trainer.max_epochs=2"] * (torch.cuda.device_count() > 1)
@@ -57,7 +57,7 @@ def gpu(pytestconfig):
 
 def trained(overrides, folder):
     """Train, test and export, which fails if the ONNX file differs from the checkpoint; return the result in words."""
-    run(f"train.py {overrides} hydra.run.dir={folder}", folder.parent)
+    run(f"train.py {overrides} run_folder={folder}", folder.parent)
     record, metrics = RunFolder(folder).record(), RunFolder(folder).metrics()
     rate = median((epoch.images or 0) / epoch.seconds for epoch in metrics.history)
     return f"{record.precision}: test accuracy {metrics.test_accuracy:.2%}, {rate:,.0f} training images/s, ONNX equal"
@@ -67,7 +67,7 @@ def killed_and_resumed(overrides, folder):
     """Kill a run and resume it: its last weights must be those of a run that was not killed, bit for bit."""
     killed, resumed, whole = (folder / name for name in ("killed", "resumed", "whole"))
     overrides += " trainer.deterministic=true trainer.max_epochs=4"
-    run(f"train.py {overrides} hydra.run.dir={killed}", folder, until="epoch 3 of")
+    run(f"train.py {overrides} run_folder={killed}", folder, until="epoch 3 of")
     assert RunFolder(killed).record().status == "running"
     trained(f"{overrides} ckpt_path={killed}/checkpoints/last.ckpt", resumed)
     result = trained(overrides, whole)

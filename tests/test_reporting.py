@@ -16,6 +16,7 @@ from digits.reporting.metrics import changed, measure, robustness, worst_mistake
 from digits.run_folder import RunFolder
 
 DATASET = Dataset(name="few", sha256="0" * 64, train=100, val=0, test=4, test_split="known", classes=[3, 7])
+RECORD = RunRecord(model="linear", data=DATASET, config={"seed": 0})
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def evaluation():
 @pytest.fixture
 def metrics(evaluation, tmp_path):
     (tmp_path / "best.ckpt").write_bytes(b"")
-    return measure(evaluation, tmp_path / "best.ckpt", RunRecord(model="linear", data=DATASET), seed=0)
+    return measure(evaluation, tmp_path / "best.ckpt", RECORD)
 
 
 def test_metrics_are_those_calculated_by_hand(metrics):
@@ -49,7 +50,7 @@ def test_refused_digits_are_those_below_a_quantile_of_the_validation_digits(eval
     (tmp_path / "best.ckpt").write_bytes(b"")
     logits = evaluation.logits + torch.tensor([[4.0], [3.0], [-1.0], [2.0]])  # of which the log-sum-exp is 0
     known = replace(evaluation, logits=logits, val_energy=torch.linspace(0, 10, 1001))
-    metrics = measure(known, tmp_path / "best.ckpt", RunRecord(model="linear", data=DATASET), seed=0)
+    metrics = measure(known, tmp_path / "best.ckpt", RECORD)
     assert metrics.least_energy == pytest.approx(0.05), "0.5 % of the validation digits have less"
     chosen, *_ = [row for row in metrics.refusals if row.least_energy == metrics.least_energy]
     assert (chosen.val_refused, chosen.test_refused) == (0.005, 0.25)
@@ -64,8 +65,8 @@ def test_a_model_that_knows_digits_only_refuses_nothing(metrics):
 def test_epochs_of_older_runs_count_the_whole_training_split(evaluation, tmp_path):
     (tmp_path / "best.ckpt").write_bytes(b"")
     history = [Epoch(epoch=0, step=1, seconds=2.0), Epoch(epoch=1, step=2, seconds=2.0, images=60)]
-    record = RunRecord(model="linear", data=DATASET, history=history)
-    assert measure(evaluation, tmp_path / "best.ckpt", record, seed=0).train_images_per_second == (100 + 60) / 4
+    record = RECORD.model_copy(update={"history": history})
+    assert measure(evaluation, tmp_path / "best.ckpt", record).train_images_per_second == (100 + 60) / 4
 
 
 def test_worst_mistakes_come_in_order_of_confidence(evaluation):

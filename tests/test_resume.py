@@ -112,7 +112,7 @@ def test_resuming_a_run_as_another_one_or_a_finished_one_is_refused(quickstart, 
 
 def test_a_run_that_still_runs_is_not_resumed(tmp_path):
     with (tmp_path / "printed.txt").open("w") as file:
-        process = start_training(*RUN, *ENDLESS, "hydra.run.dir=run", cwd=tmp_path, output=file)
+        process = start_training(*RUN, *ENDLESS, "run_folder=run", cwd=tmp_path, output=file)
     try:
         end = time.monotonic() + 120
         while not (tmp_path / "run/checkpoints/last.ckpt").exists():
@@ -171,7 +171,7 @@ def test_a_finished_run_is_trained_longer_or_says_how(command, tmp_path):
     small = ["model=linear", "data=mnist_5k", "data.train_size=500", *QUIET]
 
     def train(folder, *arguments):
-        return command("train.py", *small, f"hydra.run.dir={folder}", *arguments)
+        return command("train.py", *small, f"run_folder={folder}", *arguments)
 
     stopping = ["callbacks.early_stopping.patience=1", "+callbacks.early_stopping.min_delta=1"]
     assert train("constant", "model.schedule=constant", "trainer.max_epochs=5", *stopping).returncode == 0
@@ -199,7 +199,7 @@ def test_a_student_of_a_run_is_resumed_bit_for_bit_and_outlives_its_teacher(quic
     small += ["model.schedule=constant", "model.teacher=teacher"]
 
     def train(folder, *arguments):
-        return command("train.py", *small, f"hydra.run.dir={folder}", *arguments)
+        return command("train.py", *small, f"run_folder={folder}", *arguments)
 
     assert train("first", "trainer.max_epochs=1").returncode == 0
     assert train("whole", "trainer.max_epochs=2").returncode == 0

@@ -208,8 +208,43 @@ def test_evaluate_and_export_again_from_the_folder(quickstart, metrics, tmp_path
     assert "100.00%" in done.stdout
 
 
+def test_a_copy_without_its_config_files_is_as_good(quickstart, metrics, command, tmp_path):
+    """run.json has the whole config: evaluate, export, compare and resume need nothing else."""
+    run = shutil.copytree(quickstart, tmp_path / "run", ignore=shutil.ignore_patterns(".hydra"))
+    (run / "model.onnx").unlink()
+    for words in (["scripts/evaluate.py", "run"], ["scripts/export.py", "run"], ["scripts/compare.py", "run"]):
+        done = command(*words)
+        assert (done.returncode, done.stderr) == (0, ""), words
+    assert json.loads((run / "report" / "metrics.json").read_text()) == metrics
+    assert "predicts correctly" in (tmp_path / "comparison.html").read_text()
+    record = run / "run.json"
+    record.write_text(record.read_text().replace('"finished"', '"running"', 1))  # as if it had been killed
+    done = command("train.py", "resume=run", *QUIET)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(record.read_text())["status"] == "finished"
+    assert json.loads((run / "report" / "metrics.json").read_text())["test/accuracy"] == metrics["test/accuracy"]
+    assert str(quickstart) not in (run / ".hydra" / "config.yaml").read_text()
+
+
+def test_a_folder_without_any_config_is_refused(command, tmp_path):
+    (tmp_path / "run.json").write_text('{"status": "finished"}')
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "metrics.json").write_text("{}")
+    done = command("scripts/evaluate.py", str(tmp_path))
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "no config in run.json, and no .hydra/config.yaml" in done.stderr
+
+
+def test_hydras_own_key_names_the_folder_too(command, tmp_path):
+    done = command(
+        "train.py", "data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", "hydra.run.dir=mine", *QUIET
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "mine" / "run.json").exists() and not (tmp_path / "outputs").exists()
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name, codes", [([], [0, 0]), (["hydra.run.dir=outputs/2026-01-01/mine"], [0, 2])])
+@pytest.mark.parametrize("name, codes", [([], [0, 0]), (["run_folder=outputs/2026-01-01/mine"], [0, 2])])
 def test_two_runs_in_one_instant_do_not_share_a_folder(tmp_path, name, codes):
     """A name of the user's own must be free; one of ours gives way."""
     arguments = ["data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", *QUIET, *name]

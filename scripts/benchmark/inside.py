@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
+from digits.data.batches import scaled
 from digits.data.datamodule import DigitsData
 from digits.models.network import MEAN, STD, Network
 from digits.reporting.compare import speed
@@ -43,7 +44,7 @@ def built(cfg: DictConfig, **options: Any) -> tuple[DigitsData, Network, Trainer
     return data, instantiate(cfg.model, classes=data.classes, _convert_="all"), data.trainer
 
 
-def scaled(data: DigitsData, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
+def given(data: DigitsData, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches with pixels in 0..1, as a model gets them."""
     return (data.on_after_batch_transfer(batch, 0) for batch in loader)
 
@@ -51,7 +52,7 @@ def scaled(data: DigitsData, loader: Iterable[Any]) -> Iterator[tuple[Tensor, Te
 def loader(cfg: DictConfig) -> dict[str, float]:
     """Images per second, in batches on the trainer's device, normalised."""
     data, _, _ = built(cfg)
-    return {"rate": images_per_second((images - MEAN) / STD for images, _ in scaled(data, data.train_dataloader()))}
+    return {"rate": images_per_second((images - MEAN) / STD for images, _ in given(data, data.train_dataloader()))}
 
 
 def torchvision(cfg: DictConfig) -> dict[str, float]:
@@ -83,7 +84,7 @@ def augmentation(cfg: DictConfig) -> dict[str, float]:
     data, model, trainer = built(cfg, profiler=profiler)
     trainer.fit(model, data)
     step = 1000 * median(profiler.recorded_durations["run_training_batch"])
-    augment, images = model.augment, data.train_images[: data.batch_size] / 255
+    augment, images = model.augment, scaled(data.train_images[: data.batch_size])
     assert augment
     alone = 1000 * median(timeit.repeat(lambda: augment(images), number=1, repeat=101)[1:])  # the first one is slower
     return {"milliseconds": alone, "share": 100 * alone / step}

@@ -15,7 +15,7 @@ from plain_errors import PlainError
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 CONFIGS = str(ROOT / "configs")
-# Without settings of OpenMP: digits has set its own in this process, and the references run with the defaults.
+# Without settings of OpenMP: train.py makes its own, and the references run with the defaults.
 ENVIRONMENT = {key: text for key, text in os.environ.items() if not key.startswith(("OMP_", "GOMP_", "KMP_"))}
 # Rich draws its progress bar into a pipe, as in a terminal.
 ENVIRONMENT |= {"TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}
@@ -56,10 +56,11 @@ def run(command: str, cwd: Path, until: str = "") -> list[dict[str, Any]]:
 
 @contextmanager
 def busy(number: int) -> Iterator[None]:
-    """Meanwhile as many other processes are busy: each counts in a Python loop."""
+    """Meanwhile as many other processes count in a Python loop, as long as this one lives."""
+    loop = f"import os\ncount = 0\nwhile os.getppid() == {os.getpid()}: count += 1"
     with ExitStack() as stack:
         for _ in range(number):
-            stack.enter_context(child_process([sys.executable, "-c", "while True: pass"]))
+            stack.enter_context(child_process([sys.executable, "-c", loop]))
         yield
 
 

@@ -1,7 +1,7 @@
 """Plain training loops to compare with: `python references.py LOOP OVERRIDE …` prints a line of JSON for each epoch.
 
-Training is timed, with the validation if there is one. Reading the data and the tests are not timed. PyTorch is
-imported before digits, so OpenMP has its defaults, as in other people's loops.
+Training is timed, with the validation if there is one. Reading the data and the tests are not timed. OpenMP has its
+defaults, as in other people's loops: nothing here calls digits.threads.
 """
 
 import json
@@ -21,7 +21,7 @@ from torchvision.datasets import MNIST
 
 from digits.models.network import MEAN, STD
 from digits.models.optimizer import optimizer_of
-from inside import built, composed, one_by_one, scaled
+from inside import built, composed, given, one_by_one
 
 Batches = Iterable[tuple[Tensor, Tensor]]  # images [N, 1, 28, 28], labels [N]
 Epochs = Iterator[dict[str, float]]  # of each: the seconds of training so far, the test accuracy in percent
@@ -94,11 +94,11 @@ def bare_loop(cfg: DictConfig) -> Epochs:
     schedule = OneCycleLR(optimizer, rate, total_steps=epochs * steps, pct_start=cfg.model.warmup)
     for epoch in range(epochs):
         order.set_epoch(epoch)
-        batches = scaled(data, islice(train, steps))
+        batches = given(data, islice(train, steps))
         fit(net, batches, optimizer, schedule, cfg.model.label_smoothing, bf16)
-        validation = accuracy(net, scaled(data, val), bf16)
+        validation = accuracy(net, given(data, val), bf16)
         seconds += time.perf_counter() - started
-        row = {"seconds": seconds, "validation": validation, "percent": accuracy(net, scaled(data, test), bf16)}
+        row = {"seconds": seconds, "validation": validation, "percent": accuracy(net, given(data, test), bf16)}
         yield row | {"gpu_bytes": torch.cuda.max_memory_allocated()}
         started = time.perf_counter()
 

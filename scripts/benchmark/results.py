@@ -30,11 +30,9 @@ def save(name: str, figures: dict[str, Any], markdown: str) -> Path:
     folder.mkdir(parents=True)
     record = RunRecord.begun(git=git_state(), versions=versions(), hardware=hardware())
     machine = record.model_dump(exclude_unset=True)
-    words = [record.started[:10], record.hardware["cpu"], f"{record.hardware['cores']} cores"]
-    words += [
-        *record.hardware["gpus"],
-        *(f"{package} {record.versions[package]}" for package in ("python", "torch", "lightning")),
-    ]
+    cpu, cores, gpus = (record.hardware[key] for key in ("cpu", "cores", "gpus"))
+    packages = [f"{package} {record.versions[package]}" for package in ("python", "torch", "lightning")]
+    words = [record.started[:10], cpu, f"{cores} cores", *gpus, *packages]
     text = f"{', '.join(words)}\n\n{markdown}\n"
     (folder / f"{name}.md").write_text(text, encoding="utf-8")
     (folder / f"{name}.json").write_text(json.dumps(machine | figures, indent=1, ensure_ascii=False), encoding="utf-8")

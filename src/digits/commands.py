@@ -45,9 +45,10 @@ def evaluate(run: Path | None = None, /) -> None:
     folder = _run(run)  # first: the next imports take seconds
 
     from digits.reporting.report import print_summary, write_report
-    from digits.training.finish import evaluate_again
+    from digits.training.finish import evaluate_again, metrics_of
 
-    metrics, evaluation, record = evaluate_again(folder)
+    evaluation, record = evaluate_again(folder)
+    metrics = metrics_of(folder, evaluation, record)
     write_report(folder, metrics, evaluation, record)
     print_summary(folder, metrics)
 
@@ -95,8 +96,8 @@ def _export_again(folder: "RunFolder") -> None:
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 
-    metrics, evaluation, record = evaluate_again(folder)
-    file = export_onnx(evaluation, folder.onnx, onnx_metadata(metrics, record))
+    evaluation, record = evaluate_again(folder)
+    file = export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best))
     print(
         f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
         f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"

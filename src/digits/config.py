@@ -18,7 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
-from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_value, nearest
+from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_values, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
@@ -43,7 +43,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     given = flat({**plain, "hydra": None})
     mistakes = [line for key, value in given.items() if (line := former_line(f"{key}={value}"))]
     plain = upgraded(plain)
-    mistakes += [line for key, kind in TOP_LEVEL.items() for line in mistakes_in_value(key, plain[key], kind)]
+    mistakes += mistakes_in_values({key: plain[key] for key in TOP_LEVEL}, TOP_LEVEL)
     of_data = [*mistakes_in_node("data", plain["data"])]
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
     of_model = [*mistakes_in_node("model", plain["model"], given={"classes"})]

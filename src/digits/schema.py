@@ -10,11 +10,13 @@ from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, get_args, get_type_hints
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 from pydantic_core import ErrorDetails
+from typing_extensions import TypedDict, is_typeddict  # pydantic needs this TypedDict before Python 3.12
 
 # _target_ runs code, so no other packages
 ALLOWED_TARGETS = ("digits.", "resumable_sweeps.", "lightning.", "torch.", "torchmetrics.")
+FOR_HYDRA = ("_target_", "_convert_", "_recursive_")
 TOO_SHORT = {
     "too_short": "a list of at least {min_length}",
     "string_too_short": "a text of at least {min_length} character",
@@ -49,37 +51,49 @@ def mistakes_in_node(
     except (ImportError, AttributeError) as error:
         yield f"{path}._target_: got {name}, which cannot be imported ({error})"
         return
-    for key, value in node.items():
-        if key in parameters and not (isinstance(value, dict) and "_target_" in value):
-            yield from mistakes_in_value(f"{path}.{key}", value, parameters[key].annotation)
-        elif key not in parameters and key not in ("_target_", "_convert_", "_recursive_"):
-            yield f"{path}.{key}: no such key{nearest(key, parameters, path)}"
-    for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and key not in node and key not in given:
+    values = {key: value for key, value in node.items() if key not in FOR_HYDRA}
+    made = {key for key, value in values.items() if isinstance(value, dict) and "_target_" in value}
+    types = {key: Any if key in made else each.annotation for key, each in parameters.items()}
+    yield from mistakes_in_values(values, types, path)
+    for key, each in parameters.items():
+        if each.default is each.empty and key not in node and key not in given:
             yield f"{path}.{key}: missing, and {name} needs it"
 
 
-def mistakes_in_value(path: str, value: Any, annotation: Any) -> Iterator[str]:
-    """Check one value against a type with its range.
+def mistakes_in_values(values: Mapping[str, Any], types: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Check values by the types of their keys.
+
+    Args:
+        values: a list may stand for a tuple, as in JSON.
+        types: with their ranges.
+        path: of the mapping in the config, with dots.
 
     Yields:
-        A line for a wrong value; for a mapping, a line for each wrong value in it.
+        A line for each wrong value, and for each key that does not exist.
     """
-    adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True, strict=True))
-    try:
-        adapter.validate_json(json.dumps(value))  # where a list may stand for a tuple
-    except ValidationError as error:
-        by_key: dict[Any, list[ErrorDetails]] = {}
-        for detail in error.errors():
-            key = detail["loc"][0] if detail["loc"] else None
-            by_key.setdefault(key if isinstance(value, Mapping) and key in value else None, []).append(detail)
-        for key, details in by_key.items():
-            if key is None:
-                yield f"{path}: got {value!r}, wanted {wanted(details)}"
-            elif details[0]["type"] == "extra_forbidden":
-                yield f"{path}.{key}: no such key{nearest(str(key), keys_of(annotation), path)}"
-            else:
-                yield f"{path}.{key}: got {value[key]!r}, wanted {wanted(details)}"
+    for key, value in values.items():
+        where = f"{path}.{key}" if path else key
+        if key not in types:
+            yield f"{where}: no such key{nearest(key, types, path)}"
+        elif isinstance(value, Mapping) and (inner := _types_in(types[key])):
+            yield from mistakes_in_values(value, inner, where)
+        else:
+            try:
+                TypeAdapter(mapping(key, {key: types[key]})).validate_json(json.dumps({key: value}))
+            except ValidationError as error:
+                yield f"{where}: got {value!r}, wanted {wanted(error.errors())}"
+
+
+def mapping(name: str, types: Mapping[str, Any]) -> Any:
+    """The type of a mapping with keys of these types and no others."""
+    config = ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+    return with_config(config)(TypedDict(name, types, total=False))  # type: ignore[operator]
+
+
+def _types_in(kind: Any) -> dict[str, Any]:
+    """The types of a TypedDict by key, or of one in a union like `Augmentation | None`."""
+    kinds = [each for each in (kind, *get_args(kind)) if is_typeddict(each)]
+    return kinds[0].__annotations__ if kinds else {}
 
 
 def wanted(details: Iterable[ErrorDetails]) -> str:
@@ -89,11 +103,6 @@ def wanted(details: Iterable[ErrorDetails]) -> str:
     for theirs, ours in LIBRARY_WORDS:
         reasons = [reason.replace(theirs, ours) for reason in reasons]
     return " or ".join(dict.fromkeys(reasons))
-
-
-def keys_of(annotation: Any) -> set[str]:
-    """The keys of a TypedDict, or of one in a union like `Augmentation | None`."""
-    return {key for each in (annotation, *get_args(annotation)) for key in getattr(each, "__annotations__", {})}
 
 
 def located(name: str) -> Any:

@@ -8,6 +8,11 @@ from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 
+def scaled(pixels: Tensor) -> Tensor:
+    """Images as files hold them, uint8 with ink 255, as a classifier takes them: float32 with ink 1, paper 0."""
+    return pixels / 255
+
+
 class EpochBatches(Sampler[Any]):  # it yields tensors, but DataLoader's annotations want lists
     """Yields the indices of each batch of an epoch, each sample once, for one of several ranks.
 

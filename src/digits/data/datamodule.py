@@ -12,7 +12,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from digits.data.batches import EpochBatches, InMemory
+from digits.data.batches import EpochBatches, InMemory, scaled
 from digits.data.drawings import read_drawings
 from digits.data.hands import draw_hands
 from digits.data.non_digits import draw_non_digits
@@ -147,7 +147,7 @@ class DigitsData(LightningDataModule):
         if isinstance(batch, Tensor):  # the model's example input, which Lightning sends here for its model summary
             return batch
         images, labels = batch
-        return images / 255, labels
+        return scaled(images), labels
 
     def facts(self) -> dict[str, object]:
         """Name, hash, sizes and classes, for the record of a run."""

@@ -124,12 +124,15 @@ def _waves(number: int, rng: np.random.Generator) -> Positions:
         line = np.stack([np.broadcast_to(np.arange(corners) * rng.uniform(0.3, 1.2), across.shape), across], axis=2)
         return _turned(_drawn(line, POINTS, rng.random() < 0.4), rng.uniform(0, 2 * np.pi, number))
     time, turns = np.linspace(0, 1, POINTS), rng.uniform(2, 7, (number, 1))
-    goes_on = rng.random() < 0.6  # otherwise a spiral: it turns round one place and gets smaller
-    way, shrink = rng.uniform(1, 8, (number, 1)) * goes_on, rng.uniform(0.7, 1, (number, 1)) * (not goes_on)
-    size, phase = 1 - shrink * time, rng.uniform(0, 2 * np.pi, (number, 1))
-    x = way * time + size * rng.uniform(0, 1, (number, 1)) ** goes_on * np.cos(2 * np.pi * turns * time + phase)
-    loops = np.stack([x, size * np.sin(2 * np.pi * turns * time + phase)], axis=2)
-    return _turned(loops, rng.uniform(0, 2 * np.pi, number))
+    goes_on = rng.random() < 0.6
+    way, shrink = rng.uniform(1, 8, (number, 1)), rng.uniform(0.7, 1, (number, 1))
+    phase, width = rng.uniform(0, 2 * np.pi, (number, 1)), rng.uniform(0, 1, (number, 1))
+    line = _around(2 * np.pi * turns * time + phase, np.ones(POINTS))
+    if goes_on:
+        line[..., 0] = way * time + width * line[..., 0]
+    else:  # a spiral: it turns round one place and gets smaller
+        line *= (1 - shrink * time)[..., None]
+    return _turned(line, rng.uniform(0, 2 * np.pi, number))
 
 
 def _smudges(number: int, rng: np.random.Generator) -> Positions:

@@ -8,6 +8,7 @@ import lightning
 import torch
 from torch import Tensor
 
+from digits.data.batches import scaled
 from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 
@@ -44,6 +45,11 @@ class Evaluation:
         """Bool [N], whether the prediction is the label."""
         return self.predictions == self.labels
 
+    @property
+    def accuracy(self) -> float:
+        """In 0..1, on the test split."""
+        return self.correct.double().mean().item()
+
 
 def energy_of(logits: Tensor) -> Tensor:
     """The log-sum-exp of logits [N, classes], [N]: low where the model knows no such digit.
@@ -72,5 +78,5 @@ def evaluate(model: Classifier, data: DigitsData, trainer_config: Mapping[str, A
     energy = None
     if data.non_digits and val:
         with torch.inference_mode():
-            energy = torch.cat([energy_of(model.eval()(batch / 255)) for batch in data.val_images.split(1000)])
+            energy = torch.cat([energy_of(model.eval()(scaled(batch))) for batch in data.val_images.split(1000)])
     return Evaluation(model.eval(), images, labels, logits, val.get("val/loss"), val.get("val/accuracy"), energy)

@@ -11,8 +11,9 @@ from torch import Tensor
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from atomic_files import sha256_of
+from digits.data.batches import scaled
 from digits.models.augmentation import KNOTS, thicken, warp
-from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, Refusal, ReliabilityBin, RunRecord
+from digits.record import FORMAT, ChangedAccuracy, ClassScores, Metrics, OnnxFile, Refusal, ReliabilityBin, RunRecord
 from digits.reporting.evaluation import Evaluation, energy_of
 
 BINS = 15  # of confidence, for the calibration error
@@ -21,10 +22,21 @@ OTHERS = (0.001, 0.002, REFUSED, 0.01, 0.02, 0.05)  # the shares that the report
 LIMIT = 2000  # images for each change, so that slow models take seconds
 
 
-def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: int) -> Metrics:
-    """Measure what metrics.json holds, except `onnx`, which the export adds.
+def measure(
+    evaluation: Evaluation,
+    checkpoint: Path,
+    record: RunRecord,
+    onnx: OnnxFile | None = None,
+    kept_epoch: int | None = None,
+) -> Metrics:
+    """Measure what metrics.json holds.
 
-    `evaluation` is of the model in the file `checkpoint`; the run's `record` has `data` and `history`.
+    Args:
+        evaluation: of the model in the file `checkpoint`.
+        checkpoint: the run's best.
+        record: the run's, with `data`, `config` and `history`.
+        onnx: facts of the exported file.
+        kept_epoch: of the checkpoint, counted from 0.
     """
     assert record.data is not None
     train = record.data.train
@@ -33,12 +45,11 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: i
     seconds = sum(epoch.seconds for epoch in history)
     # older runs did not record the images of an epoch: each took the whole training split
     images = sum(train if epoch.images is None else epoch.images for epoch in history)
-    refusals = _refusals(evaluation)
     return Metrics(
         format=FORMAT,
         model=record.model,
-        seed=seed,
-        test_accuracy=evaluation.correct.double().mean().item(),
+        seed=record.config["seed"],
+        test_accuracy=evaluation.accuracy,
         test_loss=F.cross_entropy(evaluation.logits.double(), labels).item(),
         test_ece=multiclass_calibration_error(probabilities, labels, len(classes), n_bins=BINS).item(),
         val_accuracy=evaluation.val_accuracy,
@@ -47,16 +58,23 @@ def measure(evaluation: Evaluation, checkpoint: Path, record: RunRecord, seed: i
         confusion_matrix=multiclass_confusion_matrix(probabilities, labels, len(classes)).tolist(),
         reliability=_reliability(evaluation),
         robustness=robustness(evaluation),
-        least_energy=next((row.least_energy for row in refusals if row.val_refused == REFUSED), None),
-        refusals=refusals,
+        least_energy=least_energy(evaluation),
+        refusals=_refusals(evaluation),
         parameters=evaluation.model.parameter_count(),
         epochs=len(history),
+        kept_epoch=kept_epoch,
         fit_seconds=seconds,
         train_images_per_second=images / seconds if history else None,
         history=history,
         dataset=record.data,
         checkpoint_sha256=sha256_of(checkpoint),
+        onnx=onnx,
     )
+
+
+def least_energy(evaluation: Evaluation, share: float = REFUSED) -> float | None:
+    """The energy below which this share of the validation digits lies; None if the model did not learn to refuse."""
+    return None if evaluation.val_energy is None else evaluation.val_energy.quantile(share).item()
 
 
 def worst_mistakes(evaluation: Evaluation, most: int = 40, of_a_pair: int = 3) -> Tensor:
@@ -106,11 +124,10 @@ def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
 
 def _refusals(evaluation: Evaluation) -> list[Refusal]:
     """For each share of refused validation digits, what is refused of the test split; empty if the model cannot."""
-    if evaluation.val_energy is None:
-        return []
     rows = []
     for share in OTHERS:
-        least = evaluation.val_energy.quantile(share).item()
+        if (least := least_energy(evaluation, share)) is None:
+            return []
         kept = (energy_of(evaluation.logits) >= least).double()
         accuracy = ((kept * evaluation.correct).sum() / kept.sum().clamp(min=1)).item()
         refused = 1 - kept.mean().item()
@@ -132,7 +149,7 @@ def robustness(evaluation: Evaluation) -> list[ChangedAccuracy]:
     labels = evaluation.labels[chosen]
     predictions = {"none": evaluation.predictions[chosen]}
     with torch.inference_mode():
-        for change, images in changed(evaluation.images[chosen].float() / 255).items():
+        for change, images in changed(scaled(evaluation.images[chosen])).items():
             predictions[change] = torch.cat([evaluation.model(batch).argmax(dim=1) for batch in images.split(100)])
     return [
         ChangedAccuracy(change=change, accuracy=(predicted == labels).double().mean().item(), pictures=count)

@@ -1,15 +1,12 @@
-"""The results of one run: as the files in report/, in the terminal and in TensorBoard."""
+"""The results of one run: as the files in report/ and in the terminal."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import yaml
-from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from matplotlib import colormaps
-from PIL import Image
 from torch import Tensor
 
 from atomic_files import atomic_path, write_text
@@ -94,25 +91,6 @@ def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -
     formats = ["%d"] * 3 + ["%.6f"] * (1 + len(classes))
     with atomic_path(path) as temporary:
         np.savetxt(temporary, np.column_stack(columns), formats, delimiter=",", header=header, comments="")
-
-
-def log_results(
-    loggers: Iterable[Logger], folder: RunFolder, metrics: Metrics, evaluation: Evaluation, step: int
-) -> None:
-    """Add graph, curves, the test's figures and the pictures in report/ to each TensorBoard logger of `loggers`."""
-    for logger in loggers:
-        if not isinstance(logger, TensorBoardLogger):
-            continue
-        writer = logger.experiment
-        writer.add_graph(evaluation.model, evaluation.model.example_input_array)
-        for file in (folder.confusion_matrix, folder.mistakes):
-            with Image.open(file) as picture:
-                writer.add_image(f"test/{file.stem}", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
-        for position, digit in enumerate(metrics.per_class):
-            is_digit, probabilities = evaluation.labels == position, evaluation.probabilities[:, position]
-            writer.add_pr_curve(f"precision_recall/{digit}", is_digit, probabilities, step)
-        logger.log_metrics({"test/accuracy": metrics.test_accuracy, "test/loss": metrics.test_loss}, step)
-        logger.finalize("success")
 
 
 def print_summary(folder: RunFolder, metrics: Metrics) -> None:

@@ -3,10 +3,13 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from PIL import Image
 from torch.utils.tensorboard.summary import hparams
 
 from digits.record import Metrics, RunRecord
+from digits.reporting.evaluation import Evaluation
 from digits.run_folder import RunFolder
 from digits.settings import readable, settings_of
 
@@ -25,30 +28,49 @@ class TensorBoard(TensorBoardLogger):
 
 
 def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:
-    """Add a fitted run's row to the hparams tab of TensorBoard; its figures come from the charts."""
-    settings = readable(settings_of(record.config)) | {"model": record.model, "seed": record.config["seed"]}
-    named = {key: value if isinstance(value, int | float | None) else str(value) for key, value in settings.items()}
-    for logger in (each for each in loggers if isinstance(each, TensorBoardLogger)):
-        for summary in hparams(named, {})[1:]:  # the first lists the settings: TensorBoard would use one run's for all
-            logger.experiment._get_file_writer().add_summary(summary)
-        logger.finalize("success")
+    """Hand the settings of a fitted run to each logger; in TensorBoard they become a row of the hparams tab."""
+    settings, model = settings_of(record.config), {"model": record.model, "seed": record.config["seed"]}
+    for logger in loggers:
+        if isinstance(logger, TensorBoardLogger):  # the figures of the row come from the charts
+            row = {
+                key: value if isinstance(value, int | float | None) else str(value)
+                for key, value in (readable(settings) | model).items()
+            }
+            for part in hparams(row, {})[1:]:  # the first lists the settings: TensorBoard would use one run's for all
+                logger.experiment._get_file_writer().add_summary(part)
+            logger.finalize("success")
+        else:  # Lightning has already logged the settings of the model
+            logger.log_hyperparams(model | {key: settings[key] for key in settings if not key.startswith("model.")})
 
 
-def track_results(loggers: Iterable[Logger], folder: RunFolder, metrics: Metrics, record: RunRecord) -> None:
-    """Hand the results in a run's folder to each MLflow and W&B logger of `loggers`; the others take none."""
+def log_results(
+    loggers: Iterable[Logger], folder: RunFolder, metrics: Metrics, evaluation: Evaluation, record: RunRecord
+) -> None:
+    """Hand the results in a run's folder to each logger of TensorBoard, MLflow and W&B; others take none."""
     figures = metrics.model_dump(include=FIGURES, by_alias=True, exclude_none=True)
-    settings = {"model": metrics.model, "seed": metrics.seed}
-    # Lightning has already logged the settings of the model
-    settings |= {key: value for key, value in settings_of(record.config).items() if not key.startswith("model.")}
     model, report = str(folder.onnx), str(folder.report)
     for logger in loggers:
-        if isinstance(logger, MLFlowLogger):
-            logger.log_hyperparams(settings)
+        if isinstance(logger, TensorBoardLogger):
+            _draw(logger, folder, metrics, evaluation, record.history[-1].step)
+        elif isinstance(logger, MLFlowLogger):
             logger.log_metrics(figures)
             logger.experiment.log_artifact(logger.run_id, model)
             logger.experiment.log_artifacts(logger.run_id, report, "report")
         elif isinstance(logger, WandbLogger):
-            logger.log_hyperparams(settings)
             logger.experiment.summary.update(figures)
             logger.experiment.log_artifact(model, name=f"model-{logger.version}", type="model")
             logger.experiment.log_artifact(report, name=f"report-{logger.version}", type="report")
+
+
+def _draw(logger: TensorBoardLogger, folder: RunFolder, metrics: Metrics, evaluation: Evaluation, step: int) -> None:
+    """Add graph, curves, the test's figures and the pictures in report/."""
+    writer = logger.experiment
+    writer.add_graph(evaluation.model, evaluation.model.example_input_array)
+    for file in (folder.confusion_matrix, folder.mistakes):
+        with Image.open(file) as picture:
+            writer.add_image(f"test/{file.stem}", np.asarray(picture.convert("RGB")), step, dataformats="HWC")
+    for position, digit in enumerate(metrics.per_class):
+        is_digit, probabilities = evaluation.labels == position, evaluation.probabilities[:, position]
+        writer.add_pr_curve(f"precision_recall/{digit}", is_digit, probabilities, step)
+    logger.log_metrics({"test/accuracy": metrics.test_accuracy, "test/loss": metrics.test_loss}, step)
+    logger.finalize("success")

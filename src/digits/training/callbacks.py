@@ -83,20 +83,23 @@ class Progress(Callback):
     """
 
     def __init__(self, history: History, with_bar: bool) -> None:
-        self.history = history
-        columns = TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), TextColumn("left")
-        self.bar = rich.progress.Progress(*columns, transient=True, refresh_per_second=4)
-        self.bar.disable = not (with_bar and self.bar.console.is_interactive)
-        self.task = self.bar.add_task("")
+        self.history, self.with_bar = history, with_bar
+        left = BarColumn(), TimeRemainingColumn(), TextColumn("left")
+        self.bar = rich.progress.Progress(
+            "epoch {task.description} of {task.total}", *left, transient=True, refresh_per_second=4
+        )
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        self.bar.disable |= pl_module.fitted_once  # a closed form is fitted after the last batch
-        self._move(trainer, 0)
-        self.bar.start()
+        # a closed form is fitted after the last batch
+        if self.with_bar and self.bar.console.is_interactive and not pl_module.fitted_once:
+            self.bar.add_task(f"{trainer.current_epoch + 1}", total=trainer.max_epochs, completed=trainer.current_epoch)
+            self.bar.start()
 
     def on_train_batch_end(self, trainer: Trainer, *args: Any) -> None:
-        if args[-1] % 10 == 0:  # the number of the batch
-            self._move(trainer, args[-1] + 1)
+        batch, epoch = args[-1], trainer.current_epoch
+        for task in self.bar.task_ids if batch % 10 == 0 else ():
+            done = epoch + (batch + 1) / trainer.num_training_batches
+            self.bar.update(task, description=f"{epoch + 1}", completed=done)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Print the epoch's line, counted from 1, with the best epoch so far."""
@@ -115,11 +118,6 @@ class Progress(Callback):
 
     def on_exception(self, *args: Any) -> None:
         self.bar.stop()
-
-    def _move(self, trainer: Trainer, batches: int) -> None:
-        each, epoch, epochs = int(trainer.num_training_batches), trainer.current_epoch, trainer.max_epochs or 1
-        text = f"epoch {min(epoch + 1, epochs)} of {epochs}"
-        self.bar.update(self.task, description=text, total=each * epochs, completed=epoch * each + batches)
 
 
 class AveragedWeights(WeightAveraging):

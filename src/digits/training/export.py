@@ -11,11 +11,13 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from atomic_files import atomic_path
+from atomic_files import atomic_path, sha256_of
+from digits.data.batches import scaled
 from digits.models.classifier import Classifier
 from digits.onnx_file import session_of
-from digits.record import Metrics, OnnxFile, RunRecord
+from digits.record import OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
+from digits.reporting.metrics import least_energy
 from plain_errors import PlainError
 
 TOLERANCE = 1e-4  # of logits and probabilities
@@ -54,19 +56,20 @@ def export_onnx(evaluation: Evaluation, path: Path, metadata: dict[str, Any]) ->
     return OnnxFile(bytes=path.stat().st_size, **agreement)
 
 
-def onnx_metadata(metrics: Metrics, record: RunRecord) -> dict[str, Any]:
-    """What a reader of the file needs to know."""
+def onnx_metadata(evaluation: Evaluation, record: RunRecord, checkpoint: Path) -> dict[str, Any]:
+    """What a reader of the file needs to know: of a run, its `checkpoint` and the evaluation of that."""
+    assert record.data is not None
     members = record.config["model"].get("members")  # of an ensemble
     return ({"members": members} if members else {}) | {
-        "model": metrics.model,
-        "classes": metrics.dataset.classes,
+        "model": record.model,
+        "classes": evaluation.model.hparams["classes"],
         "input": "images: float32 [batch, 1, 28, 28], ink 1, paper 0; nothing to normalise",
         "output": "logits and probabilities: float32 [batch, classes], in the order of classes",
-        "dataset": metrics.dataset.name,
-        "test_split": metrics.dataset.test_split,
-        "test_accuracy": metrics.test_accuracy,
-        "least_energy": metrics.least_energy,
-        "checkpoint_sha256": metrics.checkpoint_sha256,
+        "dataset": record.data.name,
+        "test_split": record.data.test_split,
+        "test_accuracy": evaluation.accuracy,
+        "least_energy": least_energy(evaluation),
+        "checkpoint_sha256": sha256_of(checkpoint),
         "git_commit": record.git.commit or "",
     }
 
@@ -98,7 +101,7 @@ def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
 def _compare(path: Path, evaluation: Evaluation) -> dict[str, Any]:
     """Run the file over the test split in batches of 1, 7 and 256 and compare it with the checkpoint."""
     session = session_of(path)
-    images = evaluation.images.float().div(255).numpy()
+    images = scaled(evaluation.images).numpy()
     wanted = (evaluation.logits.numpy(), evaluation.probabilities.numpy())
     largest, agreeing = 0.0, 1.0
     for size in (1, 7, 256):

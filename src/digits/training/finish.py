@@ -7,11 +7,11 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from digits.data.datamodule import DigitsData
-from digits.record import Metrics, RunRecord
+from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
-from digits.reporting.report import log_results, write_report
-from digits.reporting.tracking import track_results
+from digits.reporting.report import write_report
+from digits.reporting.tracking import log_results, log_settings
 from digits.run_folder import RunFolder
 from digits.training.checkpoints import load_model, read_checkpoint
 from digits.training.export import export_onnx, onnx_metadata
@@ -31,15 +31,22 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
     Returns:
         What metrics.json holds.
     """
+    best = run.folder.best
     with run.phase("test"):
-        metrics, evaluation = _test(run.folder, config, data, run.record)
+        evaluation = evaluate(load_model(best), data, config.trainer)
     with run.phase("export"):
-        metrics.onnx = export_onnx(evaluation, run.folder.onnx, onnx_metadata(metrics, run.record))
+        onnx = export_onnx(evaluation, run.folder.onnx, onnx_metadata(evaluation, run.record, best))
     with run.phase("report"):
+        metrics = metrics_of(run.folder, evaluation, run.record, onnx)
         write_report(run.folder, metrics, evaluation, run.record)
-        log_results(loggers, run.folder, metrics, evaluation, run.record.history[-1].step)
-        track_results(loggers, run.folder, metrics, run.record)
+        log_results(loggers, run.folder, metrics, evaluation, run.record)
     return metrics
+
+
+def metrics_of(folder: RunFolder, evaluation: Evaluation, record: RunRecord, onnx: OnnxFile | None = None) -> Metrics:
+    """What metrics.json holds: `onnx` are facts of the exported file, None for those that it already holds."""
+    kept_epoch = read_checkpoint(folder.best).get("epoch")
+    return measure(evaluation, folder.best, record, onnx or folder.metrics().onnx, kept_epoch)
 
 
 def finish_trial(folder: RunFolder) -> Metrics:
@@ -47,14 +54,15 @@ def finish_trial(folder: RunFolder) -> Metrics:
     config = folder.config()
     with Run(folder) as run:
         loggers = instantiate(config.get("logger"), _convert_="all") or {}
+        log_settings(loggers.values(), run.record)
         return finish(run, config, data_of(config), loggers.values())
 
 
-def evaluate_again(folder: RunFolder) -> tuple[Metrics, Evaluation, RunRecord]:
+def evaluate_again(folder: RunFolder) -> tuple[Evaluation, RunRecord]:
     """Test a finished run's best checkpoint again, with the run's own config, not with today's defaults.
 
     Returns:
-        The new metrics, with the old ones of the ONNX file; the evaluation they come from; the run's record.
+        The evaluation, and the run's record.
 
     Raises:
         ConfigError: the folder is not that of a finished run.
@@ -65,9 +73,7 @@ def evaluate_again(folder: RunFolder) -> tuple[Metrics, Evaluation, RunRecord]:
     if missing:
         raise ConfigError(f"{folder}: {', '.join(missing)} missing, wanted the folder of a finished run")
     record, config = folder.record(), folder.config()
-    metrics, evaluation = _test(folder, config, data_of(config), record)
-    metrics.onnx = folder.metrics().onnx
-    return metrics, evaluation, record
+    return evaluate(load_model(folder.best), data_of(config), config.trainer), record
 
 
 def data_of(config: DictConfig) -> DigitsData:
@@ -76,10 +82,3 @@ def data_of(config: DictConfig) -> DigitsData:
     data.prepare_data()
     data.setup()
     return data
-
-
-def _test(folder: RunFolder, config: DictConfig, data: DigitsData, record: RunRecord) -> tuple[Metrics, Evaluation]:
-    evaluation = evaluate(load_model(folder.best), data, config.trainer)
-    metrics = measure(evaluation, folder.best, record, config.seed)
-    metrics.kept_epoch = read_checkpoint(folder.best).get("epoch")
-    return metrics, evaluation

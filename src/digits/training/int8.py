@@ -10,6 +10,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from atomic_files import atomic_path
+from digits.data.batches import scaled
 from digits.onnx_file import probabilities_of
 from digits.run_folder import RunFolder
 from digits.training.finish import data_of, evaluate_again
@@ -40,9 +41,11 @@ def export_int8(folder: RunFolder) -> tuple[Path, dict[str, float]]:
         ModelFileError: more than BOUND of accuracy is lost, or there are no validation digits to measure it on.
     """
     path, result = folder.onnx, folder.int8
-    _, evaluation, _ = evaluate_again(folder)
+    evaluation, _ = evaluate_again(folder)
     data = data_of(folder.config())
-    train, val, test = (_pixels(each) for each in (data.train_images[:CALIBRATION], data.val_images, evaluation.images))
+    train, val, test = (
+        scaled(each).numpy() for each in (data.train_images[:CALIBRATION], data.val_images, evaluation.images)
+    )
     if not len(val):
         raise ModelFileError(f"{path}: no validation digits to measure what int8 costs; wanted data.val_size above 0")
     with atomic_path(result) as temporary:
@@ -63,10 +66,6 @@ def export_int8(folder: RunFolder) -> tuple[Path, dict[str, float]]:
         facts["argmax_agreement"] = float((found.argmax(axis=1) == wanted.argmax(axis=1)).mean())
         _describe(temporary, path, facts)
     return result, facts
-
-
-def _pixels(images: Any) -> NDArray[np.float32]:
-    return images.float().div(255).numpy()
 
 
 def _accuracy(probabilities: NDArray[np.float32], labels: Any) -> float:
