@@ -23,7 +23,7 @@ train: $(READY)  ## train the quickstart: 5,000 digits, no download
 	$(BIN)/python train.py experiment=quickstart
 
 serve: $(READY)  ## start a page on http://127.0.0.1:8000 that reads the digits you draw
-	$(BIN)/python scripts/serve.py
+	$(BIN)/digits serve
 
 test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 	$(BIN)/python -m pytest
@@ -49,7 +49,7 @@ results: $(READY)  ## make the README's table of results on full MNIST, but for 
 	$(BIN)/python train.py -m experiment=book_mlp,workshop_svm,web_cnn seed=1,2,3 hydra.sweep.dir=outputs/results/exercises
 	$(BIN)/python train.py -m model=linear,mlp,svm,cnn seed=1,2,3 hydra.sweep.dir=outputs/results/models
 	$(BIN)/python train.py -m model=cnn_augmented seed=1,2,3 hydra.sweep.dir=outputs/results/augmented
-	$(BIN)/python scripts/compare.py outputs/results --page outputs/results/comparison.html
+	$(BIN)/digits compare outputs/results --page outputs/results/comparison.html
 
 records: $(READY)  ## make the table of records on full MNIST (about five hours on two cores); the same command continues it
 	$(BIN)/python train.py -m experiment=tiny 'seed=range(31,41)' hydra.sweep.dir=outputs/records/tiny
@@ -58,13 +58,13 @@ records: $(READY)  ## make the table of records on full MNIST (about five hours 
 	$(BIN)/python train.py -m experiment=best_cnn seed=31,32,33,34,35 data.seed=1 hydra.sweep.dir=outputs/records/best_cnn
 	$(BIN)/python train.py -m experiment=record seed=31,32,33,34,35 data.seed=1 hydra.sweep.dir=outputs/records/record
 	test -f outputs/records/ensemble/report/index.html || { rm -rf outputs/records/ensemble && \
-	  $(BIN)/python scripts/export.py --ensemble outputs/records/best_cnn/? outputs/records/record/? --into outputs/records/ensemble; }
-	for run in outputs/records/tiny/? outputs/records/cnn/?; do $(BIN)/python scripts/export.py $$run --int8 || test $$? = 4 || exit; done
-	$(BIN)/python scripts/compare.py outputs/records --page outputs/records/comparison.html
+	  $(BIN)/digits export --ensemble outputs/records/best_cnn/? outputs/records/record/? --into outputs/records/ensemble; }
+	for run in outputs/records/tiny/? outputs/records/cnn/?; do $(BIN)/digits export $$run --int8 || test $$? = 4 || exit; done
+	$(BIN)/digits compare outputs/records --page outputs/records/comparison.html
 
 pictures-score: $(READY)  ## count how many pictures of a folder are read right (DIR=… of files like 7_ann.png, RUN=… or the newest run)
 	@test -n "$(DIR)" || { echo "error: DIR is not set; wanted a folder of pictures whose names begin with their digit" >&2; exit 2; }
-	$(BIN)/python tests/score.py $(RUN) $(DIR)
+	$(BIN)/digits score $(RUN) $(DIR)
 
 bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)
 	$(BIN)/python scripts/benchmark/speed.py
@@ -74,8 +74,8 @@ pictures: $(READY)  ## make the pictures of README and docs again with full MNIS
 
 load: $(READY) $(GRADIO)/.ready  ## measure how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart run_folder=outputs/load
-	mkdir -p outputs/drawn && $(BIN)/python tests/drawn.py outputs/drawn --each 2
-	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/canvas_*.png
+	$(BIN)/digits draw digits outputs/drawn --each 2 --first 0
+	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/?_canvas_*.png
 
 schemas: $(READY)  ## write .schemas/, with which an editor completes the keys of the configs and checks their values
 	$(BIN)/python scripts/schemas.py .schemas

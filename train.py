@@ -14,7 +14,7 @@ from plain_errors import plain_errors
 def main(cfg: DictConfig) -> float | None:
     """One run, or one job of a sweep: check the config, claim a folder, train."""
     prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0
-    if prints:
+    if prints and cfg.resume is None:
         chosen = HydraConfig.get().runtime.choices
         parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
         print("   ".join(parts), flush=True)

@@ -25,7 +25,13 @@ def main() -> None:
         train = [sys.executable, str(ROOT / "train.py"), choice, f"run_folder={run}", *overrides]
         if not Path(run, "model.onnx").exists() and (code := subprocess.run(train, check=False).returncode):
             sys.exit(code)
-    serve = [sys.executable, f"{ROOT}/scripts/serve.py", *RUNS.values(), "--port=0", "--drawings=outputs/none.sqlite"]
+    serve = [
+        sys.executable,
+        f"{ROOT}/scripts/serve.py",
+        *RUNS.values(),
+        "--port=0",
+        "--drawings=outputs/pictures/drawings",
+    ]
     with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server, ExitStack() as stack:
         stack.callback(server.kill)
         assert server.stdout

@@ -27,6 +27,10 @@ def main(*words: str) -> None:
 def _explained(error: Exception) -> Exception:
     if isinstance(error, CycloptsError):
         return ConfigError(" ".join(str(error).split()))
-    if isinstance(error, ModuleNotFoundError) and not find_spec("torch"):  # the reader alone is installed
+    if isinstance(error, ModuleNotFoundError):  # usually because the reader alone is installed
         return ConfigError(f"{error.name} is not installed, and this command needs it: pip install -e .[train]")
     return error
+
+
+if __name__ == "__main__":
+    main()

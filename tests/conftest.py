@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import IO
 
 import forked
+import numpy as np
 import onnx
 import pytest
 import slurm
 from axe_playwright_python.sync_playwright import Axe
 from filelock import FileLock
 from hypothesis import settings
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
@@ -82,6 +84,13 @@ def with_metadata(run: Path, folder: Path, **values: str) -> Path:
     onnx.helper.set_model_props(proto, {entry.key: entry.value for entry in proto.metadata_props} | values)
     onnx.save(proto, folder / "model.onnx")
     return folder
+
+
+def dots() -> Image.Image:
+    """A sheet of 1,024 dots."""
+    pixels = np.full((512, 512, 3), 255, np.uint8)
+    pixels[::16, ::16] = 0
+    return Image.fromarray(pixels)
 
 
 def run_folders(cwd: Path) -> list[Path]:

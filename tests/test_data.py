@@ -205,8 +205,8 @@ def test_a_run_trains_on_hands_and_says_so(command, tmp_path):
 
 
 def test_a_sheet_shows_the_hands(command, tmp_path):
-    assert command("tests/hands.py", "hands.png").returncode == 0
-    with Image.open(tmp_path / "hands.png") as sheet:
+    assert command("src/digits_command.py", "draw", "hands", "drawn").returncode == 0
+    with Image.open(tmp_path / "drawn" / "hands.png") as sheet:
         assert sheet.size == (24 * 56, 10 * 56)
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import schemathesis
-from drawn import encoded, picture_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 from served import Server, serving
 
+from digits.pictures.ink import encoded
+from digits.pictures.scenes import picture_of
 from digits_reader import PictureError, read_picture
 from digits_reader.api import PICTURE_TYPES
 from digits_reader.app import create_app

@@ -5,17 +5,26 @@ import json
 import numpy as np
 import pytest
 from conftest import QUIET, run_command, run_folders, with_metadata
-from non_digits import KINDS, LETTERS, pictures_of, refused
 
+from digits.pictures.folder import write_pictures
+from digits.pictures.ink import encoded
+from digits.pictures.marks import KINDS, LETTERS, picture_of
 from digits_reader import Reader, read_picture
 from digits_reader.pictures import SeveralDigitsError
+from digits_reader.score import judge
+
+
+def refused(reader, folder, each=0):
+    """Whether each of the drawn pictures that show no digit is refused."""
+    write_pictures("marks", folder, each or None, None)
+    return {name: [one.is_right for one in judge(reader, [f"{folder}/no_{name}_*"], number=False)] for name in KINDS}
 
 
 def test_a_thousand_pictures_are_the_same_each_time_and_can_be_read():
     assert sum(number for _, number in KINDS.values()) == 1000
     assert len(LETTERS) == 46 and not set(LETTERS) & set("olIOSZ")
-    pictures = [picture for kind in KINDS for picture in pictures_of(kind, 3)]
-    assert pictures == [picture for kind in KINDS for picture in pictures_of(kind, 3)] and len(set(pictures)) == 21
+    pictures, again = ([encoded(picture_of(kind, at)) for kind in KINDS for at in range(3)] for _ in range(2))
+    assert pictures == again and len(set(pictures)) == 21
     images = np.stack([read_picture(picture) for picture in pictures if not_several(picture)])
     assert len(images) > 12 and (images.max(axis=(1, 2, 3)) > 0.5).all()
 
@@ -30,9 +39,9 @@ def not_several(picture):
 
 
 def test_what_has_less_energy_than_the_threshold_is_refused(quickstart, tmp_path):
-    pictures = pictures_of("letters by pen", 20)
-    assert not any(refused(Reader(quickstart), pictures)), "it was not taught to refuse"
-    assert all(refused(Reader(with_metadata(quickstart, tmp_path / "strict", least_energy="1000")), pictures))
+    assert not any(refused(Reader(quickstart), tmp_path / "marks", 20)["written"]), "it was not taught to refuse"
+    strict = Reader(with_metadata(quickstart, tmp_path / "strict", least_energy="1000"))
+    assert all(refused(strict, tmp_path / "marks", 20)["written"])
 
 
 @pytest.mark.slow
@@ -45,7 +54,7 @@ def test_a_run_that_is_shown_non_digits_says_what_it_refuses(tmp_path):
     assert metrics["dataset"]["non_digits"] == 1000 and metrics["test/accuracy"] > 0.8
     reader = Reader(folder)
     assert reader.least_energy == metrics["least_energy"]
-    assert np.mean(refused(reader, pictures_of("scribbles", 30))) > 0.5
+    assert np.mean(refused(reader, tmp_path / "marks", 30)["scribbles"]) > 0.5
     page = (folder / "report" / "index.html").read_text()
     assert f"<td><b>{100 * metrics['refusals'][2]['test_refused']:.2f}</b></td>" in page
     assert "of the test digits, as no digit" in done.stdout
@@ -60,4 +69,4 @@ def test_non_digits_are_refused_and_test_digits_are_not(mnist_dir, tmp_path):
     (chosen,) = [row for row in metrics["refusals"] if row["least_energy"] == metrics["least_energy"]]
     assert chosen["test_refused"] <= 0.01 and metrics["test/accuracy"] >= 0.995
     reader = Reader(folder)
-    assert np.mean([answer for kind in KINDS for answer in refused(reader, pictures_of(kind))]) >= 0.9
+    assert np.mean([each for kind in refused(reader, tmp_path / "marks").values() for each in kind]) >= 0.9

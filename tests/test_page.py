@@ -17,13 +17,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUIET, ROOT, audit, with_metadata
-from drawn import ALL, dots, encoded, picture_of
+from conftest import QUIET, ROOT, audit, dots, with_metadata
 from PIL import Image
 from playwright.sync_api import Browser, ConsoleMessage, Error, Page, Route, expect
 from served import serving
-from written import number_of
 
+from digits.pictures.ink import encoded
+from digits.pictures.numbers import number_of
+from digits.pictures.scenes import ALL, picture_of
 from digits_reader import site
 from digits_reader.decode import decode
 from digits_reader.pictures import prepare_number, read_picture

@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import QUIET, ROOT, Command, run_folders, with_metadata
-from drawn import encoded, picture_of
 from PIL import Image
 
 from digits.data.drawings import read_drawings
 from digits.data.mnist_5k import Mnist5k
+from digits.pictures.ink import encoded
+from digits.pictures.scenes import picture_of
 from digits_reader.drawings import Drawing, Drawings
 from plain_errors import DataError
 
@@ -83,10 +84,10 @@ def test_what_looks_like_no_digit_is_said_in_each_format(command: Command, quick
     assert answer["reason"] == "it looks like no digit that this model knows"
     (row,) = csv.DictReader(io.StringIO(command(*words, "--csv").stdout))
     assert (row["digit"], row["certain"]) == ("2", "False")
-    done = command("tests/score.py", str(doubtful), "pictures/more")
-    assert done.stdout.rstrip().splitlines() == [
-        "all              2 of     2  100.00 %",
-        "refused          2 of     2  100.00 %",
+    done = command("src/digits_command.py", "score", str(doubtful), "pictures/more")
+    assert [line.split() for line in done.stdout.rstrip().splitlines()] == [
+        ["pictures", "right,", "%", "refused,", "%", "wrong,", "%"],
+        ["all", "2", "100.00", "100.00", "0.00"],
     ]
 
 
@@ -195,17 +196,21 @@ def test_a_folder_named_by_digits_is_scored_by_set(command: Command, quickstart:
     for digit, name in ((3, "3_ann1"), (4, "4_ann2"), (5, "5-bob"), (6, "2_bob")):
         (folder / f"{name}.png").write_bytes(encoded(picture_of("canvas", digit, 0)))
     Image.new("RGB", (50, 50), "white").save(folder / "7_ann.png")
-    done = command("tests/score.py", str(quickstart), "mine")
+    score = ("src/digits_command.py", "score")
+    done = command(*score, str(quickstart), "mine")
     assert done.returncode == 0, done.stderr
-    ann, bob, total, wrong, empty = done.stdout.splitlines()
-    assert ann.split() == ["ann", "2", "of", "3", "66.67", "%"] and bob.split() == ["bob", "1", "of", "2", "50.00", "%"]
-    assert total.split() == ["all", "3", "of", "5", "60.00", "%"]
+    _, ann, bob, total, wrong, empty = done.stdout.splitlines()
+    assert (ann.split(), bob.split()) == (
+        ["ann", "3", "66.67", "33.33", "0.00"],
+        ["bob", "2", "50.00", "0.00", "50.00"],
+    )
+    assert total.split() == ["all", "5", "60.00", "20.00", "20.00"]
     assert wrong.startswith("mine/2_bob.png: 6, ") and empty.startswith("mine/7_ann.png: no ink found")
     (folder / "seven.png").write_bytes(b"")
-    done = command("tests/score.py", str(quickstart), "mine")
+    done = command(*score, str(quickstart), "mine")
     assert done.returncode == 3 and done.stderr.startswith("error: mine/seven.png: wanted pictures whose names begin")
-    done = command("tests/score.py", "mine")
-    assert done.returncode == 2 and done.stderr.startswith("error: no finished run in outputs")
+    done = command(*score, "mine")
+    assert done.returncode == 2 and done.stderr.startswith("error: outputs: no model.onnx in it")
 
 
 def thirty() -> list[Drawing]:

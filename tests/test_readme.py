@@ -11,12 +11,15 @@ import pytest
 import torch
 import yaml
 from conftest import ROOT, run_command
-from drawn import encoded, picture_of
 from hydra import initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
+import digits.commands
+import digits_reader.commands
 from digits.config import CONFIGS, mistakes_in_overrides
+from digits.pictures.ink import encoded
+from digits.pictures.scenes import picture_of
 from digits.schema import mistakes_in_node
 from resumable_sweeps.grid import jobs_of
 
@@ -90,7 +93,12 @@ BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load")]
 def test_every_script_is_shown_and_explains_itself(script, tmp_path):
     assert script in TEXT
     done = run_command(script, "--help", cwd=tmp_path)
-    assert done.returncode == 0 and "usage:" in done.stdout
+    assert done.returncode == 0 and "usage:" in done.stdout.lower()
+
+
+def test_every_subcommand_is_shown():
+    for command in (*digits.commands.COMMANDS, *digits_reader.commands.COMMANDS):
+        assert f"digits {command.__name__}" in "\n".join(COMMANDS) or f"`digits {command.__name__}" in TEXT, command
 
 
 def test_the_readme_is_short():

@@ -12,18 +12,19 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import takewhile
+from itertools import cycle, takewhile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Command, run_folders, with_metadata
-from drawn import dots, encoded, picture_of
+from conftest import Command, dots, run_folders, with_metadata
 from PIL import Image as PillowImage
 from served import Server, serving, start
 
 from digits.data.mnist_5k import Mnist5k
+from digits.pictures.ink import encoded
+from digits.pictures.scenes import picture_of
 from digits_reader import read_picture
 from digits_reader.decode import FORMATS
 
@@ -40,6 +41,8 @@ def seven() -> bytes:
     return encoded(picture_of("canvas", 7, 0))
 
 
+MOMENTS = [0, 0, 0.002, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8]  # seconds after the first line, while all is imported
+ENDS = {130: "interrupted", 143: "terminated"}
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
@@ -339,11 +342,18 @@ def test_the_server_starts_and_answers_in_seconds(quickstart: Path, tmp_path: Pa
     assert time.monotonic() - started < 6  # 0.7 seconds where nothing else runs
 
 
-def test_ctrl_c_and_sigterm_end_the_server(quickstart: Path, tmp_path: Path):
-    for sent, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        with serving(quickstart, cwd=tmp_path) as server:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_ends_the_server_with_its_code_at_any_moment(quickstart: Path, tmp_path: Path, workers: str):
+    for moment, (sent, code) in zip(MOMENTS[:: int(workers)], cycle([(signal.SIGINT, 130), (signal.SIGTERM, 143)])):
+        with serving(quickstart, "--workers", workers, cwd=tmp_path) as server:
+            time.sleep(moment)
             os.kill(server.process.pid, sent)
-            assert server.process.wait(timeout=20) == code
+            assert server.process.wait(timeout=20) == code, moment
+            assert server.process.stderr and server.process.stderr.read() == f"{ENDS[code]}\n", moment
+    with serving(quickstart, "--workers", workers, cwd=tmp_path) as server:
+        assert server.ask("GET", "/healthz").status == 200
+        os.kill(server.process.pid, signal.SIGINT)  # right after its first answer
+        assert server.process.wait(timeout=20) == 130
 
 
 def test_a_wrong_command_ends_in_one_line(command: Command, quickstart: Path, tmp_path: Path):

@@ -3,7 +3,7 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -83,6 +83,28 @@ def export(
         _export_int8(folder)
 
 
+def draw(
+    kind: Literal["digits", "harder", "numbers", "marks", "hands"],
+    folder: Path,
+    /,
+    *,
+    each: int | None = None,
+    first: int | None = None,
+) -> None:
+    """Draw pictures by program, whose names say what they show, as `digits score` wants them.
+
+    Args:
+        kind: digits on many kinds of paper; harder ones, among printed lines or with broken strokes; numbers; marks
+            that are no digit; hands, a sheet of what data.hands draws.
+        folder: to write to.
+        each: how many of each digit in a scene, of each kind of number or of each kind of mark; columns of the sheet.
+        first: number of the first of each: another number is another picture; the seed of the sheet.
+    """
+    from digits.pictures.folder import write_pictures
+
+    print(f"{write_pictures(kind, folder, each, first)} pictures in {folder}")
+
+
 def _run(path: Path | None) -> "RunFolder":
     """The run of this path, or the newest one; PyTorch may be imported after this."""
     from digits.run_folder import RunFolder
@@ -114,4 +136,4 @@ def _export_int8(folder: "RunFolder") -> None:
     print("ms for a picture on one thread: " + ", ".join(times))
 
 
-COMMANDS = [compare, evaluate, export]
+COMMANDS = [compare, evaluate, export, draw]

@@ -42,7 +42,7 @@ class Reading:
 
 def read_pictures(reader: Reader, names: Iterable[str]) -> list[Reading]:
     """Read each picture that the names stand for: files, folders, patterns with *, and - for standard input."""
-    readings = [_prepare(path) for name in names for path in _paths(name)]
+    readings = [_prepare(path) for name in names for path in paths_of(name)]
     images = [reading.image for reading in readings if reading.image is not None]
     answers = iter(reader.answers(np.stack(images)) if images else [])
     for reading in readings:
@@ -53,7 +53,7 @@ def read_pictures(reader: Reader, names: Iterable[str]) -> list[Reading]:
 
 def read_numbers(reader: Reader, names: Iterable[str]) -> list[Reading]:
     """Read the numbers on each picture that the names stand for, as read_pictures."""
-    return [_number(reader, path) for name in names for path in _paths(name)]
+    return [_number(reader, path) for name in names for path in paths_of(name)]
 
 
 def skipped_files(names: Iterable[str]) -> list[Path]:
@@ -101,7 +101,7 @@ def write_sheet(readings: Iterable[Reading], path: Path) -> None:
     sheet.save(path, "PNG")
 
 
-def _paths(name: str) -> list[Path]:
+def paths_of(name: str) -> list[Path]:
     """Find the files a name stands for; a name without files is returned as it is, and becomes an error later."""
     path = Path(name)
     if name == "-" or path.is_file():
