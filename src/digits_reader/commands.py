@@ -110,25 +110,22 @@ def drawings(action: Literal["list", "export", "delete"], /, *words: str, file: 
         words: the folder to export to; the ids of those to delete.
         file: the folder of drawings; for export, an older version's SQLite file too.
     """
-    wanted = {"list": "nothing more", "export": "one folder", "delete": "the ids of drawings"}[action]
-    if len(words) if action == "list" else len(words) != 1 if action == "export" else not words:
-        raise ConfigError(f"{action}: got {' '.join(words) or 'nothing more'}, wanted {wanted}")
-
     from digits_reader.drawings import Drawings, drawings_of_older_version
 
-    if action == "export":
+    if action == "list" and not words:
+        for each in Drawings(file).all():
+            print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")
+    elif action == "export" and len(words) == 1:
         found = drawings_of_older_version(file) if file.is_file() else Drawings(file).all()
-        target = Drawings(Path(words[0]))
         for each in found:
-            target.add(each)
+            Drawings(Path(words[0])).add(each)
         print(f"{len(found)} drawings in {words[0]}")
-    elif action == "delete":
+    elif action == "delete" and words:
         unknown = [id for id in words if not Drawings(file).delete(id)]
         if unknown:
             raise DataError(f"no drawing with id {', '.join(unknown)}; deleted {len(words) - len(unknown)}")
     else:
-        for each in Drawings(file).all():
-            print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")
+        raise ConfigError(f"got {action} {' '.join(words)}, wanted list, export FOLDER, or delete ID ID")
 
 
 def score(*pictures: str, number: bool = False, simpler: bool = False) -> None:
