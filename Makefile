@@ -41,7 +41,7 @@ test-accuracy: $(READY)  ## the tests that train for minutes on full MNIST (MNIS
 test-kills: $(READY)  ## a sweep of twelve jobs and a search of twelve trials, each killed five times (four minutes)
 	SWEEP_JOBS=12 SWEEP_KILLS=5 $(BIN)/python -m pytest tests/test_sweep.py tests/test_search.py -k killed
 
-test-cluster: $(READY)  ## sweeps and searches on a private Slurm and PostgreSQL, with killed drivers and nodes (ten minutes)
+test-cluster: $(READY)  ## sweeps and searches on a private Slurm, with killed drivers and nodes (ten minutes)
 	CLUSTER_JOBS=6 CLUSTER_KILLS=3 CLUSTER_TRIALS=12 $(BIN)/python -m pytest -n 0 -v tests/test_cluster.py
 
 results: $(READY)  ## make the README's table of results on full MNIST, but for the rows of records (an hour on two cores); the same command continues it

@@ -6,19 +6,15 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from digits.threads import prepare_threads
-from digits.training.ranks import is_distributed, rank
+from digits.training.ranks import rank
 from plain_errors import plain_errors
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """One run, or one job of a sweep: check the config, claim a folder, train."""
-    if HydraConfig.get().mode == RunMode.MULTIRUN and is_distributed(cfg.trainer):
-        from resumable_sweeps.apart import train_apart
-
-        return train_apart(cfg)
     prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0
-    if prints:
+    if prints and cfg.resume is None:
         chosen = HydraConfig.get().runtime.choices
         parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
         print("   ".join(parts), flush=True)

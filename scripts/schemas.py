@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import lightning
+import yaml
 from lightning.pytorch import callbacks, loggers
 from lightning.pytorch.loggers import Logger
 from pydantic import Field, TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from torch.optim import Optimizer
 
-from digits.config import CONFIGS, TOP_LEVEL
+from digits.config import CONFIGS, GROUPS, TOP_LEVEL
 from digits.data.datamodule import DigitsData
 from digits.models.classifier import Classifier
 from digits.schema import located, mapping, parameters_of
 from plain_errors import plain_errors
-from resumable_sweeps.search import Search
 
 Interpolation = Annotated[str, Field(pattern=r"^\$\{")]
 ARGUMENT = re.compile(r"^ {4}(\w+)(?: \(.*?\))?: (.+(?:\n {5,}\S.*)*)", re.MULTILINE)  # in a docstring's Args
@@ -37,16 +37,25 @@ class ConfigSchema(GenerateJsonSchema):
 
 def main(folder: Path) -> None:
     """Write config.json, for files with keys of several groups, and one schema for the files of each single group."""
-    one = {"data": DigitsData, "model": Classifier, "optimizer": Optimizer}
-    one |= {"trainer": lightning.Trainer, "search": Search}
+    one = {"data": DigitsData, "model": Classifier, "optimizer": Optimizer, "trainer": lightning.Trainer}
     named = {"callbacks": lightning.Callback, "logger": Logger}
     groups: dict[str, Any] = {group: Union[*mappings(base)] for group, base in one.items()}
+    groups |= nodes_of_their_own()
     groups |= {group: dict[str, Union[*mappings(base), list[Any]]] for group, base in named.items()}  # type: ignore[misc]
     whole = loose("config", {**groups, **TOP_LEVEL, "hydra": dict[str, Any]})
     folder.mkdir(parents=True, exist_ok=True)
     for name, kind in {"config": whole, **groups}.items():
         schema = TypeAdapter(kind).json_schema(schema_generator=ConfigSchema)
         (folder / f"{name}.json").write_text(json.dumps(schema, indent=1))
+
+
+def nodes_of_their_own() -> dict[str, Any]:
+    """A mapping for each node that belongs to no group of the project, like `search`."""
+    texts = [path.read_text() for path in CONFIGS.rglob("*.yaml")]
+    configs = [yaml.safe_load(text) for text in texts if text.startswith("# @package _global_")]
+    nodes = {key: node for config in configs for key, node in config.items() if key not in GROUPS}
+    targets = {key: node["_target_"] for key, node in nodes.items() if "_target_" in (node or ())}
+    return {key: loose(name, arguments(name)) for key, name in targets.items()}
 
 
 def mappings(base: type) -> list[Any]:

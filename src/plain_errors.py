@@ -1,6 +1,6 @@
 """Every command runs inside `plain_errors`: an error or a signal becomes one plain line and an exit code.
 
-0 good, 1 a fault of ours, 2 the command or config, 3 the data, 4 a checkpoint, a model file or the storage of a
+0 good, 1 a fault of ours, 2 the command or config, 3 the data, 4 a checkpoint, a model file or the trials of a
 search, 130 interrupted, 143 terminated.
 """
 
@@ -45,7 +45,7 @@ class ModelFileError(PlainError):
 
 
 class StudyError(PlainError):
-    """The storage of a search is locked, damaged or of another search."""
+    """The trials of a search are damaged, or those of another search."""
 
     exit_code = 4
 
@@ -56,6 +56,11 @@ class Pruned(Exception):  # noqa: N818
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM arrived. Lightning then ends the run as it does after Ctrl-C."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """The message of a library's error, which may have several lines."""
+    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
 
 
 def end_of(interrupt: KeyboardInterrupt) -> str:
@@ -78,7 +83,7 @@ def plain_errors(explain: Callable[[Exception], Exception] = lambda error: error
     code: object = None
     atexit.register(lambda: _leave(code))  # the first one that is registered is the last one that is called
     try:
-        with _in_one_line(explain):
+        with _told(explain):
             yield
         code = 0
     except SystemExit as end:
@@ -87,7 +92,7 @@ def plain_errors(explain: Callable[[Exception], Exception] = lambda error: error
 
 
 @contextmanager
-def _in_one_line(explain: Callable[[Exception], Exception]) -> Iterator[None]:
+def _told(explain: Callable[[Exception], Exception]) -> Iterator[None]:
     try:
         yield
         print(end="", flush=True)  # does nothing where there is no standard output

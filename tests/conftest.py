@@ -12,7 +12,6 @@ from typing import IO
 import forked
 import numpy as np
 import onnx
-import postgres
 import pytest
 import slurm
 from axe_playwright_python.sync_playwright import Axe
@@ -183,7 +182,6 @@ def missing() -> dict[str, str]:
             not slurm.missing() and find_spec("hydra_plugins.hydra_submitit_launcher"),
             f"sweeps on a cluster: not tested, install slurm-wlm and munge ({', '.join(slurm.missing())} not found)",
         ),
-        "database": (postgres.found().keys() >= set(postgres.PROGRAMS), "PostgreSQL: not tested, install it"),
         "gpu": (
             torch.cuda.is_available() or torch.backends.mps.is_available(),
             "training on a GPU: not tested, PyTorch finds none here (CUDA or MPS)",

@@ -11,13 +11,11 @@ import sys
 import time
 from pathlib import Path
 
-import optuna
 import pytest
 import torch
 from conftest import QUIET, ROOT, run_command, run_folders
-from optuna.storages import RDBStorage
-from postgres import postgres
 from slurm import NODES, slurm
+from test_search import study_of
 from test_sweep import driver, files, records
 
 from digits.run_folder import RunFolder
@@ -38,12 +36,6 @@ def cluster(tmp_path_factory):
     with slurm(tmp_path_factory.mktemp("slurm")) as environment, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLURM_CONF", environment["SLURM_CONF"])
         yield
-
-
-@pytest.fixture(scope="module")
-def database():
-    with postgres() as url:
-        yield url
 
 
 def queue(what="%F_%K"):
@@ -120,10 +112,10 @@ def test_a_job_that_is_requeued_ends_in_the_same_weights(cluster, tmp_path):
         ]
 
 
-def test_a_search_takes_the_next_trial_when_one_has_ended(cluster, database, tmp_path):
+def test_a_search_takes_the_next_trial_when_one_has_ended(cluster, tmp_path):
     folder = tmp_path / "search"
     arguments = (*ON_SLURM, "search=custom", f"search.trials={TRIALS}", f"search.at_once={AT_ONCE}", *QUIET)
-    arguments += (f"search.storage={database!r}", f"hydra.sweep.dir={folder}", "trainer.max_epochs=2")
+    arguments += (f"hydra.sweep.dir={folder}", "trainer.max_epochs=2")
     arguments += ("model.learning_rate=tag(log, interval(1e-3, 1e-1))",)
     with driver(tmp_path, *arguments) as process:
         until(lambda: (folder / "0/run.json").exists())
@@ -131,20 +123,11 @@ def test_a_search_takes_the_next_trial_when_one_has_ended(cluster, database, tmp
         process.kill()
     done = run_command("train.py", *arguments, cwd=tmp_path, timeout=1100)
     assert done.returncode == 0, done.stderr
-    storage = RDBStorage(database)
-    study = optuna.load_study(study_name="custom", storage=storage)
-    assert [trial.state.name for trial in study.trials].count("COMPLETE") >= 2
-    assert len(study.trials) == TRIALS and all(trial.state.is_finished() for trial in study.trials)
-    storage.engine.dispose()
+    trials = study_of(folder).trials
+    assert [trial.state.name for trial in trials].count("COMPLETE") >= 2
+    assert len(trials) == TRIALS and all(trial.state.is_finished() for trial in trials)
     assert results(folder) == TRIALS, "each trial once"
     assert "best: #" in done.stdout and (folder / "index.html").exists()
-
-
-def test_a_search_on_several_machines_needs_a_database_that_they_share(cluster, tmp_path):
-    rates = "model.learning_rate=tag(log, interval(1e-3, 1e-1))"
-    done = run_command("train.py", *ON_SLURM, "search=custom", rates, cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stderr.startswith("error: search.storage: got SQLite, which several machines cannot share; take postg")
 
 
 def test_what_sbatch_refuses_is_said_in_one_line(cluster, tmp_path):

@@ -3,10 +3,12 @@
 import json
 import os
 import re
+import resource
 import shlex
 import signal
-import sqlite3
+import subprocess
 import sys
+from contextlib import contextmanager
 
 import optuna
 import pytest
@@ -16,22 +18,23 @@ from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import ThresholdPruner
-from sqlalchemy import event
-from sqlalchemy.pool import Pool
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend
 from test_compare import is_cut, views
 from test_sweep import driver, files, finished, records, the_sweep, wait_for
 
-from digits.config import CONFIGS, explained, mistakes_in
-from digits.launch import Launch
+from digits.config import CONFIGS, explained
 from digits.record import Epoch
 from digits.run_folder import RunFolder
 from digits.settings import settings_of
+from digits.sweep_jobs import DigitJobs, value_of
 from plain_errors import ConfigError, StudyError
-from resumable_sweeps import jobs
-from resumable_sweeps.grid import jobs_of, search_name
-from resumable_sweeps.search import Search, value_of
-from resumable_sweeps.space import rehearse, search_of
-from resumable_sweeps.study import Pruning, storage_at
+from resumable_sweeps import job, study
+from resumable_sweeps.names import search_name
+from resumable_sweeps.pruning import Pruning
+from resumable_sweeps.space import mistakes_in_search, probes, rehearse, search_of
+from resumable_sweeps.tally import Tally
+from resumable_sweeps.trials import Trials
 
 # `make test-kills` asks for more
 TRIALS, KILLS = int(os.environ.get("SWEEP_JOBS", 4)), int(os.environ.get("SWEEP_KILLS", 2))
@@ -51,23 +54,9 @@ MOMENTS = [
 SAMPLER = {"_target_": "optuna.samplers.RandomSampler", "seed": 0}
 
 
-@pytest.fixture(autouse=True)
-def closed_databases():
-    """Close what the studies of a test opened: Python 3.13 warns of it while a later test runs."""
-    opened = []
-
-    def remember(connection, _):
-        opened.append(connection)
-
-    event.listen(Pool, "connect", remember)
-    yield
-    event.remove(Pool, "connect", remember)
-    for connection in opened:
-        connection.close()
-
-
 def study_of(sweep):
-    return optuna.load_study(study_name="custom", storage=f"sqlite:///{sweep / 'study.db'}")
+    journal = JournalStorage(JournalFileBackend(str(sweep / "study.jsonl")))
+    return optuna.load_study(study_name="search", storage=journal)
 
 
 def ended(sweep):
@@ -76,13 +65,10 @@ def ended(sweep):
     }
 
 
-def a_search(folder, **settings):
-    usual = {"trials": 3, "metric": "val/accuracy", "sampler": SAMPLER, "pruner": None, "storage": None}
-    return Search(folder, **usual | {"study_name": "search", "space": {}} | settings)
-
-
-def a_callback(folder, pruner=None):
-    return Pruning(str(folder), "val/accuracy", pruner, None, "search")
+def some_trials(folder, total=3):
+    """As a new process sees them."""
+    study._storage.cache_clear()
+    return Trials(Tally(DigitJobs(), folder, total, "val/accuracy"), SAMPLER, None)
 
 
 @pytest.fixture
@@ -190,7 +176,7 @@ def test_a_larger_total_continues_and_another_space_is_refused(searched):
     other = [*(f"hydra.sweep.dir={sweep}", "model.learning_rate=choice(1e-2,2e-2)", "model.weight_decay=0.1")]
     done = run_command("train.py", *SEARCH[:-2], *other, cwd=cwd)
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
-    assert "holds another search as custom: " in done.stderr and "data.batch_size was searched in Int" in done.stderr
+    assert "holds another search: " in done.stderr and "data.batch_size was searched in Int" in done.stderr
     assert "model.weight_decay was 0.0 and is now 0.1" in done.stderr
     assert {path: kept for path, kept in files(sweep).items() if path.is_file() and ".locks" not in path.parts} == {
         path: kept for path, kept in before.items() if path.is_file() and ".locks" not in path.parts
@@ -266,7 +252,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(command, tmp_p
 def test_a_sampler_that_cannot_search_is_refused_before_the_first_trial(hydra, sampler, reason):
     overrides = ["search=mlp", f"search.sampler._target_=optuna.samplers.{sampler}"]
     with pytest.raises(ConfigError, match=f"search: {sampler} with MedianPruner cannot search this .{reason}"):
-        rehearse(compose("train", overrides), search_of(overrides)[1])
+        rehearse(compose("train", overrides), the_search(overrides)[1])
 
 
 def test_mistakes_are_printed_before_the_first_trial(command, tmp_path):
@@ -310,7 +296,6 @@ def test_mistakes_are_printed_before_the_first_trial(command, tmp_path):
             ["search=mlp", "+search.pruner.n_startup_trials=-3"],
             "search.pruner: Number of startup trials cannot be negative",
         ),
-        (["search=mlp", "search.storage=nonsense"], "search.storage: got nonsense, which no database here understands"),
         (["search=svm", "search.metric=val/loss"], "search.metric: got val/loss, which this model logs before it is"),
         (
             ["search=mlp", "data.val_size=0"],
@@ -320,25 +305,39 @@ def test_mistakes_are_printed_before_the_first_trial(command, tmp_path):
     ],
 )
 def test_mistakes_in_a_search_are_named(hydra, overrides, line):
-    jobs = [compose("train", job, return_hydra_config=True) for job in jobs_of(overrides)]
-    found = {mistake for job in jobs for mistake in mistakes_in(job)}
+    found = set(mistakes_of(overrides))
     assert found and all(mistake.startswith(line) for mistake in found)
 
 
-def test_a_search_without_m_is_refused(hydra, capsys):
-    with pytest.raises(SystemExit) as end:
-        Launch().on_run_start(compose("train", ["search=cnn"], return_hydra_config=True))
-    assert end.value.code == 2
-    assert capsys.readouterr().err.startswith("error: search: a search runs many trials, so it needs -m")
+def mistakes_of(overrides):
+    project, trials = DigitJobs(), probes(*the_search(overrides))
+    configs = [compose("train", each, return_hydra_config=True) for each in trials]
+    return [line for each in configs for line in (*project.mistakes(each), *mistakes_in_search(each, project))]
+
+
+def the_search(overrides):
+    """The plain overrides and the space of a command, as the sweeper finds them."""
+    (choice,) = [text for text in overrides if text.startswith("search=")]
+    return search_of(overrides, compose("train", [choice]).search.space)
+
+
+def test_a_search_needs_no_m(command, tmp_path):
+    done = command("train.py", "search=custom", "data=mnist_5k")
+    assert (done.returncode, list(tmp_path.iterdir())) == (2, [])
+    assert done.stderr.startswith("error: search.space: empty; add a range, like 'model.learning_rate=")
+
+
+def test_a_database_is_no_longer_needed(command):
+    done = command("train.py", "-m", "search=mlp", "search.storage='postgresql://me@host/name'")
+    line = "a search keeps its trials in its folder, on a cluster too; leave this out"
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and done.stderr.endswith(f": {line}\n")
 
 
 @pytest.mark.parametrize("choice", ["cnn", "mlp", "svm", "cnn_augmented"])
 def test_the_ranges_hold_the_defaults(hydra, choice):
     """Else a search could only say that the defaults are wrong."""
-    _, space = search_of([f"search={choice}"])
-    assert all(
-        mistakes_in(compose("train", job, return_hydra_config=True)) == [] for job in jobs_of([f"search={choice}"])
-    )
+    _, space = the_search([f"search={choice}"])
+    assert mistakes_of([f"search={choice}"]) == []
     config = compose("train", [f"search={choice}"])
     for key, distribution in space.items():
         group, name = key.split(".")
@@ -350,7 +349,7 @@ def test_the_ranges_hold_the_defaults(hydra, choice):
 
 
 def test_an_override_replaces_the_range_of_its_key(hydra):
-    plain, space = search_of(
+    plain, space = the_search(
         [
             "search=mlp",
             "model.dropout=0.1",
@@ -365,82 +364,127 @@ def test_an_override_replaces_the_range_of_its_key(hydra):
     assert space["model.weight_decay"] == FloatDistribution(5e-3, 0.5, log=True)
     assert space["seed"] == IntDistribution(2, 8, step=3)
     with pytest.raises(ConfigError, match=r"model.dropout=interval\(0.5,0\): `low <= high` must hold"):
-        search_of(["search=mlp", "model.dropout=interval(0.5,0)"])
+        the_search(["search=mlp", "model.dropout=interval(0.5,0)"])
 
 
-def test_a_storage_that_cannot_be_used_is_not_changed(tmp_path):
-    (tmp_path / ".locks").mkdir()
-    (tmp_path / ".locks" / "study").touch()
-    path = tmp_path / "study.db"
-    path.write_bytes(b"no database, but somebody's file" * 100)
-    with pytest.raises(StudyError, match=r"cannot be used \(file is not a database"):
-        a_search(tmp_path).begin({})
-    assert path.read_bytes() == b"no database, but somebody's file" * 100
+# The file of trials
 
 
-def test_a_locked_storage_is_explained(tmp_path, monkeypatch):
-    search = a_search(tmp_path)
-    search.begin({"model": "cnn"})
-    other = sqlite3.connect(tmp_path / "study.db")
-    other.execute("BEGIN EXCLUSIVE")
-    with storage_at(search.database.url).engine.connect() as connection:
-        connection.exec_driver_sql("PRAGMA busy_timeout = 10")  # it would wait five seconds
-    with pytest.raises(StudyError, match=r"cannot be used \(database is locked"):
-        search.next_trials(1, {"seed": IntDistribution(0, 9)})
-    other.close()
-    assert len(search.next_trials(1, {"seed": IntDistribution(0, 9)})) == 1
+SPACE = {"seed": IntDistribution(0, 9)}
 
 
-def test_a_full_disk_is_explained_and_the_trial_is_continued(tmp_path):
-    search, space = a_search(tmp_path), {"seed": IntDistribution(0, 9)}
-    search.begin({"model": "cnn"})
-    (trial,) = search.next_trials(1, space)
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        (b"somebody's file" * 100, "is not the study of a search"),
+        (b'{"op_code": 0}\nnot of Optuna\n{"op_code": 0}\n', "is damaged ("),
+    ],
+)
+def test_a_file_that_is_no_study_is_not_changed(tmp_path, text, reason):
+    some_trials(tmp_path).begin({})
+    path = tmp_path / "study.jsonl"
+    path.write_bytes(text)
+    with pytest.raises(StudyError) as error:
+        some_trials(tmp_path).begin({})
+    assert reason in str(error.value) and path.read_bytes() == text
+
+
+def test_a_process_killed_in_a_write_keeps_nobody_waiting_and_spoils_nothing(tmp_path, monkeypatch):
+    """It leaves Optuna's lock and half a line."""
+    monkeypatch.setattr(study, "GRACE", 3)
+    some_trials(tmp_path).begin({"model": "cnn"})
+    path = tmp_path / "study.jsonl"
+    code = (
+        "import os, signal, sys; from pathlib import Path; from resumable_sweeps.study import Lock\n"
+        "path = Path(sys.argv[1]); Lock(path).acquire()\n"
+        "with path.open('ab') as file: file.write(b'{\"op_code\":4,\"work')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)])
+    assert done.returncode == -signal.SIGKILL and path.with_name("study.jsonl.lock").exists()
+    assert [trial.number for trial in some_trials(tmp_path).next(2, SPACE)] == [0, 1]
+    assert len(study_of(tmp_path).trials) == 2 and not path.with_name("study.jsonl.lock").exists()
+
+
+@contextmanager
+def full_disk(path, room):
+    """Writing to a file that is longer than this one by `room` bytes fails, when the room is filled."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_disk_that_is_full_spoils_nothing_and_the_trial_is_continued(tmp_path):
+    trials, path = some_trials(tmp_path), tmp_path / "study.jsonl"
+    trials.begin({"model": "cnn"})
+    (trial,) = trials.next(1, SPACE)
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "run.json").write_text(
         '{"status": "finished", "history": [{"epoch": 0, "step": 1, "val/accuracy": 0.5, "seconds": 1}]}'
     )
-    engine = storage_at(search.database.url).engine
-    with engine.connect() as connection:
-        pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
-    event.listen(engine, "checkout", lambda connection, *_: connection.execute(f"PRAGMA max_page_count = {pages}"))
-    with pytest.raises(StudyError, match=r"cannot be used \(database or disk is full"):
-        for epoch in range(999):
-            a_callback(tmp_path / "0").report(epoch, 0.5)
-    pages = 99999
-    again = a_search(tmp_path)
-    search.held.pop(0).release()  # as if its process had ended
-    assert [taken.params for taken in again.next_trials(1, space)] == [trial.params]
+    with full_disk(path, room=30), pytest.raises(OSError, match="File too large"):
+        Pruning(str(tmp_path / "0"), "val/accuracy", None).report(0, 0.5)
+    assert not path.read_bytes().endswith(b"\n"), "half a line was written"
+    again = some_trials(tmp_path)
+    trials.held.pop(0).release()  # as if its process had ended
+    assert [taken.params for taken in again.next(1, SPACE)] == [trial.params]
     assert again.has_ended(0) and again.tell(0).value == 0.5
+    assert [each.state.name for each in study_of(tmp_path).trials] == ["COMPLETE"]
 
 
-def test_a_folder_with_trials_that_the_storage_lacks_is_refused(tmp_path):
-    search = a_search(tmp_path)
-    search.begin({"model": "cnn"})
+def test_a_folder_with_trials_that_the_study_does_not_know_is_refused(tmp_path):
+    some_trials(tmp_path).begin({"model": "cnn"})
     (tmp_path / "3").mkdir()
-    with pytest.raises(StudyError, match="has no trial 3"):
-        a_search(tmp_path).begin({"model": "cnn"})
+    with pytest.raises(StudyError, match=r"has a trial 3, but study.jsonl does not know it"):
+        some_trials(tmp_path).begin({"model": "cnn"})
     (tmp_path / "grid").mkdir()
     (tmp_path / "grid" / "jobs.json").touch()
     with pytest.raises(ConfigError, match=r"grid holds no search \(jobs.json is there\)"):
-        a_search(tmp_path / "grid").begin({})
+        some_trials(tmp_path / "grid").begin({})
 
 
-def test_a_study_of_another_folder_is_refused(tmp_path):
-    """Its trials are there, and so are the locks on them."""
-    storage = f"sqlite:///{tmp_path / 'all.db'}"
-    a_search(tmp_path / "one", storage=storage).begin({"model": "cnn"})
-    with pytest.raises(
-        StudyError, match=r"hydra.sweep.dir was .*one and is now .*two; choose another search.study_name"
-    ):
-        a_search(tmp_path / "two", storage=storage).begin({"model": "cnn"})
-    a_search(tmp_path / "two", storage=storage, study_name="two").begin({"model": "cnn"})
+def test_a_search_of_a_former_version_continues(tmp_path):
+    """It kept its study in SQLite, under the name of the search."""
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "study").touch()
+    storage = RDBStorage(f"sqlite:///{tmp_path / 'study.db'}")
+    old = optuna.create_study(storage=storage, study_name="custom", direction="maximize")
+    old.set_user_attr("search", {"model": "cnn"})
+    for value in (0.5, 0.7):
+        trial = old.ask(fixed_distributions=SPACE)
+        trial.report(value, step=0)
+        old.tell(trial, value)
+    left = old.ask(fixed_distributions=SPACE)
+    known = old.trials
+    storage.engine.dispose()
+    before = (tmp_path / "study.db").read_bytes()
+
+    trials = some_trials(tmp_path, total=4)
+    trials.begin({"model": "cnn"})
+    assert [trial.number for trial in trials.next(9, SPACE)] == [left.number, 3]
+    found = study_of(tmp_path)
+    kept = [(each.params, each.value, each.intermediate_values, each.state) for each in known]
+    assert [(each.params, each.value, each.intermediate_values, each.state) for each in found.trials[:3]] == kept
+    assert found.best_trial.number == 1 and (tmp_path / "study.db").read_bytes() == before
+    with pytest.raises(StudyError, match="model was cnn and is now mlp"):
+        some_trials(tmp_path).begin({"model": "mlp"})
+
+
+def test_a_database_that_cannot_be_read_is_refused(tmp_path):
+    (tmp_path / ".locks").mkdir()
+    (tmp_path / ".locks" / "study").touch()
+    (tmp_path / "study.db").write_bytes(b"no database, but somebody's file" * 100)
+    with pytest.raises(StudyError, match=r"study.db: cannot be read \(.*file is not a database"):
+        some_trials(tmp_path).begin({})
+    assert not (tmp_path / "study.jsonl").exists()
 
 
 def test_a_trial_that_starts_again_is_pruned_by_its_new_values_only(tmp_path):
-    search = a_search(tmp_path)
-    search.begin({})
-    search.next_trials(1, {"seed": IntDistribution(0, 9)})
-    callback = a_callback(tmp_path / "0", pruner=ThresholdPruner(lower=0.5))
+    trials = some_trials(tmp_path)
+    trials.begin({})
+    trials.next(1, SPACE)
+    callback = Pruning(str(tmp_path / "0"), "val/accuracy", ThresholdPruner(lower=0.5))
     assert [callback.report(epoch, value) for epoch, value in enumerate((0.6, 0.7, 0.4))] == [False, False, True]
     assert callback.report(0, 0.6) is False
 
@@ -467,12 +511,12 @@ def test_proposals_do_not_depend_on_how_often_a_search_was_continued(tmp_path):
     space = {"seed": IntDistribution(0, 10**6)}
 
     def proposals(folder, at_once):
-        a_search(folder).begin({})
+        some_trials(folder).begin({})
         found = []
-        while trials := (search := a_search(folder)).next_trials(at_once, space):  # anew, as after a kill
-            for trial in trials:
+        while taken := (trials := some_trials(folder)).next(at_once, space):  # anew, as after a kill
+            for trial in taken:
                 found.append(trial.params["seed"])
-                search.tell(trial.number)
+                trials.tell(trial.number)
         return found
 
     found = proposals(tmp_path / "one", 1)
@@ -487,7 +531,7 @@ def test_processes_spread_over_the_gpus_and_then_share_them_evenly(tmp_path, mon
     taken = []
     for _ in range(5):  # as many processes
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-        jobs.choose_gpu.__wrapped__(tmp_path)
+        job.choose_gpu.__wrapped__(tmp_path)
         taken.append(os.environ["CUDA_VISIBLE_DEVICES"])
     assert taken == ["0", "1", "0", "1", "0"]
-    jobs._locks.clear()
+    job._held.clear()

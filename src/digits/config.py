@@ -12,18 +12,19 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
-from digits.schema import in_one_line, located, mistakes_in_node, mistakes_in_values, nearest
+from digits.schema import located, mistakes_in_node, mistakes_in_values, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
-from plain_errors import ConfigError, PlainError
-from resumable_sweeps.grid import jobs_of, renamed
+from plain_errors import ConfigError, PlainError, in_one_line
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
@@ -31,6 +32,7 @@ EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
 TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
+GROUPS = ("data", "model", "trainer", "callbacks", "logger")
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 
@@ -55,10 +57,9 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += _mistakes_in_needs(plain)
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
-    if plain.get("search"):
-        from resumable_sweeps.space import mistakes_in_search  # imports Optuna and SQLAlchemy: only a search needs them
-
-        mistakes += mistakes_in_search(plain)
+    for name, node in plain.items():
+        if name not in GROUPS and isinstance(node, dict) and "_target_" in node:
+            mistakes += mistakes_in_node(name, node)
     return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
 
 
@@ -81,18 +82,15 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
 
 def explained(error: Exception) -> Exception:
     """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
-    if isinstance(error, InstantiationException):
-        return _refused(error)
+    error = refusal(error)
     if not isinstance(error, COMPOSING) and not str(error).startswith(NULL_GROUP):
         return error
     overrides, multirun = _command_line()
     GlobalHydra.instance().clear()  # Hydra may still be initialized
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-            jobs = jobs_of(overrides) if multirun else [overrides]
+            jobs = _samples(overrides) if multirun else [overrides]
             mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
-    except ConfigError as wrong_range:
-        mistakes = [str(wrong_range)]
     except OverrideParseException as unreadable:
         mistakes = [_override_mistake(str(unreadable.override), unreadable)]
     except HydraException as other:
@@ -102,8 +100,10 @@ def explained(error: Exception) -> Exception:
     return plain
 
 
-def _refused(error: InstantiationException) -> Exception:
-    """What a constructor raised; Hydra wraps it."""
+def refusal(error: Exception) -> Exception:
+    """What a constructor raised, if Hydra has wrapped it; else the error itself."""
+    if not isinstance(error, InstantiationException):
+        return error
     if isinstance(error.__cause__, PlainError | OSError):
         return error.__cause__
     _, known, key = str(error).rpartition("full_key: ")
@@ -189,6 +189,19 @@ def _command_line() -> tuple[list[str], bool]:
     return [*folder, *words.overrides], words.multirun
 
 
+def _samples(overrides: list[str]) -> list[list[str]]:
+    """A few commands without sweeps that together have each value, and both ends of each range, of one with -m."""
+    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
+    texts = [_swept(each) if each.is_sweep_override() else [str(each.input_line)] for each in parsed]
+    return [[each[at % len(each)] for each in texts] for at in range(max(map(len, texts), default=1))]
+
+
+def _swept(override: Override) -> list[str]:
+    interval: Any = override.value()
+    ends = (interval.start, interval.end) if override.is_interval_sweep() else override.sweep_string_iterator()
+    return [f"{override.get_key_element()}={value}" for value in ends]
+
+
 def _override_mistake(override: str, error: Exception) -> str:
     """One line for an override that Hydra cannot apply, with the nearest names that exist."""
     key, equals, secret = override.partition("=")
@@ -196,7 +209,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     override, reason = f"{key}{equals}{value}", in_one_line(error)
     if value != secret:
         reason = reason.replace(secret, value)  # the parser's message repeats what it cannot read
-    if new := renamed(override) or former_line(override):
+    if new := former_line(override):
         return new
     if str(error).startswith(NULL_GROUP):
         return f"{override}: a group cannot be null; take ~{key}"

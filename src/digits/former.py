@@ -38,6 +38,11 @@ def model_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def former_line(override: str) -> str | None:
     """One line on an override, or a key=value, that only former versions know: the new name. None for any other."""
+    if found := re.fullmatch(r"([+~]*)sweep(|[.=].*)", override, re.DOTALL):
+        rest = "=custom" if found[2] == "=search" else found[2]
+        return f"{override}: sweep is now called search; take {found[1]}search{rest}"
+    if re.match(r"[+~]*search\.(storage|study_name)\b", override):
+        return f"{override}: a search keeps its trials in its folder, on a cluster too; leave this out"
     if override == "callbacks=closed_form":
         return f"{override}: is now called callbacks=none, which such models take by themselves"
     if override == "~callbacks.mean":

@@ -93,7 +93,7 @@ class RunRecord(Record):
     def begun(cls, **facts: Any) -> "RunRecord":
         """The record of a run that this command begins now."""
         started = datetime.now().astimezone().isoformat(timespec="seconds")
-        return cls(started=started, command=shlex.join(["python", *sys.argv]), **facts)
+        return cls(status="running", started=started, command=shlex.join(["python", *sys.argv]), **facts)
 
     @property
     def reported(self) -> bool:

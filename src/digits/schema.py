@@ -143,8 +143,3 @@ def nearest(wrong: str, valid: Iterable[Any], path: str = "") -> str:
     if near:
         return "; did you mean " + " or ".join(f"{path}.{name}" if path else name for name in near) + "?"
     return f"; there are {', '.join(names)}" if names else "; there are none"
-
-
-def in_one_line(error: BaseException) -> str:
-    """The message of a library's error, which may have several lines."""
-    return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())

@@ -1,50 +1,61 @@
 """A sweep: each combination of the values given is a job with a number in the sweep's folder."""
 
-import hashlib
 import json
-import re
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock
-from hydra.core.global_hydra import GlobalHydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import MissingConfigException
+from omegaconf import DictConfig
 
 from atomic_files import write_text
-from digits.run_folder import RunFolder
-from digits.settings import flat, settings_of
 from plain_errors import ConfigError
-from resumable_sweeps.jobs import Launch, delete_job, free_lock, job_name, launch_jobs, print_end
-from resumable_sweeps.slurm import Queue
+from resumable_sweeps.driver import Driver
+from resumable_sweeps.folder import delete_job, free_lock, writable
+from resumable_sweeps.names import changes, job_name, meaning_of, sweep_name, varied_in
+from resumable_sweeps.project import Project
 
 JOBS = "jobs.json"  # the overrides of each job; its place in the list is its number
+METRIC = "val/accuracy"
 
-_locks: list[FileLock] = []  # held until the process ends
 
+def run_sweep(driver: Driver, overrides: list[str]) -> None:
+    """Check all jobs, run those that have not finished, and print the results; exit with 1 if a job failed.
 
-def jobs_of(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep: `seed=1,2` makes two jobs. Hydra must be initialized.
-
-    For a search, a few trials that together have each choice and both ends of each range.
+    A failed or killed job starts from the beginning: its checkpoint may be of other code or another machine.
 
     Raises:
-        ConfigError: a range that cannot be swept or searched, or an override of the former key `sweep`.
+        ConfigError: a job is wrong, its config has changed since it finished, or the folder holds something else.
     """
-    former = [line for line in map(renamed, overrides) if line]
-    if former:
-        raise ConfigError("\n".join(former))
-    parsed = OverridesParser.create(GlobalHydra.instance().config_loader()).parse_overrides(overrides)
-    if any(each.key_or_group == "search" and each.value() and not each.is_sweep_override() for each in parsed):
-        from resumable_sweeps.space import probes, search_of  # imports Optuna, which a sweep does not need
+    wanted = jobs_of(overrides, driver.context.config_loader)
+    configs = driver.check(wanted, _mistakes_in_job)
+    folder = _folder_for(driver, wanted)
+    with writable(folder):
+        lock, numbers = claim_sweep(folder, wanted)
+    with lock:
+        _refuse_changed(driver.project, folder, dict(zip(numbers, configs, strict=True)))
+        jobs = read_jobs(folder)
+        driver.begin(folder, len(jobs), METRIC, is_search=False)
+        _run_rest(driver, folder, jobs)
+        if not _report(driver, folder, jobs):
+            sys.exit(1)
 
-        try:
-            return probes(*search_of(overrides))
-        except MissingConfigException:  # there is no such search; composing a job says so
-            return [[str(each.input_line) for each in parsed if not each.is_sweep_override()]]
+
+def jobs_of(overrides: list[str], loader: ConfigLoader | None = None) -> list[list[str]]:
+    """The overrides of each job of a sweep: `seed=1,2` makes two jobs.
+
+    Args:
+        overrides: of the command.
+        loader: Hydra's; it knows which choices `model=glob(*)` means.
+
+    Raises:
+        ConfigError: a range that cannot be swept.
+    """
+    parsed = OverridesParser.create(loader).parse_overrides(overrides)
     choices = {each.get_key_element(): _choices(each) for each in parsed}  # the last one counts if a key is repeated
     return [list(job) for job in product(*choices.values())]
 
@@ -60,42 +71,29 @@ def _choices(override: Override) -> list[str]:
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
-def renamed(override: str) -> str | None:
-    """One line on an override of the former key `sweep`; None for any other override."""
-    found = re.fullmatch(r"([+~]*)sweep(|[.=].*)", override, re.DOTALL)
-    if not found:
-        return None
-    rest = "=custom" if found[2] == "=search" else found[2]
-    return f"{override}: sweep is now called search; take {found[1]}search{rest}"
+def _mistakes_in_job(config: DictConfig) -> Iterator[str]:
+    if config.get("search"):
+        yield "search: a command runs one search; run each of the others with its own command"
 
 
-def begin_sweep(folder: Path, jobs: list[list[str]], configs: list[dict[str, Any]]) -> None:
-    """Make `folder` for the jobs of a sweep, each with its resolved config, or continue the same sweep in it.
-
-    Raises:
-        ConfigError: as claim_sweep, or a finished job would have another config now.
-        OSError: the folder cannot be written.
-    """
-    changed = {}
-    for number, config in zip(claim_sweep(folder, jobs), configs, strict=True):
-        record = RunFolder(folder / str(number)).record()
-        if record.status == "finished" and (found := changes(facts_of(record.config), facts_of(config))):
-            changed[number] = found[0]
-    if changed:
-        number, change = next(iter(changed.items()))
-        raise ConfigError(
-            f"hydra.sweep.dir: the config of finished jobs in {folder} has changed ({', '.join(map(str, changed))}): "
-            f"in job {number} {change}; choose another hydra.sweep.dir, or delete their folders to run them again"
-        )
+def _folder_for(driver: Driver, jobs: list[list[str]]) -> Path:
+    """The folder that the user chose, or one that is named after the jobs."""
+    if driver.has_chosen_folder:
+        return driver.folder
+    folder, smaller = driver.folder / sweep_name(jobs), smaller_sweep(driver.folder, jobs)
+    if smaller and not folder.exists():
+        print(f"{smaller} has some of these jobs; hydra.sweep.dir={smaller} adds the others to it")
+    return folder
 
 
-def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
-    """Keep `folder` for this process until it ends, and return the number of each job.
+def claim_sweep(folder: Path, jobs: list[list[str]]) -> tuple[FileLock, list[int]]:
+    """Make `folder`, or continue the sweep in it; return the lock that keeps others from it, and each job's number.
 
     A job that is in the folder already keeps its number; new ones follow.
 
     Raises:
         ConfigError: another process works in the folder, or something else is in it.
+        OSError: the folder cannot be written.
     """
     other = f"hydra.sweep.dir: {folder} holds %s; choose a new folder, or the one of this sweep"
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +105,6 @@ def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
         raise ConfigError(
             f"hydra.sweep.dir: another process works in {folder}; run the same command again when it has ended"
         )
-    _locks.append(lock)
     known = read_jobs(folder)
     wanted = {meaning_of(job): job for job in jobs}
     numbers = {meaning_of(job): number for number, job in enumerate(known)}
@@ -118,27 +115,51 @@ def claim_sweep(folder: Path, jobs: list[list[str]]) -> list[int]:
     if new:
         write_text(folder / JOBS, json.dumps(known + [wanted[meaning] for meaning in new], indent=2))
     numbers |= {meaning: number for number, meaning in enumerate(new, start=len(known))}
-    return [numbers[meaning_of(job)] for job in jobs]
+    return lock, [numbers[meaning_of(job)] for job in jobs]
 
 
-def run_sweep(launch: Launch, folder: Path, queue: Queue | None) -> None:
-    """Run the jobs that have not finished. On a cluster, wait for those that are already in its `queue`.
+def _refuse_changed(project: Project, folder: Path, configs: dict[int, DictConfig]) -> None:
+    """Compare the configs, by number, with those that finished jobs ran with; ConfigError if one differs."""
+    changed = {}
+    for number, config in configs.items():
+        state = project.state(folder / str(number))
+        if state.status == "finished" and (found := changes(state.facts(), project.facts(config))):
+            changed[number] = found[0]
+    if changed:
+        number, change = next(iter(changed.items()))
+        raise ConfigError(
+            f"hydra.sweep.dir: the config of finished jobs in {folder} has changed ({', '.join(map(str, changed))}): "
+            f"in job {number} {change}; choose another hydra.sweep.dir, or delete their folders to run them again"
+        )
 
-    A failed or killed job starts from the beginning: its checkpoint may be of other code or another machine.
-    """
-    jobs = read_jobs(folder)
-    left = [number for number in range(len(jobs)) if RunFolder(folder / str(number)).record().status != "finished"]
-    queued = queue.numbers() if queue else set()
-    print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by val/accuracy")
-    if queue:
+
+def _run_rest(driver: Driver, folder: Path, jobs: list[list[str]]) -> None:
+    """Run the jobs that have not finished. On a cluster, wait for those that are already in its queue."""
+    left = [number for number in range(len(jobs)) if driver.tally.state(number).status != "finished"]
+    queued = driver.queue.numbers() if driver.queue else set()
+    print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by {METRIC}")
+    if driver.queue:
         print(f"{len(queued)} already in Slurm's queue; scancel --me --name={folder.name} ends them", flush=True)
     new, varied = {number: jobs[number] for number in left if number not in queued}, varied_in(jobs)
     for number in new:
         delete_job(folder, number)
-    launch_jobs(launch, folder, new, varied)
-    if queue:
-        for number in queue.wait(left):
-            print_end(folder, number, len(jobs), job_name(jobs[number], varied))
+    driver.run(new, varied)
+    if driver.queue:
+        for number in driver.queue.wait(left):
+            driver.print_left_queue(number, job_name(jobs[number], varied))
+
+
+def _report(driver: Driver, folder: Path, jobs: list[list[str]]) -> bool:
+    """Print the results, and a line for each job that did not finish. Returns whether all jobs finished."""
+    print(f"{len(jobs)} jobs in {folder}")
+    pairs = [text.partition("=")[::2] for job in jobs for text in job]
+    values = {key: list(dict.fromkeys(value for other, value in pairs if other == key)) for key, _ in pairs}
+    driver.project.summarise(folder, {key: found for key, found in values.items() if len(found) > 1})
+    states = [driver.tally.state(number) for number in range(len(jobs))]
+    for number, state in enumerate(states):
+        if state.status != "finished":
+            print(f"#{number} {state.status}: {state.error or 'killed'}")
+    return all(state.status == "finished" for state in states)
 
 
 def read_jobs(folder: Path) -> list[list[str]]:
@@ -153,60 +174,3 @@ def smaller_sweep(parent: Path, jobs: list[list[str]]) -> Path | None:
     known = {path.parent: {meaning_of(job) for job in read_jobs(path.parent)} for path in parent.glob(f"*/{JOBS}")}
     smaller = [folder for folder, meanings in known.items() if meanings < wanted]
     return max(smaller, key=lambda folder: len(known[folder]), default=None)
-
-
-# Is this the same sweep or search, and what is its folder's name?
-
-
-def meaning_of(overrides: list[str]) -> tuple[tuple[str, str], ...]:
-    """Overrides as sorted pairs of key and value: neither order nor spelling counts, 1e-3 is 0.001."""
-    parsed: list[Any] = OverridesParser.create().parse_overrides(overrides)
-    return tuple(sorted((each.get_key_element(), json.dumps(each.value(), default=str)) for each in parsed))
-
-
-def facts_of(config: Mapping[str, Any], searched: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """What the result depends on, with dotted keys: values of a resolved config, and the range of each searched key."""
-    folder = config["run_folder"]
-    callbacks = {name: node for name, node in (config["callbacks"] or {}).items() if name != "pruning"}
-    facts = settings_of(config) | flat({"seed": config["seed"], "callbacks": callbacks})
-    for key, value in facts.items():
-        if isinstance(value, str) and value.startswith(f"{folder}/"):  # each job has a folder of its own
-            facts[key] = value.replace(folder, "${run_folder}", 1)
-    if config.get("search"):
-        facts["search.metric"] = config["search"]["metric"]
-    return facts | {key.lstrip("+"): f"searched in {range_}" for key, range_ in (searched or {}).items()}
-
-
-def changes(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """How the facts differ: "key was X and is now Y" for each that does."""
-    pairs = {key: (then.get(key), now.get(key)) for key in {**then, **now}}
-    return [f"{key} was {before} and is now {after}" for key, (before, after) in pairs.items() if before != after]
-
-
-def sweep_name(jobs: list[list[str]]) -> str:
-    """Name a sweep's folder after the values that its jobs differ in."""
-    swept = varied_in(jobs)
-    words = ["-".join([key.split(".")[-1], *sorted(swept[key], key=lambda text: (len(text), text))]) for key in swept]
-    return _folder_name("_".join(words), sorted({meaning_of(job) for job in jobs}))
-
-
-def varied_in(jobs: list[list[str]]) -> dict[str, set[str]]:
-    """The values of each key in which jobs differ; if they differ in none, the values of all keys."""
-    values: dict[str, set[str]] = {}
-    for key, value in (pair for meaning in sorted({meaning_of(job) for job in jobs}) for pair in meaning):
-        values.setdefault(key, set()).add(value)
-    return {key: found for key, found in values.items() if len(found) > 1} or values
-
-
-def search_name(choice: str, plain: list[str], space: Mapping[str, Any]) -> str:
-    """Name a search's folder after the `choice` in search=…, the overrides of all trials and the ranges.
-
-    The number of trials, sampler, pruner and storage do not count.
-    """
-    settings = [pair for pair in meaning_of(plain) if not pair[0].lstrip("+~").startswith("search.")]
-    return _folder_name(choice, [settings, {key: str(space[key]) for key in sorted(space)}])
-
-
-def _folder_name(readable: str, meaning: Any) -> str:
-    readable = re.sub(r"[^\w.-]+", "", readable)[:80].strip("._-")
-    return f"{readable}_{hashlib.sha256(json.dumps(meaning).encode()).hexdigest()[:8]}"

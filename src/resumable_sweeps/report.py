@@ -1,77 +1,39 @@
-"""The results of a sweep, and of a search: a table or one line in the terminal, and a page."""
+"""The results of a search: some lines in the terminal, a page, and the best trial as an experiment."""
 
 import shlex
 import textwrap
 from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from hydra import compose
 from omegaconf import DictConfig, OmegaConf
 from optuna.importance import get_param_importances
 
 from atomic_files import write_text
-from digits.record import Metrics
-from digits.reporting.compare import print_table, write_page
-from digits.reporting.figures import svg
-from digits.reporting.pages import render
-from digits.reporting.runs import find_runs
-from digits.run_folder import RunFolder
-from digits.settings import flat, short
-from digits.training.finish import finish_trial
 from plain_errors import PlainError
-from resumable_sweeps.grid import read_jobs
-from resumable_sweeps.search import Search, TrialRow
+from resumable_sweeps.driver import Driver
+from resumable_sweeps.names import short
 from resumable_sweeps.search_figures import history, parallel
+from resumable_sweeps.space import trial_overrides
+from resumable_sweeps.trials import TrialRow, Trials
 
-GROUPS = ("data", "trainer", "callbacks", "logger", "model", "optimizer")
-NOT_IN_EXPERIMENT = ("search.", "callbacks.pruning.", "run_folder", "trainer.enable_")
-
-
-def report_sweep(folder: Path) -> bool:
-    """Print a row for each setting of a sweep, its seeds together, and a line for each job that did not finish.
-
-    The comparison of the runs is written to index.html in the folder.
-
-    Returns:
-        Whether all jobs finished.
-    """
-    jobs, page = read_jobs(folder), folder / "index.html"
-    records = [RunFolder(folder / str(number)).record() for number in range(len(jobs))]
-    runs, left_out = find_runs([folder])
-    print(f"{len(jobs)} jobs in {folder}")
-    if runs:
-        swept = _swept(jobs)
-        title = f"Sweep over {', '.join(swept) or folder.name}"
-        for section in write_page(runs, left_out, page, title, records[0].command, swept=swept):
-            print_table(section, without=("ms/image", "images/s"))  # these differ each time
-        print(f"page: {page}")
-    for number, record in enumerate(records):
-        if record.status != "finished":
-            print(f"#{number} {record.status}: {record.error or 'killed'}")
-    return all(record.status == "finished" for record in records)
+ORDER = ("complete", "pruned", "failed")
+WITHOUT_EFFECT = ("run_folder.", "run_label.", "trainer.enable_", "search.", "callbacks.pruning.")  # on a result
 
 
-def _swept(jobs: list[list[str]]) -> dict[str, list[str]]:
-    """The keys in which jobs differ, with their values."""
-    pairs = [text.partition("=")[::2] for job in jobs for text in job]
-    values = {key: list(dict.fromkeys(value for other, value in pairs if other == key)) for key, _ in pairs}
-    return {key: found for key, found in values.items() if len(found) > 1}
-
-
-def report_search(folder: Path, config: DictConfig) -> None:
-    """Test the best trial unless that is done, and say how it was found and how to train it again.
+def report_search(driver: Driver, trials: Trials, plain: list[str]) -> None:
+    """Finish the best trial unless that is done, and say how it was found and how to train it again.
 
     Raises:
         PlainError: no trial has a value.
     """
-    search = Search.of(config, folder)
+    folder = trials.folder
     with FileLock(folder / ".locks" / "end"):  # of two processes that end at once, one tests
-        with search.database.opened():
-            rows = [search.row_of(trial) for trial in search.database.study().trials]
+        rows = [trials.row_of(trial) for trial in trials.journal.study().trials]
         counts = Counter(row.state for row in rows)
-        counted = ", ".join(f"{counts[state]} {state}" for state in ("complete", "pruned", "failed") if counts[state])
+        counted = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
         print(f"{len(rows)} trials in {folder}: {counted}, {sum(row.seconds for row in rows):.0f} s")
         if counts["running"]:
             print(f"{counts['running']} still run in another process, which will test the best")
@@ -81,69 +43,83 @@ def report_search(folder: Path, config: DictConfig) -> None:
         best = min((row for row in rows if row.state == "complete"), key=lambda row: row.cost, default=None)
         if best is None:
             raise PlainError(f"no trial of {folder} has a value; search smaller ranges, in another folder")
-        trial = folder / str(best.number)
-        metrics = RunFolder(trial).metrics() if RunFolder(trial).record().reported else finish_trial(RunFolder(trial))
-        result = f"{search.metric} {best.value}, test accuracy {metrics.test_accuracy:.2%}"
-        command = _write_experiment(trial, best, f"{len(rows)} trials ({counted})", result)
-        _write_search_page(search, rows, best, metrics, command)
-    print(f"best: #{best.number}, {result}: {best.settings}")
+        results = driver.project.finish(folder / str(best.number))
+        named = [f"{driver.tally.metric} {best.value}", *(f"{name} {value}" for name, value in results.items())]
+        found = f"The best of {len(rows)} trials ({counted}) of a search over {', '.join(best.params)}: "
+        found += f"trial {best.number}, {', '.join(named)}."
+        command = _write_experiment(driver, folder, trial_overrides(plain, best.params), found, list(best.params))
+        _write_page(driver, trials, rows, best, results, command)
+    print(f"best: #{best.number}, {', '.join(named)}: {best.settings}")
     print(f"page: {folder / 'index.html'}")
     print(f"again: {command}")
 
 
-def _write_experiment(trial: Path, best: TrialRow, trials: str, result: str) -> str:
-    """Write experiment/best.yaml: how the best trial's config differs from the defaults. Returns how to run it."""
-    own = OmegaConf.load(trial / ".hydra" / "hydra.yaml").hydra
-    choices, usual = own.runtime.choices, compose("train", return_hydra_config=True).hydra.runtime.choices
-    chosen = {group: choices[group] for group in GROUPS if group in choices and choices[group] != usual[group]}
+def _write_experiment(driver: Driver, folder: Path, overrides: list[str], found: str, searched: list[str]) -> str:
+    """Write how the config of these overrides differs from the defaults, as experiment/best. Returns how to run it."""
+    own, usual = driver.compose(overrides), driver.compose([])
+    choices, usually = own.hydra.runtime.choices, usual.hydra.runtime.choices
+    groups = [group for group in choices if not group.startswith("hydra/") and group not in ("search", "experiment")]
+    chosen = {group: choices[group] or "null" for group in groups if choices[group] != usually.get(group)}
     # a config file cannot delete a key, so the command does; the experiment has no search to delete from
-    deleted = [text for text in own.overrides.task if text.startswith("~") and not text.startswith("~search")]
-    command = shlex.join(["python", "train.py", "--config-dir", str(trial.parent), "experiment=best", *deleted])
-    found = f"# The best of {trials} of a search over {', '.join(best.params)}: trial {best.number}, {result}."
-    lines = ["# @package _global_", *textwrap.wrap(found, 118, subsequent_indent="# "), f"# {command}"]
+    deleted = [text for text in overrides if text.startswith("~") and not text.startswith("~search")]
+    command = shlex.join(["python", "train.py", "--config-dir", str(folder), "experiment=best", *deleted])
+    lines = ["# @package _global_", *textwrap.wrap(f"# {found}", 120, subsequent_indent="# "), f"# {command}"]
     if chosen:
-        lines += ["defaults:", *(f"  - override /{group}: {choice or 'null'}" for group, choice in chosen.items())]
-    settings = _different_settings(trial, chosen, best)
-    lines.append(OmegaConf.to_yaml(settings) if len(settings) else "")
-    write_text(trial.parent / "experiment" / "best.yaml", "\n".join(lines))
+        lines += ["defaults:", *(f"  - override /{group}: {choice}" for group, choice in chosen.items())]
+    base = driver.compose([f"{group}={choice}" for group, choice in chosen.items()])
+    settings = _different(_plain(own), _plain(base), searched)
+    if settings:
+        lines.append(OmegaConf.to_yaml(settings))
+    write_text(folder / "experiment" / "best.yaml", "\n".join(lines))
     return command
 
 
-def _different_settings(trial: Path, chosen: dict[str, str | None], best: TrialRow) -> DictConfig:
-    """What differs from the config that the chosen groups alone make. Interpolations stay as they are written."""
-    base = compose("train", [f"{group}={choice or 'null'}" for group, choice in chosen.items()])
-    configs: list[Any] = [OmegaConf.to_container(config) for config in (base, RunFolder(trial).config())]
-    usual, own = map(flat, configs)
-    settings = OmegaConf.create()
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """A composed config without Hydra's part. Interpolations stay as they are written."""
+    plain: Any = OmegaConf.to_container(config)
+    del plain["hydra"]
+    return plain
+
+
+def _different(
+    own: Mapping[str, Any], usual: Mapping[str, Any], searched: Collection[str], path: str = ""
+) -> dict[str, Any]:
+    """The values that differ from the usual ones, and those of the keys `searched`, below a dotted `path`."""
+    found = {}
     for key, value in own.items():
-        differs = key in best.params or key not in usual or usual[key] != value
-        if differs and not key.startswith(NOT_IN_EXPERIMENT):
-            OmegaConf.update(settings, key, value, force_add=True)
-    return settings
+        place, before = f"{path}{key}", usual.get(key)
+        if f"{place}.".startswith(WITHOUT_EFFECT):
+            continue
+        if isinstance(value, dict) and isinstance(before, dict):
+            value = _different(value, before, searched, f"{place}.")
+            if value:
+                found[key] = value
+        elif place in searched or key not in usual or value != before:
+            found[key] = value
+    return found
 
 
-def _write_search_page(search: Search, rows: list[TrialRow], best: TrialRow, metrics: Metrics, command: str) -> None:
+def _write_page(
+    driver: Driver, trials: Trials, rows: list[TrialRow], best: TrialRow, results: dict[str, str], command: str
+) -> None:
     complete = [row for row in rows if row.state == "complete"]
-    with search.database.opened():
-        study = search.database.study()
-        space = study.trials[best.number].distributions
-        shares = get_param_importances(study) if len(complete) > 1 else {}
-    unit = "validation errors (%)" if search.metric == "val/accuracy" else "validation loss (nats)"
-    order = ("complete", "pruned", "failed")
-    page = render(
+    study = trials.journal.study()
+    space, style = study.trials[best.number].distributions, driver.project.style
+    unit = "validation errors (%)" if driver.tally.metric == "val/accuracy" else "validation loss (nats)"
+    page = driver.project.render(
         "search.html.j2",
         package="resumable_sweeps",
-        name=search.folder.name,
-        first=RunFolder(search.folder / "0").record(),
+        name=trials.folder.name,
+        first=driver.tally.state(0),
         space=space,
-        rows=sorted(rows, key=lambda row: (order.index(row.state), row.cost, row.number)),
-        counts={state: sum(row.state == state for row in rows) for state in order},
+        rows=sorted(rows, key=lambda row: (ORDER.index(row.state), row.cost, row.number)),
+        counts={state: sum(row.state == state for row in rows) for state in ORDER},
         best=best,
-        metrics=metrics,
+        results=results,
         command=command,
         short=short,
-        history=svg(history(rows, unit)),
-        shares=shares,
-        parallel=svg(parallel(complete, best, space, unit)),
+        history=style.svg(history(style, rows, unit)),
+        shares=get_param_importances(study) if len(complete) > 1 else {},
+        parallel=style.svg(parallel(style, complete, best, space, unit)),
     )
-    write_text(search.folder / "index.html", page)
+    write_text(trials.folder / "index.html", page)

@@ -1,4 +1,4 @@
-"""The figures of a search: how it went, and which values went together.
+"""The figures of a search, in the project's style: how it went, and which values went together.
 
 optuna.visualization does not draw them: its figures have a fixed style, which cannot be read on a dark page, and its
 history leaves out pruned trials.
@@ -11,19 +11,19 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 
-from digits.reporting.compare_figures import plain_log
-from digits.reporting.figures import ACCENT, FAINT, SECOND, drawing
-from resumable_sweeps.search import TrialRow
+from resumable_sweeps.project import Style
+from resumable_sweeps.trials import TrialRow
 
+ACCENT, SECOND, FAINT = "C0", "C1", "C2"
 LEAST = 1e-3  # a cost of 0 is drawn here, on a logarithmic axis
 
 
-def history(rows: list[TrialRow], unit: str) -> Figure:
+def history(style: Style, rows: list[TrialRow], unit: str) -> Figure:
     """The cost of each trial, and the lowest one so far."""
     complete = [row for row in rows if row.state == "complete"]
     pruned = [row for row in rows if row.state == "pruned" and row.value]
     lowest = [min((row.cost for row in complete if row.number <= at), default=math.nan) for at in range(len(rows))]
-    with drawing(4.4, 3.2) as (figure, axes):
+    with style.drawing(4.4, 3.2) as (figure, axes):
         axes.step(range(len(rows)), [max(cost, LEAST) for cost in lowest], where="post", color=ACCENT, linewidth=1)
         for some, marker, colour, label in ((complete, "o", ACCENT, "complete"), (pruned, "x", SECOND, "pruned")):
             if some:
@@ -31,17 +31,19 @@ def history(rows: list[TrialRow], unit: str) -> Figure:
                 axes.plot([row.number for row in some], costs, marker, color=colour, markersize=4, label=label)
         axes.set(yscale="log", xlabel="trial", ylabel=unit)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        plain_log(axes.yaxis, *axes.get_ylim())
+        style.plain_log(axes.yaxis, *axes.get_ylim())
         axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2, fontsize=8)
     return figure
 
 
-def parallel(complete: list[TrialRow], best: TrialRow, space: dict[str, BaseDistribution], unit: str) -> Figure:
+def parallel(
+    style: Style, complete: list[TrialRow], best: TrialRow, space: dict[str, BaseDistribution], unit: str
+) -> Figure:
     """A line for each complete trial through its values to its cost: the best one, the better quarter, the rest."""
     ordered = sorted(complete, key=lambda row: row.cost)
     quarter = ordered[(len(ordered) - 1) // 4].cost
     low, high = (math.log(max(row.cost, LEAST)) for row in (ordered[0], ordered[-1]))
-    with drawing(9, 3.6, **{"axes.grid": False}) as (figure, axes):
+    with style.drawing(9, 3.6, **{"axes.grid": False}) as (figure, axes):
         for row in reversed(ordered):
             places = [_place(row.params[key], distribution) for key, distribution in space.items()]
             cost = (math.log(max(row.cost, LEAST)) - low) / ((high - low) or 1)

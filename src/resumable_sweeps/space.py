@@ -4,8 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import optuna
-from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
@@ -13,22 +12,22 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
-from sqlalchemy import create_engine
-from sqlalchemy.exc import SQLAlchemyError
 
-from digits.schema import in_one_line, located, mistakes_in_node
-from digits.secrets import masked
-from plain_errors import ConfigError
+from plain_errors import ConfigError, in_one_line
+from resumable_sweeps.project import Project
 
 Space = dict[str, BaseDistribution]
 
 
-def search_of(overrides: list[str]) -> tuple[list[str], Space]:
-    """Split a search's command line; Hydra must be initialized.
+def search_of(
+    overrides: list[str], ranges: Mapping[str, str], loader: ConfigLoader | None = None
+) -> tuple[list[str], Space]:
+    """Split a search's command line.
 
     Args:
-        overrides: one of them is `search=…`. A plain override holds for all trials; a key in sweep notation is
-            searched. Both replace the same key in the config of the search.
+        overrides: a plain override holds for all trials; a key in sweep notation is searched.
+        ranges: of the search's own config, in sweep notation by key. Both kinds of override replace them.
+        loader: Hydra's; it knows which choices `model=glob(*)` means.
 
     Returns:
         The plain overrides, and a distribution for each key that is searched.
@@ -36,15 +35,13 @@ def search_of(overrides: list[str]) -> tuple[list[str], Space]:
     Raises:
         ConfigError: a range that cannot be searched, or no range at all.
     """
-    parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+    parser = OverridesParser.create(loader)
     given = parser.parse_overrides(overrides)
     plain = [str(each.input_line) for each in given if not each.is_sweep_override()]
     swept = [str(each.input_line) for each in given if each.is_sweep_override()]
-    choice = [str(each.input_line) for each in given if each.key_or_group == "search"]
     keys = {each.key_or_group for each in given}
-    written = [f"{key}={text}" for key, text in compose("train", choice).search.space.items() if key not in keys]
     mistakes, space = [], {}
-    for text in [*written, *swept]:
+    for text in [*(f"{key}={value}" for key, value in ranges.items() if key not in keys), *swept]:
         try:
             override = parser.parse_override(text)
             space[override.get_key_element()] = _distribution(override)
@@ -129,30 +126,16 @@ def rehearse(config: DictConfig, space: Space) -> None:
         optuna.logging.set_verbosity(level)
 
 
-def mistakes_in_search(config: dict[str, Any]) -> Iterator[str]:
-    """A line for each mistake in a resolved config with a `search`: key, what it got, what was wanted."""
-    search = config["search"]
-    yield from mistakes_in_node("search", search, given={"folder"})
+def mistakes_in_search(config: DictConfig, project: Project) -> Iterator[str]:
+    """A line for each mistake in the sampler and the pruner of a composed config: key, what it got, what was wanted."""
     for part in ("sampler", "pruner"):
-        if isinstance(search.get(part), dict):
-            mistakes = list(mistakes_in_node(f"search.{part}", search[part], allowed=(f"optuna.{part}s.",)))
-            if not mistakes:
-                try:
-                    instantiate(search[part], _convert_="all")  # Optuna's annotations do not say which values are good
-                except Exception as error:
-                    mistakes.append(f"search.{part}: {in_one_line(error.__cause__ or error)}")
-            yield from mistakes
-    if search.get("storage"):
-        try:
-            create_engine(search["storage"])  # connects to nothing yet
-        except (ImportError, SQLAlchemyError) as error:
-            reason = in_one_line(error)
-            yield f"search.storage: got {masked(search['storage'])}, which no database here understands ({reason})"
-    model = config["model"]
-    is_good = not list(mistakes_in_node("model", model, given={"classes"}))
-    if is_good and search.get("metric") == "val/loss" and getattr(located(model["_target_"]), "fitted_once", False):
-        yield "search.metric: got val/loss, which this model logs before it is calibrated; take val/accuracy"
-    if not config["data"].get("val_size", 1):
-        yield "data.val_size: got 0, wanted validation digits: a search compares trials on them"
-    if config["trainer"].get("fast_dev_run"):
-        yield "trainer.fast_dev_run: a dry run has no value that a search could compare; leave this out"
+        node = config.search.get(part)
+        if node is None:
+            continue
+        mistakes = list(project.mistakes_in_node(f"search.{part}", node, allowed=(f"optuna.{part}s.",)))
+        if not mistakes:
+            try:
+                instantiate(node, _convert_="all")  # Optuna's annotations do not say which values are good
+            except Exception as error:
+                mistakes.append(f"search.{part}: {in_one_line(error.__cause__ or error)}")
+        yield from mistakes

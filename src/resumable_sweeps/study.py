@@ -1,31 +1,30 @@
-"""The Optuna study of a search, in its storage, and the callback by which a trial reports to it."""
+"""The Optuna study of a search, in a file of its folder."""
 
+import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import optuna
 from filelock import FileLock
-from lightning import Callback, LightningModule, Trainer
-from optuna.exceptions import ExperimentalWarning, OptunaError
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import BasePruner, NopPruner
 from optuna.samplers import BaseSampler
-from optuna.storages import RDBStorage
-from sqlalchemy.exc import SQLAlchemyError
+from optuna.storages import JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-from digits.secrets import masked
-from plain_errors import Pruned, StudyError
+from atomic_files import atomic_path
+from plain_errors import StudyError, in_one_line
 
 Metric = Literal["val/accuracy", "val/loss"]
+NAME = "search"  # of the only study in a journal
 EXHAUSTED = "exhausted"  # the attribute of a study whose sampler has tried all there is
+BEGINNING = b'{"op_code"'  # of each line of a journal
+GRACE = 10  # seconds until a lock is taken from a process that was killed in the milliseconds of a write
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 warnings.simplefilter("ignore", ExperimentalWarning)  # the user chose the sampler, and this project the plots
-
-storage_at = lru_cache(RDBStorage)  # by URL: one object in a process
 
 
 class Study(optuna.Study):
@@ -36,78 +35,75 @@ class Study(optuna.Study):
         self.set_user_attr(EXHAUSTED, True)
 
 
-class Database:
-    """Where the study `name` lies: in the database at `url`, or without one in SQLite in the search's folder."""
+class Journal:
+    """The study of the search in `folder`: a file to which several processes and machines append a line at a time."""
 
-    def __init__(self, folder: Path, url: str | None, name: str) -> None:
-        self.in_folder = url is None
-        self.url, self.name = url or f"sqlite:///{folder / 'study.db'}", name
-        self.shown = masked(self.url)
-        self.lock = folder / ".locks" / "study"
+    def __init__(self, folder: Path) -> None:
+        self.file, self.former = folder / "study.jsonl", folder / "study.db"
+        self.lock = FileLock(folder / ".locks" / "study")  # for what must see no other driver's lines in between
 
-    @contextmanager
-    def opened(self) -> Iterator[RDBStorage]:
-        """Its storage, for one process at a time: SQLite fails if two wait for each other.
+    @property
+    def storage(self) -> JournalStorage:
+        """The storage, which this process opens once.
 
         Raises:
-            StudyError: it cannot be used.
+            StudyError: the file is not a journal.
         """
-        with FileLock(self.lock):
-            try:
-                yield storage_at(self.url)
-            except (SQLAlchemyError, OptunaError) as error:
-                reason: Any = error
-                while reason.__cause__ and not hasattr(reason, "orig"):
-                    reason = reason.__cause__
-                text = " ".join(str(getattr(reason, "orig", reason)).split())
-                raise StudyError(
-                    f"search.storage: {self.shown} cannot be used ({text}); nothing in it is lost: run the same "
-                    "command again when it can be used, or choose another storage"
-                ) from error
+        return _storage(self.file)
 
     def study(self, sampler: BaseSampler | None = None, pruner: BasePruner | None = None) -> Study:
-        """The study, which must exist; the database must be open. Without a pruner, no trial is pruned."""
-        return Study(self.name, storage_at(self.url), sampler, pruner or NopPruner())
+        """The study, which must exist. Without a pruner, no trial is pruned."""
+        return Study(NAME, self.storage, sampler, pruner or NopPruner())
 
     def trial_id(self, number: int) -> int:
-        """The storage's own number of a trial; the database must be open."""
-        study_id = storage_at(self.url).get_study_id_from_name(self.name)
-        return storage_at(self.url).get_trial_id_from_study_id_trial_number(study_id, number)
+        """The storage's own number of a trial."""
+        return self.storage.get_trial_id_from_study_id_trial_number(self.storage.get_study_id_from_name(NAME), number)
 
-
-class Pruning(Callback):
-    """Raises Pruned if the pruner stops the trial after a validation, except after the last one.
-
-    Args:
-        folder: of the trial; its name is the trial's number, its parent is the search's folder.
-        pruner: None prunes nothing.
-        metric, storage, study_name: those of the search.
-    """
-
-    def __init__(
-        self, folder: str, metric: Metric, pruner: BasePruner | None, storage: str | None, study_name: str
-    ) -> None:
-        self.number, self.metric, self.pruner = int(Path(folder).name), metric, pruner
-        self.database = Database(Path(folder).parent, storage, study_name)
-
-    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.sanity_checking:
+    def convert(self) -> None:
+        """Copy the study of a former version, which kept it in SQLite, unless that is done."""
+        if self.file.exists() or not self.former.exists():
             return
-        epoch, value = trainer.current_epoch, trainer.callback_metrics[self.metric].item()
-        hopeless = self.report(epoch, value)
-        if hopeless and epoch + 1 < (trainer.max_epochs or 0):
-            raise Pruned(f"pruned after epoch {epoch + 1}: {self.metric} {value:.4f}")
+        try:
+            former = RDBStorage(f"sqlite:///{self.former}")
+            (study,) = former.get_all_studies()
+            with atomic_path(self.file) as temporary:
+                journal = JournalStorage(JournalFileBackend(str(temporary), Lock(temporary)))
+                optuna.copy_study(
+                    from_study_name=study.study_name, from_storage=former, to_storage=journal, to_study_name=NAME
+                )
+            former.engine.dispose()
+        except Exception as error:
+            raise StudyError(
+                f"{self.former}: cannot be read ({in_one_line(error)}); wanted a search's study"
+            ) from error
 
-    def report(self, epoch: int, value: float) -> bool:
-        """Write a value into the study, and return whether the pruner stops the trial.
 
-        A trial that was killed may already have reported later epochs; the pruner does not see those.
-        """
-        with self.database.opened() as storage:
-            trial_id = self.database.trial_id(self.number)
-            storage.set_trial_intermediate_value(trial_id, epoch, value)
-            trial = storage.get_trial(trial_id)
-            reported = trial.intermediate_values.items()
-            trial.intermediate_values = {at: each for at, each in reported if at <= epoch}
-            study = self.database.study(pruner=self.pruner)
-            return study.pruner.prune(study, trial)
+class Lock(JournalFileOpenLock):
+    """Optuna's lock for all file systems. Who gets it removes what a process left that was killed as it wrote."""
+
+    def __init__(self, file: Path) -> None:
+        super().__init__(str(file), grace_period=GRACE)
+        self.file = file
+
+    def acquire(self) -> bool:
+        """Wait for the lock. Half a line at the end would spoil the next one, and all that follow."""
+        super().acquire()
+        with self.file.open("rb+") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 1))
+            if file.read() not in (b"", b"\n"):
+                file.seek(0)
+                file.truncate(file.read().rfind(b"\n") + 1)
+        return True
+
+
+@lru_cache
+def _storage(file: Path) -> JournalStorage:
+    if file.exists():
+        with file.open("rb") as lines:
+            beginning = lines.read(len(BEGINNING))
+        if not BEGINNING.startswith(beginning):
+            raise StudyError(f"{file}: is not the study of a search; choose another hydra.sweep.dir")
+    try:
+        return JournalStorage(JournalFileBackend(str(file), Lock(file)))
+    except (ValueError, LookupError) as error:
+        raise StudyError(f"{file}: is damaged ({in_one_line(error)}); choose another hydra.sweep.dir") from error

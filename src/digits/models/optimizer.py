@@ -7,7 +7,8 @@ import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
 
-from digits.schema import in_one_line, located, mistakes_in_node, parameters_of
+from digits.schema import located, mistakes_in_node, parameters_of
+from plain_errors import in_one_line
 
 ADAMW = {"_target_": "torch.optim.AdamW", "betas": [0.9, 0.99]}
 OF_THE_MODEL = {"lr": "learning_rate", "weight_decay": "weight_decay"}

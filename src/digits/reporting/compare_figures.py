@@ -3,12 +3,10 @@
 import math
 from typing import Any
 
-from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from matplotlib.transforms import Bbox
 
-from digits.reporting.figures import ACCENT, FAINT, drawing
+from digits.reporting.figures import ACCENT, FAINT, drawing, plain_log
 
 LINE: dict[str, Any] = {"arrowstyle": "-", "color": FAINT, "shrinkA": 0, "shrinkB": 3}  # from a dot to its number
 
@@ -42,15 +40,6 @@ def _cost(points: dict[int, tuple[float, float]], label: str) -> Figure:
                 text = axes.annotate(str(number), places[number], away, textcoords="offset points", arrowprops=line)
                 text.set(ha="center", va="center", fontsize=9, in_layout=False)
     return figure
-
-
-def plain_log(axis: Axis, low: float, high: float) -> None:
-    """Plain numbers on a logarithmic axis: 1, 2, 5, 10; every tenth over a wide range, even steps over a short one."""
-    ratio = high / low
-    steps = LogLocator(subs=(1, 2, 5) if ratio < 300 else (1,)) if ratio > 6 else MaxNLocator(5, steps=[1, 2, 5, 10])
-    axis.set_major_locator(steps)
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
-    axis.set_minor_locator(NullLocator())
 
 
 def _free_place(x: float, y: float, boxes: list[Bbox], inside: Bbox) -> tuple[float, float] | None:

@@ -6,12 +6,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cycler import cycler
 from markupsafe import Markup, escape
 from matplotlib import rc_context
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from atomic_files import atomic_path
 from digits.record import Metrics
@@ -37,6 +39,7 @@ STYLE: dict[Any, Any] = {
     "xtick.color": INK,
     "ytick.color": INK,
     "legend.frameon": False,
+    "axes.prop_cycle": cycler(color=[ACCENT, SECOND, FAINT]),
     "lines.markersize": 3,
 }
 
@@ -47,6 +50,15 @@ def drawing(width: float, height: float, **style: Any) -> Iterator[tuple[Figure,
     with rc_context(STYLE | style):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure, figure.add_subplot()
+
+
+def plain_log(axis: Axis, low: float, high: float) -> None:
+    """Plain numbers on a logarithmic axis: 1, 2, 5, 10; every tenth over a wide range, even steps over a short one."""
+    ratio = high / low
+    steps = LogLocator(subs=(1, 2, 5) if ratio < 300 else (1,)) if ratio > 6 else MaxNLocator(5, steps=[1, 2, 5, 10])
+    axis.set_major_locator(steps)
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}"))
+    axis.set_minor_locator(NullLocator())
 
 
 def confusion_matrix(metrics: Metrics) -> Figure:

@@ -17,9 +17,8 @@ from lightning.pytorch.utilities import rank_zero_only
 
 from digits.record import Git
 from digits.run_folder import RunFolder
-from digits.schema import in_one_line
 from digits.threads import quota_of_cores, usable_cores
-from plain_errors import Pruned, end_of
+from plain_errors import Pruned, end_of, in_one_line
 
 PACKAGES = ["torch", "torchvision", "lightning", "torchmetrics", "hydra-core", "omegaconf", "onnx", "onnxruntime"]
 
