@@ -128,22 +128,18 @@ def drawings(action: Literal["list", "export", "delete"], /, *words: str, file: 
         raise ConfigError(f"got {action} {' '.join(words)}, wanted list, export FOLDER, or delete ID ID")
 
 
-def score(*pictures: str, number: bool = False, simpler: bool = False) -> None:
+def score(*pictures: str, number: bool = False) -> None:
     """Count how many pictures a model reads, where each file's name begins with what it shows: 7_ann.png.
 
     Args:
         pictures: files or folders; letters after the digit name a set of them; in front, as for `read`, a model.
         number: the names begin with the digits of numbers, line by line: 42-7_ann.png.
-        simpler: also count what the model reads if the pictures are prepared as simple exercises do.
     """
     from digits_reader import score
     from digits_reader.reader import Reader
 
     model, names = _model_and_pictures(pictures)
     score.write_scores(score.judge(Reader(model), names, number))
-    if simpler:
-        for way, share in score.simpler_scores(Reader(model), names).items():
-            print(f"{way:12} {100 * share:.2f} % right")
 
 
 COMMANDS = [read, serve, site, drawings, score]
