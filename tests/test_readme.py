@@ -5,6 +5,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from types import ModuleType
 
 import pytest
@@ -16,6 +17,8 @@ from hydra import initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
+import digits.commands
+import digits_reader.commands
 from digits.config import CONFIGS, mistakes_in_overrides
 from digits.schema import mistakes_in_node
 from resumable_sweeps.grid import jobs_of
@@ -90,7 +93,17 @@ BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load")]
 def test_every_script_is_shown_and_explains_itself(script, tmp_path):
     assert script in TEXT
     done = run_command(script, "--help", cwd=tmp_path)
-    assert done.returncode == 0 and "usage:" in done.stdout
+    assert done.returncode == 0 and "usage:" in done.stdout.lower()
+
+
+@pytest.mark.parametrize("shown", [line for line in COMMANDS if line.startswith("digits ")])
+def test_subcommands_that_are_shown_exist(shown):
+    _, name, *words = shlex.split(shown)
+    known = {
+        each.__name__: signature(each).parameters
+        for each in (*digits.commands.COMMANDS, *digits_reader.commands.COMMANDS)
+    }
+    assert {word[2:].replace("-", "_") for word in words if word.startswith("--")} <= known[name].keys()
 
 
 def test_the_readme_is_short():
