@@ -18,7 +18,7 @@ def main(cfg: DictConfig) -> float | None:
 
         return train_apart(cfg)
     prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0
-    if prints:
+    if prints and cfg.resume is None:
         chosen = HydraConfig.get().runtime.choices
         parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
         print("   ".join(parts), flush=True)

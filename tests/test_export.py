@@ -143,5 +143,5 @@ def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, m
 def test_int8_that_reads_worse_is_not_written(copied, monkeypatch):
     monkeypatch.setattr("digits.training.int8.BOUND", -0.5)
     with pytest.raises(ModelFileError, match=r"in int8 it reads \d.* of the validation digits instead of 9"):
-        export_int8(copied)
+        export_int8(RunFolder(copied))
     assert not list(copied.glob("*int8*"))

@@ -11,6 +11,7 @@ from hydra.utils import instantiate
 
 from digits.config import CONFIGS
 from digits.data.mnist_5k import Mnist5k
+from digits.former import model_settings
 from digits.models.augmentation import Augmentation, RandomAugmentation, thicken
 from digits.models.cnn import CNN
 from digits.models.lenet import LeNet
@@ -125,12 +126,19 @@ def test_hyperparameters_of_an_older_checkpoint_are_upgraded():
     amounts = {"rotation": 10.0, "shift": 0.08, "zoom": 0.15, "shear": 5.0, "thickness": 0.8, "bend": 0.03}
     assert amounts.keys() == Augmentation.__annotations__.keys()
     older = {"classes": [3, 7], "learning_rate": 0.01, "optimizer": "muon", **amounts}
-    upgraded = Network.upgraded(older)
+    upgraded = model_settings(older)
     muon = {"_target_": "digits.models.muon.Muon", "momentum": 0.8, "betas": [0.9, 0.95]}
     assert upgraded == {"classes": [3, 7], "learning_rate": 0.01, "optimizer": muon, "augmentation": amounts}
     model = Linear(**upgraded)
     assert (model.augment.shift, model.augment.bend) == (0.08, 0.03)
-    assert Network.upgraded(model.hparams) == dict(model.hparams), "what is new stays as it is"
+    assert model_settings(model.hparams) == dict(model.hparams), "what is new stays as it is"
+
+
+@pytest.mark.parametrize("name", ["Adagrad", "NAdam", "RMSprop"])  # no momentum to move, no fused form
+def test_any_optimizer_of_torch_trains_with_one_cycle(name):
+    model = Linear(classes=[0, 1], optimizer={"_target_": f"torch.optim.{name}"})
+    model.trainer = SimpleNamespace(precision="32-true", estimated_stepping_batches=10)
+    assert type(model.configure_optimizers()["optimizer"]).__name__ == name
 
 
 def test_defaults_of_the_constructor_are_those_of_the_config():

@@ -16,9 +16,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+import yaml
 from conftest import QUIET, run_command, run_folders, start_training
 
 from digits.data.mnist_5k import Mnist5k
+from digits.run_folder import RunFolder
 
 FILES = """
     .hydra/config.yaml .hydra/overrides.yaml run.json train.log checkpoints/best.ckpt checkpoints/last.ckpt
@@ -37,6 +39,22 @@ def metrics(quickstart):
 
 
 @pytest.fixture(scope="session")
+def test_the_config_of_a_former_version_is_read_in_todays_words(quickstart, tmp_path):
+    run = RunFolder(shutil.copytree(quickstart, tmp_path / "run"))
+    now, text = run.config(), (run.path / ".hydra" / "config.yaml").read_text()
+    former = yaml.safe_load(text)
+    best = {"_target_": "digits.training.checkpoints.BestCheckpoint", "monitor": former.pop("monitor"), "mode": "max"}
+    history = {"_target_": "digits.training.callbacks.History"}
+    former["callbacks"] = {"best": best, **former["callbacks"], "history": history}
+    former["model"]["optimizer"] = "muon"
+    del former["model"]["_recursive_"]
+    (run.path / ".hydra" / "config.yaml").write_text(yaml.safe_dump(former))
+    assert run.config() == now and now.monitor == "val/accuracy"
+    record = json.loads(run.record_file.read_text())
+    run.record_file.write_text(json.dumps(record | {"config": former}))
+    assert run.record().config["model"] == record["config"]["model"]
+
+
 def test_split():
     data = Mnist5k(val_size=500)
     data.setup()

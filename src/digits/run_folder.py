@@ -43,8 +43,12 @@ class RunFolder:
         self.mistakes = self.report / "mistakes.png"
 
     def __str__(self) -> str:
-        """The path, relative to the current folder if it lies below."""
-        return str(self.path.relative_to(Path.cwd()) if self.path.is_relative_to(Path.cwd()) else self.path)
+        return str(self.path)
+
+    @property
+    def shown(self) -> Path:
+        """The path, relative to the current folder if it lies below it."""
+        return self.path.relative_to(Path.cwd()) if self.path.is_relative_to(Path.cwd()) else self.path
 
     @staticmethod
     def below(folder: Path) -> "list[RunFolder]":
@@ -153,6 +157,14 @@ class RunFolder:
         # in files of former versions both are interpolations that only Hydra resolves
         config.run_folder, config.run_label = str(self.path), record.config.get("run_label")
         return config
+
+    def overrides(self) -> list[str]:
+        """The overrides of the run's command; records of former versions lack them."""
+        from omegaconf import OmegaConf
+
+        saved = self.path / ".hydra" / "overrides.yaml"
+        known: Any = OmegaConf.to_container(OmegaConf.load(saved)) if saved.exists() else []
+        return self.record().overrides or known
 
     def write_config(self, **files: str) -> None:
         """Write .hydra: the texts of its files by name. A copy of the run is complete without them."""

@@ -95,15 +95,13 @@ def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
     if cfg.resume is not None:
         folder = RunFolder(cfg.resume)
         before = folder.record()
-        record.overrides, record.config_dir = [*before.overrides, *others(overrides)], before.config_dir
+        record.overrides, record.config_dir = [*folder.overrides(), *others(overrides)], before.config_dir
         record.model, record.experiment = before.model, before.experiment
     else:
         folder = RunFolder(cfg.run_folder) if is_job else RunFolder.claim(cfg.run_folder, choices["model"])
     folder.hold()
-    cfg.run_folder, cfg.run_label = (
-        str(folder.path.absolute()),
-        cfg.run_label or cfg.name or record.experiment or record.model,
-    )
+    cfg.run_folder = str(folder.path.absolute())
+    cfg.run_label = cfg.run_label or cfg.name or record.experiment or record.model
     record.config = masked(OmegaConf.to_container(cfg, resolve=True))
     folder.write_record(record)
     files = {"config": OmegaConf.to_yaml(cfg), "overrides": OmegaConf.to_yaml(OmegaConf.create(record.overrides))}

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torchmetrics.classification import MulticlassAccuracy
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+from digits.former import model_settings
 from digits.ranges import Classes
 from plain_errors import PlainError
 
@@ -62,11 +63,6 @@ class Classifier(LightningModule):
     def calibrated(self, scores: Tensor) -> Tensor:
         """Scores [N, classes] to logits float32 [N, classes]."""
         return (scores * self.sharpness).float()
-
-    @staticmethod
-    def upgraded(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The constructor's arguments, from the hyperparameters of a checkpoint that may be older than this code."""
-        return dict(hyper_parameters)
 
     @torch.no_grad()
     def answers_to(self, images: Tensor) -> Tensor:
@@ -158,7 +154,7 @@ def not_calibrated(model: nn.Module, state_dict: dict[str, Tensor], prefix: str,
 
 
 def rebuilt(model_class: str, hyper_parameters: Mapping[str, Any]) -> Classifier:
-    """The classifier that a checkpoint names, with untrained values.
+    """The classifier that a checkpoint of this version or a former one names, with untrained values.
 
     Raises:
         ImportError: the class is not one of this project.
@@ -168,4 +164,4 @@ def rebuilt(model_class: str, hyper_parameters: Mapping[str, Any]) -> Classifier
     if not module.startswith("digits.models."):
         raise ImportError(f"model class is {model_class}, wanted one of digits.models")
     kind: type[Classifier] = getattr(import_module(module), name)
-    return kind(**kind.upgraded(hyper_parameters))
+    return kind(**model_settings(hyper_parameters))

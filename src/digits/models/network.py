@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import OneCycleLR
 
-from digits import former
 from digits.models.augmentation import Augmentation, RandomAugmentation
 from digits.models.classifier import Classifier
 from digits.models.optimizer import ADAMW, mistakes_in_optimizer, optimizer_of
@@ -60,11 +59,6 @@ class Network(Classifier):
         amounts = augmentation or {}
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
         self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
-
-    @staticmethod
-    def upgraded(hyper_parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Name the settings as this version does."""
-        return former.model_settings(hyper_parameters)
 
     @classmethod
     def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,7 @@ from digits.run_folder import RunFolder
 
 def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str, str]:
     """The commands, each by a title that says what it does. A model that is fitted in one pass is not `resumable`."""
-    run = shlex.quote(str(folder))
+    run = shlex.quote(str(folder.shown))
     by_title = {"Train it again": _repeat(folder, record)}
     if resumable:
         by_title["Resume it, if it was stopped"] = f"python train.py resume={run}"
@@ -24,7 +24,7 @@ def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str,
 
 def _repeat(folder: RunFolder, record: RunRecord) -> str:
     """The command that trains with the same overrides again: one job of a sweep, or the best trial of a search."""
-    config_dir, overrides = record.config_dir, record.overrides
+    config_dir, overrides = record.config_dir, folder.overrides()
     if record.config.get("search"):
         config_dir = str(folder.path.parent)
         overrides = ["experiment=best", *(each for each in overrides if each[0] == "~" and "search" not in each)]

@@ -111,4 +111,4 @@ def print_summary(folder: RunFolder, metrics: Metrics) -> None:
     }
     print("\n" + "\n".join(f"{name:<15}{text}" for name, text in rows.items() if text))
     for file in (folder.page, folder.onnx):
-        print(RunFolder(file))
+        print(folder.shown / file.relative_to(folder.path))

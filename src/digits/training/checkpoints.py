@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins import TorchCheckpointIO
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, LambdaCallback, ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 
 from atomic_files import atomic_path
@@ -78,24 +78,6 @@ class BestCheckpoint(ModelCheckpoint):
             shutil.copyfile(best, temporary)
 
 
-class FittedCheckpoint(Callback):
-    """Keep a closed form, whose best and last checkpoints are the same.
-
-    A ModelCheckpoint keeps nothing before the first optimizer step, and here there is none.
-
-    Args:
-        folder: the run's.
-    """
-
-    def __init__(self, folder: RunFolder) -> None:
-        self.folder = folder
-
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Write both."""
-        for path in (self.folder.best, self.folder.last):
-            trainer.save_checkpoint(path, weights_only=False)
-
-
 def checkpoints_in(folder: RunFolder, monitor: str, fitted_once: bool) -> list[Callback]:
     """The callbacks that write best.ckpt and last.ckpt.
 
@@ -104,8 +86,13 @@ def checkpoints_in(folder: RunFolder, monitor: str, fitted_once: bool) -> list[C
         monitor: the figure whose highest value is the best, or the lowest if it is a loss.
         fitted_once: whether the model is fitted in one pass, so that the two are the same.
     """
-    if fitted_once:
-        return [FittedCheckpoint(folder)]
+    if fitted_once:  # a ModelCheckpoint keeps nothing before the first step of an optimizer, and here there is none
+
+        def save(trainer: Trainer, _: LightningModule) -> None:
+            for path in (folder.best, folder.last):
+                trainer.save_checkpoint(path, weights_only=False)
+
+        return [LambdaCallback(on_train_end=save)]
     mode = "min" if monitor.endswith("loss") else "max"
     kept: dict[str, Any] = {"dirpath": folder.best.parent, "enable_version_counter": False}
     return [

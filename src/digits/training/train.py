@@ -60,7 +60,7 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
                 announce(model, trainer)
 
         with run.phase("fit"):
-            fit(trainer, model, data, folder, checkpoint)
+            fit(trainer, model, data, checkpoint)
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
         run.record.history = history.rows
@@ -125,14 +125,15 @@ def announce(model: Classifier, trainer: Trainer) -> None:
     print(f"{size}{trainer.world_size} x {trainer.strategy.root_device}, {trainer.precision}{fewer}", flush=True)
 
 
-def fit(trainer: Trainer, model: Classifier, data: DigitsData, folder: RunFolder, ckpt_path: str | None) -> None:
+def fit(trainer: Trainer, model: Classifier, data: DigitsData, ckpt_path: str | None) -> None:
     """Train, and leave the group of processes afterwards: the test needs only one."""
     try:
         trainer.fit(model, data, ckpt_path=ckpt_path, weights_only=True)
     except SystemExit as stop:  # Lightning turns Ctrl-C into it
         interrupt = stop.__context__
         if isinstance(interrupt, KeyboardInterrupt):
-            how = f"continue with: python train.py resume={folder.path}" if folder.last.exists() else ""
+            folder = RunFolder(trainer.default_root_dir)
+            how = f"continue with: python train.py resume={folder.shown}" if folder.last.exists() else ""
             raise type(interrupt)(how) from None
         raise
     if trainer.fast_dev_run:
