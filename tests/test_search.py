@@ -241,7 +241,7 @@ def test_a_launcher_that_is_not_installed_is_named_with_its_extra(command, tmp_p
     done = command("train.py", "-m", *SMALL, "seed=1,2", "hydra/launcher=joblib", PYTHONPATH=path)
     assert (done.returncode, done.stderr) == (
         2,
-        "error: hydra/launcher=joblib: not installed; pip install -e .[joblib] installs it\n",
+        "error: hydra/launcher=joblib: not installed; pip install -e '.[joblib]' installs it\n",
     )
 
 
