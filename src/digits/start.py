@@ -101,11 +101,11 @@ def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
     cfg.run_folder = str(folder.path.absolute())
     cfg.run_label = cfg.run_label or cfg.name or record.experiment or record.model
     record.config = masked(OmegaConf.to_container(cfg, resolve=True))
-    folder.write_record(record)
     files = {"config": OmegaConf.to_yaml(cfg), "overrides": OmegaConf.to_yaml(OmegaConf.create(record.overrides))}
     if cfg.resume is None:
         files["hydra"] = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
     folder.write_config(**files)
+    folder.write_record(record)  # last: it says that the run has begun
     return _logged(cfg, folder, is_quiet=is_job)
 
 
