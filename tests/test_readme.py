@@ -92,18 +92,13 @@ BENCHMARK = [f"scripts/benchmark/{name}.py" for name in ("speed", "load")]
 @pytest.mark.parametrize("script", [*(f"scripts/{path.name}" for path in (ROOT / "scripts").glob("*.py")), *BENCHMARK])
 def test_every_script_is_shown_and_explains_itself(script, tmp_path):
     assert script in TEXT
-<<<<<<< HEAD
-    done = run_command(script, "--help", cwd=tmp_path)
+    done = subprocess.run([sys.executable, ROOT / script, "--help"], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0 and "usage:" in done.stdout.lower()
 
 
 def test_every_subcommand_is_shown():
     for command in (*digits.commands.COMMANDS, *digits_reader.commands.COMMANDS):
         assert f"digits {command.__name__}" in "\n".join(COMMANDS) or f"`digits {command.__name__}" in TEXT, command
-=======
-    done = subprocess.run([sys.executable, ROOT / script, "--help"], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0 and "usage:" in done.stdout
->>>>>>> tests
 
 
 def test_the_readme_is_short():
