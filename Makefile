@@ -19,7 +19,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 
-train: $(READY)  ## train the quickstart: 5,000 digits, no download
+train: $(READY)  ## train the quickstart: 3,500 digits, no download
 	$(BIN)/python train.py experiment=quickstart
 
 serve: $(READY)  ## start a page on http://127.0.0.1:8000 that reads the digits you draw

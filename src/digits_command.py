@@ -28,7 +28,7 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, CycloptsError):
         return ConfigError(" ".join(str(error).split()))
     if isinstance(error, ModuleNotFoundError):  # usually because the reader alone is installed
-        return ConfigError(f"{error.name} is not installed, and this command needs it: pip install -e .[train]")
+        return ConfigError(f"{error.name} is not installed, and this command needs it: pip install -e '.[train]'")
     return error
 
 

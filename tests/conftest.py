@@ -176,7 +176,7 @@ def missing() -> dict[str, str]:
         ),
         "joblib": (
             find_spec("hydra_plugins.hydra_joblib_launcher"),
-            "jobs in parallel: not tested, pip install -e .[joblib] to test them",
+            "jobs in parallel: not tested, pip install -e '.[joblib]' to test them",
         ),
         "cluster": (
             not slurm.missing() and find_spec("hydra_plugins.hydra_submitit_launcher"),

@@ -82,9 +82,9 @@ def test_rows_name_commands_and_units_that_exist(name):
     assert {*part.get("until", {}), *part.get("busy", {}), *part.get("in_picture", [])} <= part["commands"].keys()
 
 
-@pytest.mark.parametrize("command", [each for each in COMMANDS if "=" in each])
-def test_overrides_of_parts_are_good(command):
-    script, *words = shlex.split(command)
+@pytest.mark.parametrize("shown", [each for each in COMMANDS if "=" in each])
+def test_overrides_of_parts_are_good(shown):
+    script, *words = shlex.split(shown)
     overrides = [word for word in words if "=" in word and not word.startswith(("+", "hydra"))]
     with initialize_config_dir(CONFIGS, version_base="1.3"):
         assert [mistakes_in_overrides(job) for job in jobs_of(overrides)] in ([[]], [[]] * 4)

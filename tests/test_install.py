@@ -84,7 +84,7 @@ def test_what_the_reader_alone_lacks_is_named(quickstart: Path, tmp_path: Path):
     for words in (["evaluate", quickstart], ["export", quickstart], ["compare", quickstart], ["draw", "digits", "x"]):
         process = python(ROOT / "src", "-c", f"{REFUSED}from digits_command import main\nmain()", *words, cwd=tmp_path)
         errors = process.communicate()[1]
-        assert process.returncode == 2 and errors.endswith("and this command needs it: pip install -e .[train]\n")
+        assert process.returncode == 2 and errors.endswith("and this command needs it: pip install -e '.[train]'\n")
         assert errors.count("\n") == 1
 
 

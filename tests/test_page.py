@@ -524,7 +524,7 @@ def test_browser_finds_the_digits_of_numbers_as_python_does(page):
       const { prepareNumber } = await import("./prepare.js");
       const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
       const rows = await prepareNumber(new Blob([bytes], { type: "image/png" }));
-      return rows.map((row) => row.map(({ image }) => [...image]));
+      return rows.map((row) => row.map(({ image, width, height, crowding }) => [[...image], width, height, crowding]));
     }"""
     for number in range(8):
         content = encoded(number_of(number)[0])
@@ -532,8 +532,10 @@ def test_browser_finds_the_digits_of_numbers_as_python_does(page):
         rows = page.evaluate(run, base64.b64encode(content).decode())
         wanted = prepare_number(decode(content))
         assert [len(row) for row in rows] == [len(row) for row in wanted]
-        for image, (_, expected, _) in zip(chain(*rows), chain(*wanted), strict=True):
-            assert np.abs(np.reshape(image, (1, 28, 28)) - expected).max() <= 2 / 255, number
+        tallest = [max(cluster.height for cluster, _, _ in row) for row in wanted for _ in row]
+        for found, (cluster, expected, crowding), high in zip(chain(*rows), chain(*wanted), tallest, strict=True):
+            assert np.abs(np.reshape(found[0], (1, 28, 28)) - expected).max() <= 2 / 255, number
+            assert found[1:] == pytest.approx([cluster.width / high, cluster.height / high, crowding], abs=0.05), number
 
 
 def test_browser_refuses_very_many_marks_as_python_does(page):
@@ -581,6 +583,18 @@ def test_static_site_works_without_the_network(opened, exported, host):
         answer(page, 6)
         expect(page.locator(".card h2").nth(1)).to_have_text(NASTY)
         assert page.locator(".card img").count() == 0
+
+
+def test_static_site_reads_numbers_and_names_touching_digits(opened, quickstart, onnxruntime_web, tmp_path):
+    site.export_site(tmp_path / "site", [quickstart], onnxruntime_web)
+    with files(tmp_path / "site") as url:
+        page = opened(url)
+        draw(page, placed(4, 0.1))
+        draw(page, placed(2, 0.52))
+        expect(page.locator("#first .digit")).to_have_text("42")
+        page.click("#clear")
+        draw(page, [[(0.2, 0.2), (0.2, 0.8)], [(0.4, 0.5), (0.6, 0.5)], [(0.8, 0.2), (0.8, 0.8)]])
+        expect(page.locator("#first .text")).to_contain_text("Digits touch, or one is unclear or a sign.")
 
 
 def test_static_site_works_without_its_host_after_one_visit(opened, exported, faults):

@@ -5,13 +5,14 @@ import shlex
 import shutil
 import subprocess
 import sys
+from inspect import signature
 from types import ModuleType
 
 import pytest
 import torch
 import yaml
 from conftest import ROOT, run_command
-from hydra import initialize_config_dir
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from PIL import Image
 
@@ -22,12 +23,15 @@ from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
 from digits.schema import mistakes_in_node
 from resumable_sweeps.grid import jobs_of
+from resumable_sweeps.space import probes, search_of
 
 PAGES = {path: path.read_text() for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"))}
 README, TEXT = PAGES[ROOT / "README.md"], "\n".join(PAGES.values())
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", TEXT, flags=re.S)
 COMMANDS = [line for kind, block in BLOCKS if kind == "bash" for line in block.splitlines()]
-TRAININGS = [line.partition("python train.py")[2].strip() for line in COMMANDS if "python train.py" in line]
+TRAININGS = [
+    line.partition("python train.py")[2].strip() for line in dict.fromkeys(COMMANDS) if "python train.py" in line
+]
 HARDWARE = (
     "trainer.accelerator=gpu",
     "trainer.precision=bf16-mixed",
@@ -57,12 +61,14 @@ def module_of(name, code, monkeypatch):
     return module
 
 
-@pytest.mark.parametrize("command", [each for each in TRAININGS if "--config-dir" not in each])  # test_search.py has it
-def test_train_commands_are_good(command):
-    words = [word for word in shlex.split(command) if word != "-m" and word not in HARDWARE]
+@pytest.mark.parametrize("shown", [each for each in TRAININGS if "--config-dir" not in each])  # test_search.py has it
+def test_train_commands_are_good(shown):
+    words = [word for word in shlex.split(shown) if word != "-m" and word not in HARDWARE]
     assert len(TRAININGS) >= 6
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
-        for job in jobs_of(words):
+        searches = [word for word in words if word.startswith("search=")]
+        jobs = probes(*search_of(words, compose("train", searches).search.space)) if searches else jobs_of(words)
+        for job in jobs:
             assert mistakes_in_overrides(job) == []
 
 
@@ -96,9 +102,19 @@ def test_every_script_is_shown_and_explains_itself(script, tmp_path):
     assert done.returncode == 0 and "usage:" in done.stdout.lower()
 
 
-def test_every_subcommand_is_shown():
-    for command in (*digits.commands.COMMANDS, *digits_reader.commands.COMMANDS):
-        assert f"digits {command.__name__}" in "\n".join(COMMANDS) or f"`digits {command.__name__}" in TEXT, command
+SUBCOMMANDS = {each.__name__: each for each in (*digits.commands.COMMANDS, *digits_reader.commands.COMMANDS)}
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_every_subcommand_is_shown(name):
+    assert f"digits {name}" in "\n".join(COMMANDS) or f"`digits {name}" in TEXT
+
+
+@pytest.mark.parametrize("shown", [line for line in dict.fromkeys(COMMANDS) if line.startswith("digits ")])
+def test_subcommands_that_are_shown_exist(shown):
+    _, name, *words = shlex.split(shown)
+    options = {word[2:].replace("-", "_") for word in words if word.startswith("--")}
+    assert options <= signature(SUBCOMMANDS[name]).parameters.keys()
 
 
 def test_the_readme_is_short():

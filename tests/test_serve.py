@@ -283,7 +283,7 @@ def test_heic_is_read_or_the_extra_is_named(server: Server):
         assert reply.status == 422
         assert server.ask("POST", "/api/predict", file.getvalue(), "image/heic").json["digit"] == 7
     else:
-        assert reply.status == 415 and "pip install -e .[heic]" in reply.json["error"]
+        assert reply.status == 415 and "pip install -e '.[heic]'" in reply.json["error"]
 
 
 def test_sixteen_people_at_once_get_right_answers(server: Server):

@@ -37,4 +37,4 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch, lo
     monkeypatch.setattr(digits.config, "find_spec", lambda package: None)
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         mistakes = mistakes_in(compose("train", [f"logger={logger}"], return_hydra_config=True))
-    assert mistakes == [f"logger={logger}: not installed; pip install -e .[{logger}] installs it"]
+    assert mistakes == [f"logger={logger}: not installed; pip install -e '.[{logger}]' installs it"]

@@ -29,7 +29,7 @@ from plain_errors import ConfigError, PlainError, in_one_line
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
-NOT_INSTALLED = "{choice}: not installed; pip install -e .[{extra}] installs it"
+NOT_INSTALLED = "{choice}: not installed; pip install -e '.[{extra}]' installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
 TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
 GROUPS = ("data", "model", "trainer", "callbacks", "logger")
@@ -218,7 +218,7 @@ def _override_mistake(override: str, error: Exception) -> str:
         how = f"; quote the value: '{key}=\"{value}\"'" if needs_quotes else ""
         return f"{override}: cannot be read ({reason}){how}"
     if "Could not override 'optimizer'" in reason:
-        return "optimizer: this model is fitted without one; leave it out"
+        return "optimizer: this model's YAML names none; leave it out, or add /optimizer: adamw to a network's defaults"
     if override in ("hydra/launcher=joblib", "hydra/launcher=slurm"):
         return NOT_INSTALLED.format(choice=override, extra=value)
     if isinstance(error, MissingConfigException) and error.options:

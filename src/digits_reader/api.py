@@ -135,7 +135,7 @@ async def _picture(request: Request) -> bytes:
     """The picture file in a request's body."""
     kind = _content_type(request)
     if kind in HEIC_TYPES and kind not in PICTURE_TYPES:
-        raise HTTPException(415, "image/heic needs pillow-heif on the server: pip install -e .[heic]; or send a JPEG")
+        raise HTTPException(415, "image/heic needs pillow-heif on the server: pip install -e '.[heic]'; or send a JPEG")
     if kind not in PICTURE_TYPES:
         pixels = "; /api/pixels takes 28x28 pixels as JSON" * (kind == "application/json")
         raise HTTPException(415, f"Content-Type: wanted one of {', '.join(PICTURE_TYPES)}{pixels}")

@@ -110,43 +110,36 @@ def drawings(action: Literal["list", "export", "delete"], /, *words: str, file: 
         words: the folder to export to; the ids of those to delete.
         file: the folder of drawings; for export, an older version's SQLite file too.
     """
-    wanted = {"list": "nothing more", "export": "one folder", "delete": "the ids of drawings"}[action]
-    if len(words) if action == "list" else len(words) != 1 if action == "export" else not words:
-        raise ConfigError(f"{action}: got {' '.join(words) or 'nothing more'}, wanted {wanted}")
-
     from digits_reader.drawings import Drawings, drawings_of_older_version
 
-    if action == "export":
+    if action == "list" and not words:
+        for each in Drawings(file).all():
+            print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")
+    elif action == "export" and len(words) == 1:
         found = drawings_of_older_version(file) if file.is_file() else Drawings(file).all()
-        target = Drawings(Path(words[0]))
         for each in found:
-            target.add(each)
+            Drawings(Path(words[0])).add(each)
         print(f"{len(found)} drawings in {words[0]}")
-    elif action == "delete":
+    elif action == "delete" and words:
         unknown = [id for id in words if not Drawings(file).delete(id)]
         if unknown:
             raise DataError(f"no drawing with id {', '.join(unknown)}; deleted {len(words) - len(unknown)}")
     else:
-        for each in Drawings(file).all():
-            print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")
+        raise ConfigError(f"got {action} {' '.join(words)}, wanted list, export FOLDER, or delete ID ID")
 
 
-def score(*pictures: str, number: bool = False, simpler: bool = False) -> None:
+def score(*pictures: str, number: bool = False) -> None:
     """Count how many pictures a model reads, where each file's name begins with what it shows: 7_ann.png.
 
     Args:
         pictures: files or folders; letters after the digit name a set of them; in front, as for `read`, a model.
         number: the names begin with the digits of numbers, line by line: 42-7_ann.png.
-        simpler: also count what the model reads if the pictures are prepared as simple exercises do.
     """
     from digits_reader import score
     from digits_reader.reader import Reader
 
     model, names = _model_and_pictures(pictures)
     score.write_scores(score.judge(Reader(model), names, number))
-    if simpler:
-        for way, share in score.simpler_scores(Reader(model), names).items():
-            print(f"{way:12} {100 * share:.2f} % right")
 
 
 COMMANDS = [read, serve, site, drawings, score]

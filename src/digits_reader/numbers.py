@@ -22,7 +22,7 @@ LIMITS = {
     "crowding_weight": 9.0,  # cross three strokes in many rows of pixels,
     "unlikeliness_weight": 1.1,  # and are likely no digit: the logarithm of 1 - confidence
 }
-NO_DIGIT = (
+UNCLEAR = (
     "marks that are no single digit: digits that touch, a sign, a line or an unclear digit; "
     "wanted clear digits with space between them"
 )
@@ -75,6 +75,6 @@ def _placed(cluster: Cluster, crowding: float, answer: Answer, tallest: int, sca
     )
     is_likely = answer.certain and answer.confidence >= LIMITS["min_confidence"]
     if not is_likely or doubt > LIMITS["max_doubt"] or cluster.height < LIMITS["min_height"] * tallest:
-        raise PictureError(NO_DIGIT, "no_single_digit")
+        raise PictureError(UNCLEAR, "no_single_digit")
     left, top, right, bottom = (round(scale * side) for side in cluster[1:])
     return PlacedDigit(answer.digit, answer.confidence, (left, top, right, bottom))

@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from digits_reader.reader import Reader
-from digits_reader.terminal import Reading, paths_of, read_numbers, read_pictures
+from digits_reader.terminal import Reading, read_numbers, read_pictures
 from plain_errors import DataError
 
 NAMES = {  # by whether numbers are read; `no` is for a picture of no digit
@@ -67,33 +65,3 @@ def write_scores(judged: list[Judged]) -> None:
         shares = f"{100 * np.mean(right):9.2f} {100 * np.mean(refused):11.2f} {100 * wrong:9.2f}"
         print(f"{group or 'all':12} {len(members):8} {shares}")
     print(*(each.said for each in judged if not each.is_right), sep="\n")
-
-
-def simpler_scores(reader: Reader, names: Iterable[str]) -> dict[str, float]:
-    """The share of pictures of digits that is right when they are prepared as simple exercises do."""
-    paths = [path for name in names for path in paths_of(name)]
-    pictures = [Image.open(path).convert("L") for path in paths]
-    shares = {}
-    for way in (cropped, inverted):
-        answers = reader.answers(np.stack([way(picture) for picture in pictures]).astype(np.float32))
-        right = [str(answer.digit) == path.name[0] for answer, path in zip(answers, paths, strict=True)]
-        shares[way.__name__] = float(np.mean(right))
-    return shares
-
-
-def inverted(picture: Image.Image) -> NDArray[np.floating]:
-    """Invert and resize: [1, 28, 28]."""
-    return 1 - np.asarray(picture.resize((28, 28)))[None] / 255
-
-
-def cropped(picture: Image.Image) -> NDArray[np.floating]:
-    """Invert, drop levels below 50, crop, scale, centre: [1, 28, 28]."""
-    grey = 255 - np.asarray(picture)
-    grey = np.where(grey > 50, grey, 0)
-    cut = Image.fromarray(grey).crop(Image.fromarray(grey).getbbox())
-    scale = 20 / max(cut.size)
-    small = np.asarray(cut.resize([max(1, round(side * scale)) for side in cut.size]))
-    top, left = (24 - round((sums := small.sum(axis)) @ np.arange(len(sums)) / sums.sum()) for axis in (1, 0))
-    image = np.zeros((1, 48, 48))
-    image[0, top : top + len(small), left : left + len(small[0])] = small / 255
-    return image[:, 10:38, 10:38]

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
@@ -32,7 +31,8 @@ def run_sweep(driver: Driver, overrides: list[str]) -> None:
         ConfigError: a job is wrong, its config has changed since it finished, or the folder holds something else.
     """
     wanted = jobs_of(overrides, driver.context.config_loader)
-    configs = driver.check(wanted, _mistakes_in_job)
+    one = "search: a command runs one search; run each of the others with its own command"
+    configs = driver.check(wanted, lambda config: [one] if config.get("search") else [])
     folder = _folder_for(driver, wanted)
     lock, numbers = claim_sweep(folder, wanted)
     with lock:
@@ -68,11 +68,6 @@ def _choices(override: Override) -> list[str]:
             "search=custom searches an interval"
         )
     return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
-
-
-def _mistakes_in_job(config: DictConfig) -> Iterator[str]:
-    if config.get("search"):
-        yield "search: a command runs one search; run each of the others with its own command"
 
 
 def _folder_for(driver: Driver, jobs: list[list[str]]) -> Path:

@@ -10,13 +10,14 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import Trial
 
 from plain_errors import ConfigError, in_one_line
 from resumable_sweeps.project import Project
 
-Space = dict[str, BaseDistribution]
+Range = CategoricalDistribution | FloatDistribution | IntDistribution
+Space = dict[str, Range]
 
 
 def search_of(
@@ -54,7 +55,7 @@ def search_of(
     return plain, space
 
 
-def _distribution(override: Override) -> BaseDistribution:
+def _distribution(override: Override) -> Range:
     """Choices are kept as the text of an override, so that lists and names work as numbers do."""
     value: Any = override.value()
     if not override.is_sweep_override():
@@ -71,15 +72,12 @@ def _distribution(override: Override) -> BaseDistribution:
 
 def probes(plain: list[str], space: Space) -> list[list[str]]:
     """The overrides of the fewest trials that together have each choice and both ends of each range."""
-    values: dict[str, list[Any]] = {}
-    for key, distribution in space.items():
-        match distribution:
-            case CategoricalDistribution(choices=choices):
-                values[key] = list(choices)
-            case IntDistribution(low=low, high=high) | FloatDistribution(low=low, high=high):
-                values[key] = [low, high]
-    count = max(map(len, values.values()))
-    return [trial_overrides(plain, {key: each[at % len(each)] for key, each in values.items()}) for at in range(count)]
+    ends = {
+        key: each.choices if isinstance(each, CategoricalDistribution) else (each.low, each.high)
+        for key, each in space.items()
+    }
+    count = max(map(len, ends.values()))
+    return [trial_overrides(plain, {key: each[at % len(each)] for key, each in ends.items()}) for at in range(count)]
 
 
 def trial_overrides(plain: list[str], values: Mapping[str, Any]) -> list[str]:
@@ -89,14 +87,13 @@ def trial_overrides(plain: list[str], values: Mapping[str, Any]) -> list[str]:
 
 def suggest(trial: Trial, space: Space) -> None:
     """Choose a value for each key that the trial has none for yet."""
-    for key, distribution in space.items():
-        match distribution:
-            case CategoricalDistribution(choices=choices):
-                trial.suggest_categorical(key, choices)
-            case IntDistribution(low=low, high=high, step=step, log=log):
-                trial.suggest_int(key, low, high, step=step, log=log)
-            case FloatDistribution(low=low, high=high, step=step, log=log):
-                trial.suggest_float(key, low, high, step=step, log=log)
+    for key, each in space.items():
+        if isinstance(each, CategoricalDistribution):
+            trial.suggest_categorical(key, each.choices)
+        elif isinstance(each, IntDistribution):
+            trial.suggest_int(key, each.low, each.high, step=each.step, log=each.log)
+        else:
+            trial.suggest_float(key, each.low, each.high, step=each.step, log=each.log)
 
 
 def rehearse(config: DictConfig, space: Space) -> None:
@@ -130,12 +127,10 @@ def mistakes_in_search(config: DictConfig, project: Project) -> Iterator[str]:
     """A line for each mistake in the sampler and the pruner of a composed config: key, what it got, what was wanted."""
     for part in ("sampler", "pruner"):
         node = config.search.get(part)
-        if node is None:
-            continue
-        mistakes = list(project.mistakes_in_node(f"search.{part}", node, allowed=(f"optuna.{part}s.",)))
+        mistakes = node and [*project.mistakes_in_node(f"search.{part}", node, allowed=(f"optuna.{part}s.",))]
+        yield from mistakes or ()
         if not mistakes:
             try:
                 instantiate(node, _convert_="all")  # Optuna's annotations do not say which values are good
             except Exception as error:
-                mistakes.append(f"search.{part}: {in_one_line(error.__cause__ or error)}")
-        yield from mistakes
+                yield f"search.{part}: {in_one_line(error.__cause__ or error)}"

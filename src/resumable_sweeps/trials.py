@@ -62,34 +62,25 @@ class Trials:
             ConfigError: something else is in the folder.
             StudyError: its study cannot be read, or is that of another search.
         """
-        locks = self.folder / ".locks"
-        names = [path.name for path in self.folder.iterdir()] if self.folder.is_dir() else []
-        if names and not (locks / "study").exists():
+        names = [path.name for path in self.folder.glob("[!.]*")]
+        if names and not (self.journal.file.exists() or self.journal.former.exists()):
             raise ConfigError(
                 f"hydra.sweep.dir: {self.folder} holds no search ({max(names)} is there); choose a new folder, or the "
                 "one of this search"
             )
-        make(locks)
+        make(self.folder / ".locks")
         with self.journal.lock:
             self.journal.convert()
             if not self.journal.storage.get_all_studies():
                 direction = StudyDirection.MINIMIZE if self.jobs.metric == "val/loss" else StudyDirection.MAXIMIZE
                 optuna.create_study(storage=self.journal.storage, study_name=NAME, direction=direction)
-            self._check_same(self.journal.study(), facts, names)
-
-    def _check_same(self, study: Study, facts: dict[str, Any], names: list[str]) -> None:
-        if not study.trials and FACTS not in study.user_attrs:
-            study.set_user_attr(FACTS, facts)
+            study = self.journal.study()
+            if not study.trials and FACTS not in study.user_attrs:
+                study.set_user_attr(FACTS, facts)
         found = changes(study.user_attrs.get(FACTS, {}), facts)  # a study of another program has no facts
         if found:
             raise StudyError(
                 f"hydra.sweep.dir: {self.folder} holds another search: {'; '.join(found)}; choose another folder"
-            )
-        last = max((int(name) for name in names if name.isdigit()), default=-1)
-        if last >= len(study.trials):
-            raise StudyError(
-                f"hydra.sweep.dir: {self.folder} has a trial {last}, but {self.journal.file.name} does not know it; "
-                "choose another folder"
             )
 
     def next(self, most: int, space: Space, queued: Collection[int] = ()) -> list[Trial]:
@@ -110,7 +101,7 @@ class Trials:
             begun = sum(trial.state != TrialState.WAITING for trial in known)
             left = 0 if EXHAUSTED in study.user_attrs else self.jobs.total - begun
             for number in range(len(known), len(known) + min(left, most - len(taken))):
-                taken.append(self._study(number).ask(fixed_distributions=space))
+                taken.append(self._study(number).ask(fixed_distributions={**space}))
                 self._take(taken[-1].number)
         return taken
 
