@@ -12,7 +12,6 @@ import time
 from contextlib import contextmanager
 
 import pytest
-import yaml
 from conftest import QUIET, audit, run_command, start_training
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
@@ -79,7 +78,7 @@ def finished(sweep):
 
 def overrides(sweep):
     """The overrides of each job that has begun, by its number."""
-    return {n: yaml.safe_load((sweep / f"{n}/.hydra/overrides.yaml").read_text()) for n in records(sweep)}
+    return {number: record["overrides"] for number, record in records(sweep).items()}
 
 
 @pytest.fixture(scope="module")
