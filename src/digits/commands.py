@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -136,4 +137,4 @@ def _export_int8(folder: "RunFolder") -> None:
     print("ms for a picture on one thread: " + ", ".join(times))
 
 
-COMMANDS = [compare, evaluate, export, draw]
+COMMANDS = [compare, evaluate, export, *([draw] if find_spec("digits.pictures") else [])]
