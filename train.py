@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 
 from digits.threads import prepare_threads
 from digits.training.ranks import rank
-from plain_errors import plain_errors
+from plain_errors import plain_errors, stop
 
 
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
@@ -23,10 +23,15 @@ def main(cfg: DictConfig) -> float | None:
     from digits.start import started
     from digits.training.train import train
 
-    with started(cfg) as (config, folder):
-        if prints:
-            print(f"folder {folder.path}", flush=True)
-        return train(config, folder, prints)
+    try:
+        with started(cfg) as (config, folder):
+            if prints:
+                print(f"folder {folder.path}", flush=True)
+            return train(config, folder, prints)
+    except Exception as error:
+        if HydraConfig.get().mode == RunMode.MULTIRUN or isinstance(error, BrokenPipeError):
+            raise
+        stop(explain(error))  # now, as Hydra would print a line of its own before it
 
 
 def explain(error: Exception) -> Exception:
