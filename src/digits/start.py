@@ -4,7 +4,7 @@ import logging.config
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from hydra.conf import HydraConf
@@ -33,44 +33,51 @@ def started(cfg: DictConfig) -> Iterator[tuple[DictConfig, RunFolder]]:
     Raises:
         ConfigError: the config is wrong, or the folder cannot be had.
     """
-    hydra = HydraConfig.get()
-    try:
-        if cfg.resume is not None:
-            folder = RunFolder(cfg.resume)
-            cfg = resumed(folder, _written(hydra))
-            with left_as_it_was(folder):
-                yield cfg, _shared(cfg, hydra)
-        else:
-            if hydra.run.dir != ".":  # Hydra's own key for the folder
+    hydra, several = HydraConfig.get(), started_processes() > 1
+    with ExitStack() as stack:
+        stack.callback(_finish_wandb)
+        if rank() > 0 and (several or FOLDER in os.environ):
+            folder = _folder_of_rank_0(several)
+            if cfg.resume is not None:
+                cfg = resumed(folder, _written(hydra))
+            yield cfg, _logged(cfg, folder)
+            return
+        try:
+            if cfg.resume is not None:
+                folder = RunFolder(cfg.resume)
+                cfg = resumed(folder, _written(hydra))
+                stack.enter_context(left_as_it_was(folder))
+            elif hydra.mode == RunMode.MULTIRUN:
+                cfg.run_folder, cfg.run_label = hydra.runtime.output_dir, hydra.job.name
+            elif hydra.run.dir != ".":  # Hydra's own key for the folder
                 cfg.run_folder = hydra.run.dir
-            yield cfg, _shared(cfg, hydra)
-    finally:
-        if "wandb" in sys.modules:  # otherwise its run would continue in the next job
-            sys.modules["wandb"].finish()
+            if not several and not is_distributed(cfg.trainer):
+                forget_rank()
+            folder = _claimed(cfg, hydra)
+        except ConfigError as error:
+            if several:
+                print_error(error)  # first: the end of any process ends this one too
+                share_folder("")
+                sys.exit(error.exit_code)
+            raise
+        os.environ[FOLDER] = str(folder.path)
+        if several:
+            share_folder(str(folder.path))
+        yield cfg, folder
 
 
-def _shared(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
-    """The folder of all processes of this run, which rank 0 claims."""
-    started_together = started_processes() > 1
-    if not started_together and not is_distributed(cfg.trainer):
-        forget_rank()
-    if rank() > 0:
-        named = share_folder() if started_together else os.environ[FOLDER]
-        if not named:  # rank 0 has said why
-            sys.exit(ConfigError.exit_code)
-        return _logged(cfg, RunFolder(named))
-    try:
-        folder = _claimed(cfg, hydra)
-    except ConfigError as error:
-        if started_together:
-            print_error(error)  # first: the end of any process ends this one too
-            share_folder("")
-            sys.exit(error.exit_code)
-        raise
-    os.environ[FOLDER] = str(folder.path)
-    if started_together:
-        share_folder(str(folder.path))
-    return folder
+def _finish_wandb() -> None:
+    """End the run of W&B, which would otherwise continue in the next job."""
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish()
+
+
+def _folder_of_rank_0(several: bool) -> RunFolder:
+    """The folder that rank 0 has claimed; this process ends if there is none."""
+    path = share_folder() if several else os.environ[FOLDER]
+    if not path:  # rank 0 has said why
+        sys.exit(ConfigError.exit_code)
+    return RunFolder(path)
 
 
 def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
