@@ -13,23 +13,25 @@ from plain_errors import plain_errors, stop
 @hydra.main(version_base="1.3", config_path="configs", config_name="train")
 def main(cfg: DictConfig) -> float | None:
     """One run, or one job of a sweep: check the config, claim a folder, train."""
-    prints = HydraConfig.get().mode == RunMode.RUN and rank() == 0
-    if prints and cfg.resume is None:
+    is_job = HydraConfig.get().mode == RunMode.MULTIRUN
+    if not is_job and rank() == 0 and cfg.resume is None:
         chosen = HydraConfig.get().runtime.choices
         parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
         print("   ".join(parts), flush=True)
     prepare_threads()
-    # imported after the first line is printed: these take seconds, and --help and --cfg do not need them
-    from digits.start import started
-    from digits.training.train import train
+    from digits.start import started  # after the first line, as the imports take seconds
 
     try:
         with started(cfg) as (config, folder):
+            # Lightning asks when it is imported which rank this is, and a left-over answer has been forgotten only now
+            from digits.training.train import train
+
+            prints = not is_job and rank() == 0
             if prints:
                 print(f"folder {folder.path}", flush=True)
             return train(config, folder, prints)
     except Exception as error:
-        if HydraConfig.get().mode == RunMode.MULTIRUN or isinstance(error, BrokenPipeError):
+        if is_job or isinstance(error, BrokenPipeError):
             raise
         stop(explain(error))  # now, as Hydra would print a line of its own before it
 
