@@ -16,6 +16,7 @@ import yaml
 from conftest import QUIET, audit, run_command, run_folders
 from hydra import compose, initialize_config_dir
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.pruners import ThresholdPruner
 from optuna.storages import JournalStorage, RDBStorage
@@ -338,10 +339,9 @@ def test_the_ranges_hold_the_defaults(hydra, choice):
     """Else a search could only say that the defaults are wrong."""
     _, space = the_search([f"search={choice}"])
     assert mistakes_of([f"search={choice}"]) == []
-    config = compose("train", [f"search={choice}"])
+    config = compose("train", [f"search={choice}"], return_hydra_config=True)
     for key, distribution in space.items():
-        group, name = key.split(".")
-        usual = config[group][name]
+        usual = OmegaConf.select(config, key) if "." in key else config.hydra.runtime.choices[key]
         if isinstance(distribution, CategoricalDistribution):
             assert str(usual).replace(" ", "") in distribution.choices
         elif usual != "scale":
