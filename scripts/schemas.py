@@ -53,8 +53,8 @@ def nodes_of_their_own() -> dict[str, Any]:
     """A mapping for each node that belongs to no group of the project, like `search`."""
     texts = [path.read_text() for path in CONFIGS.rglob("*.yaml")]
     configs = [yaml.safe_load(text) for text in texts if text.startswith("# @package _global_")]
-    nodes = {key: node for config in configs for key, node in config.items() if key not in GROUPS}
-    targets = {key: node["_target_"] for key, node in nodes.items() if "_target_" in (node or ())}
+    nodes = [(key, node) for config in configs for key, node in config.items() if key not in GROUPS]
+    targets = {key: node["_target_"] for key, node in nodes if "_target_" in (node or ())}  # one file names the class
     return {key: loose(name, arguments(name)) for key, name in targets.items()}
 
 
