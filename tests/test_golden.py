@@ -23,7 +23,6 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from digits.config import CONFIGS
-from digits.run_folder import RunFolder
 from digits.training.callbacks import History, SeedEveryEpoch
 from digits.training.train import fit, trainer_for
 
@@ -73,7 +72,7 @@ def figures_of(name: str) -> dict[str, float]:
     history = History()
     with one_thread():
         trainer = trainer_for(model, config.trainer, [SeedEveryEpoch(config.seed), history], [])
-        fit(trainer, model, data, RunFolder("none"), None)
+        fit(trainer, model, data, None)
     names = ("train/loss", "val/loss", "val/accuracy")
     rows = [row.model_dump(by_alias=True, exclude_unset=True) for row in history.rows]
     return {f"{name}, epoch {row['epoch']}": round(row[name], 7) for row in rows for name in names if name in row}

@@ -20,7 +20,6 @@ from digits.config import CONFIGS
 from digits.data.mnist_5k import Mnist5k
 from digits.models import augmentation
 from digits.reporting.evaluation import evaluate
-from digits.run_folder import RunFolder
 from digits.training.callbacks import AveragedWeights
 from digits.training.train import fit, trainer_for
 from digits.training.trainer import Trainer
@@ -144,7 +143,7 @@ def test_a_closed_form_is_fitted_on_the_cpu_even_with_a_gpu(name, data, monkeypa
     config.trainer.default_root_dir = None
     trainer = trainer_for(model, config.trainer, [], [])
     assert isinstance(trainer.accelerator, CPUAccelerator)
-    fit(trainer, model, data, RunFolder("none"), None)
+    fit(trainer, model, data, None)
     assert trainer.callback_metrics["val/accuracy"] > 0.5
 
 
