@@ -38,7 +38,6 @@ def metrics(quickstart):
     return json.loads((quickstart / "report" / "metrics.json").read_text())
 
 
-@pytest.fixture(scope="session")
 def test_the_config_of_a_former_version_is_read_in_todays_words(quickstart, tmp_path):
     run = RunFolder(shutil.copytree(quickstart, tmp_path / "run"))
     now, text = run.config(), (run.path / ".hydra" / "config.yaml").read_text()
@@ -55,6 +54,7 @@ def test_the_config_of_a_former_version_is_read_in_todays_words(quickstart, tmp_
     assert run.record().config["model"] == record["config"]["model"]
 
 
+@pytest.fixture(scope="session")
 def test_split():
     data = Mnist5k(val_size=500)
     data.setup()
