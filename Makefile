@@ -28,7 +28,7 @@ serve: $(READY)  ## start a page on http://127.0.0.1:8000 that reads the digits 
 test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 	$(BIN)/python -m pytest
 
-test-fast: $(READY)  ## run the tests that need no whole run (about a minute)
+test-fast: $(READY)  ## run the tests that need no whole run (a minute or two)
 	$(BIN)/python -m pytest -m "not slow"
 
 fuzz: $(READY)  ## send new requests and broken pictures to the server, for some minutes
