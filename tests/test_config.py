@@ -187,8 +187,8 @@ def test_automatic_precision_follows_the_processor(monkeypatch, units, precision
 
 # What --help, --cfg and tab completion may import of this project. Hydra imports the plugin of the sweeps.
 OURS = {"digits", "digits_reader", "resumable_sweeps", "hydra_plugins", "plain_errors", "atomic_files"}
-BEFORE_COMPOSING = {"plain_errors", "hydra_plugins.resumable_sweeper", "resumable_sweeps", "resumable_sweeps.sweeper"}
-# Of the last four, none needs more than the standard library.
+# Of the others, none needs more than the standard library.
+BEFORE_COMPOSING = {"hydra_plugins.resumable_sweeper", "plain_errors"}
 BEFORE_COMPOSING |= {"digits", "digits.threads", "digits.training", "digits.training.ranks"}
 
 

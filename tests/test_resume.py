@@ -128,6 +128,18 @@ def test_a_run_that_still_runs_is_not_resumed(tmp_path):
     assert "still runs" not in done.stderr
 
 
+def test_a_run_that_another_process_holds_is_not_touched(quickstart, command, tmp_path):
+    """It may finish while the command that is refused still checks: its run.json must not be put back."""
+    run = RunFolder(shutil.copytree(quickstart, tmp_path / "run"))
+    run.record_file.write_text(run.record_file.read_text().replace('"finished"', '"running"', 1))
+    files = [run.record_file, *run.path.glob(".hydra/*.yaml")]
+    before = [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files]
+    run.hold()
+    done = command("train.py", "resume=run", *QUIET)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "still runs" in done.stderr
+    assert [(path.stat().st_ino, path.stat().st_mtime_ns) for path in files] == before
+
+
 def test_a_refused_resume_leaves_the_run_as_it_was(quickstart, command, tmp_path):
     folder = tmp_path / "run"
     shutil.copytree(quickstart, folder)

@@ -253,6 +253,15 @@ def test_a_folder_without_any_config_is_refused(command, tmp_path):
     assert "no config in run.json, and no .hydra/config.yaml" in done.stderr
 
 
+def test_a_name_with_a_slash_is_one_folder_of_tensorboard(command, tmp_path):
+    done = command(
+        "train.py", "data=mnist_5k", "model=linear", "trainer.max_epochs=1", "name=a/b", "run_folder=r", *QUIET
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [path.name for path in (tmp_path / "r" / "tensorboard").iterdir()] == ["a-b"]
+    assert RunFolder(tmp_path / "r").record().name == "a/b"
+
+
 def test_hydras_own_key_names_the_folder_too(command, tmp_path):
     done = command(
         "train.py", "data=mnist_5k", "model=linear", "trainer.fast_dev_run=true", "hydra.run.dir=mine", *QUIET

@@ -34,26 +34,29 @@ def started(cfg: DictConfig) -> Iterator[tuple[DictConfig, RunFolder]]:
         ConfigError: the config is wrong, or the folder cannot be had.
     """
     hydra, several = HydraConfig.get(), started_processes() > 1
+    is_new, choices = cfg.resume is None, hydra.runtime.choices
+    if is_new:
+        label = cfg.run_label or cfg.name or choices["experiment"] or choices["model"]
+        cfg.run_label = str(label).replace("/", "-")  # a folder of TensorBoard
     with ExitStack() as stack:
         stack.callback(_finish_wandb)
         if rank() > 0 and (several or FOLDER in os.environ):
             folder = _folder_of_rank_0(several)
-            if cfg.resume is not None:
-                cfg = resumed(folder, _written(hydra))
-            yield cfg, _logged(cfg, folder)
+            cfg = cfg if is_new else resumed(folder, _written(hydra))
+            cfg.run_folder = str(folder.path.absolute())
+            _log_into(folder, is_quiet=True)
+            yield cfg, folder
             return
         try:
-            if cfg.resume is not None:
+            if is_new:
+                folder = _new_folder(cfg, hydra, several)
+            else:
                 folder = RunFolder(cfg.resume)
                 cfg = resumed(folder, _written(hydra))
+                folder.hold()  # before the files are looked at: who holds it may still write them
                 stack.enter_context(left_as_it_was(folder))
-            elif hydra.mode == RunMode.MULTIRUN:
-                cfg.run_folder, cfg.run_label = hydra.runtime.output_dir, hydra.job.name
-            elif hydra.run.dir != ".":  # Hydra's own key for the folder
-                cfg.run_folder = hydra.run.dir
-            if not several and not is_distributed(cfg.trainer):
-                forget_rank()
-            folder = _claimed(cfg, hydra)
+                _check(cfg, several)
+            _write(cfg, hydra, folder, is_new)
         except ConfigError as error:
             if several:
                 print_error(error)  # first: the end of any process ends this one too
@@ -80,40 +83,47 @@ def _folder_of_rank_0(several: bool) -> RunFolder:
     return RunFolder(path)
 
 
-def _claimed(cfg: DictConfig, hydra: HydraConf) -> RunFolder:
-    """Check the config, take a folder for the run, and write into it what the run is."""
-    is_job, overrides = hydra.mode == RunMode.MULTIRUN, _written(hydra)
-    mistakes = mistakes_in(cfg)
-    if cfg.get("search") and not is_job:
-        mistakes.append("search: a search runs many trials, so it needs -m: python train.py -m search=…")
-    if mistakes:
+def _check(cfg: DictConfig, several: bool) -> None:
+    """Refuse a config with all its mistakes."""
+    if not several and not is_distributed(cfg.trainer):
+        forget_rank()  # before the check, which imports Lightning
+    if mistakes := mistakes_in(cfg):
         raise ConfigError("\n".join(dict.fromkeys(mistakes)))
-    choices, sources = hydra.runtime.choices, hydra.runtime.config_sources
+
+
+def _new_folder(cfg: DictConfig, hydra: HydraConf, several: bool) -> RunFolder:
+    """Check the config of a new run and claim a folder for it. That of a job has been made for it."""
+    if hydra.mode == RunMode.MULTIRUN:
+        cfg.run_folder, cfg.run_label = hydra.runtime.output_dir, hydra.job.name
+    elif hydra.run.dir != ".":  # Hydra's own key for the folder
+        cfg.run_folder = hydra.run.dir
+    _check(cfg, several)
+    is_job = hydra.mode == RunMode.MULTIRUN
+    folder = RunFolder(cfg.run_folder) if is_job else RunFolder.claim(cfg.run_folder, hydra.runtime.choices["model"])
+    folder.hold()
+    return folder
+
+
+def _write(cfg: DictConfig, hydra: HydraConf, folder: RunFolder, is_new: bool) -> None:
+    """Write into a run's folder what the run is, and begin its log."""
+    choices, sources, overrides = hydra.runtime.choices, hydra.runtime.config_sources, _written(hydra)
+    before = folder.record()
+    cfg.run_folder = str(folder.path.absolute())
     record = RunRecord.begun(
-        overrides=overrides,
-        config_dir=next((each.path for each in sources if each.provider == "command-line"), None),
+        overrides=overrides if is_new else [*folder.overrides(), *others(overrides)],
+        config_dir=next((each.path for each in sources if each.provider == "command-line"), before.config_dir),
         name=cfg.name,
         tags=list(cfg.tags),
-        model=choices["model"],
-        experiment=choices["experiment"],
+        model=choices["model"] if is_new else before.model,
+        experiment=choices["experiment"] if is_new else before.experiment,
+        config=masked(OmegaConf.to_container(cfg, resolve=True)),
     )
-    if cfg.resume is not None:
-        folder = RunFolder(cfg.resume)
-        before = folder.record()
-        record.overrides, record.config_dir = [*folder.overrides(), *others(overrides)], before.config_dir
-        record.model, record.experiment = before.model, before.experiment
-    else:
-        folder = RunFolder(cfg.run_folder) if is_job else RunFolder.claim(cfg.run_folder, choices["model"])
-    folder.hold()
-    cfg.run_folder = str(folder.path.absolute())
-    cfg.run_label = cfg.run_label or cfg.name or record.experiment or record.model
-    record.config = masked(OmegaConf.to_container(cfg, resolve=True))
     files = {"config": OmegaConf.to_yaml(cfg), "overrides": OmegaConf.to_yaml(OmegaConf.create(record.overrides))}
-    if cfg.resume is None:
+    if is_new:
         files["hydra"] = OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra}))
     folder.write_config(**files)
     folder.write_record(record)  # last: it says that the run has begun
-    return _logged(cfg, folder, is_quiet=is_job)
+    _log_into(folder, is_quiet=hydra.mode == RunMode.MULTIRUN)
 
 
 def _written(hydra: HydraConf) -> list[str]:
@@ -122,9 +132,8 @@ def _written(hydra: HydraConf) -> list[str]:
     return overrides
 
 
-def _logged(cfg: DictConfig, folder: RunFolder, is_quiet: bool = True) -> RunFolder:
+def _log_into(folder: RunFolder, is_quiet: bool) -> None:
     """Log into the run's train.log and, unless it is one of many, in plain words to the terminal."""
-    cfg.run_folder = str(folder.path.absolute())
     level = "ERROR" if is_quiet else "INFO"
     console = {"class": "logging.StreamHandler", "formatter": "plain", "level": level, "stream": "ext://sys.stdout"}
     file = {"class": "logging.FileHandler", "formatter": "full", "filename": str(folder.log)}
@@ -145,4 +154,3 @@ def _logged(cfg: DictConfig, folder: RunFolder, is_quiet: bool = True) -> RunFol
         }
     )
     logging.captureWarnings(is_quiet)  # into train.log
-    return folder

@@ -81,9 +81,8 @@ class DigitJobs:
         return [sys.executable, str(TRAIN), *given, f"run_folder='{folder}'", f"run_label='{name}'"]
 
     def run(self, task: TaskFunction, config: DictConfig, folder: Path, name: str) -> None:
-        """Train in this process."""
+        """Train in this process. Where its files go and what it is called, digits.start reads from Hydra's config."""
         forget_rank()  # that srun gave to the driver
-        config.run_folder, config.run_label = str(folder), name
         task(config)
 
     def summarise(self, folder: Path, values: Mapping[str, list[str]]) -> None:

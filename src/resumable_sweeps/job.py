@@ -19,9 +19,8 @@ from resumable_sweeps.apart import run_apart
 from resumable_sweeps.jobs import Jobs, free_lock
 from resumable_sweeps.slurm import claim_job
 
-_held: dict[
-    str, FileLock
-] = {}  # by this process: the lock of its GPU until it ends, that of its job until the next job
+# By this process: the lock of its GPU until it ends, that of its job until the next job.
+_held: dict[str, FileLock] = {}
 
 
 @dataclass
