@@ -44,6 +44,14 @@ def test_threads_sleep_at_once_beside_a_busy_program(quiet, monkeypatch):
     assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE" and "GOMP_SPINCOUNT" not in os.environ
 
 
+@LINUX
+def test_a_program_that_is_just_ending_does_not_make_the_machine_busy(quiet, monkeypatch):
+    looks = iter([0.9, 0.5, 0.0])
+    monkeypatch.setattr(threads, "cores_of_others", lambda: next(looks))
+    threads.prepare_threads()
+    assert os.environ["GOMP_SPINCOUNT"] == threads.SHORT_SPIN
+
+
 @pytest.mark.parametrize("name", threads.CHOSEN)
 def test_what_the_user_has_chosen_stays(quiet, monkeypatch, name):
     monkeypatch.setenv(name, "7")

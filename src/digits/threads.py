@@ -11,7 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-SECONDS = 0.06  # to look at the other programs: six ticks of the kernel's clock
+SECONDS = 0.06  # a look at the other programs: six ticks of the kernel's clock
+LOOKS = 5  # a process that has just ended, as the job before, leaves work to the kernel; a busy one is seen each time
 BUSY = 0.3  # cores that others use; below this the machine is quiet
 SHORT_SPIN = "10000"  # as fast as the library's own spin on a quiet machine, and less costly if others start later
 CHOSEN = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")  # by the user or by the process that started this one
@@ -25,7 +26,7 @@ def prepare_threads() -> None:
     if quota := quota_of_cores():  # the library itself does not know it
         os.environ.setdefault("OMP_NUM_THREADS", str(quota))
     if sys.platform == "linux" and not any(name in os.environ for name in CHOSEN):
-        if cores_of_others() > BUSY:
+        if all(cores_of_others() > BUSY for _ in range(LOOKS)):  # one look on a quiet machine
             os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
         else:
             os.environ["GOMP_SPINCOUNT"] = SHORT_SPIN
