@@ -519,6 +519,27 @@ def test_browser_prepares_photographs_as_python_does(page):
         assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255, scene
 
 
+def test_browser_fills_transparent_parts_as_python_does(page):
+    """Strokes, white and dark, and a sheet, all on nothing."""
+    five = picture_of("canvas", 5, 0)
+    sheet = Image.new("RGBA", (400, 360))
+    sheet.paste(Image.eval(five, lambda level: level * 200 // 255), (60, 40))
+    strokes = [np.full((280, 280, 4), level, np.uint8) for level in (0, 255)]
+    for each in strokes:
+        each[..., 3] = 255 - np.asarray(five.convert("L"))
+    for picture in (sheet, *map(Image.fromarray, strokes)):
+        content = encoded(picture)
+        assert np.abs(prepared(page, content) - read_picture(content)).max() <= 2 / 255
+
+
+def test_large_white_strokes_on_nothing_are_sent_as_they_are(page, tmp_path):
+    strokes = np.full((280, 280, 4), 255, np.uint8)
+    strokes[..., 3] = 255 - np.asarray(picture_of("canvas", 5, 0).convert("L"))
+    Image.fromarray(strokes).resize((1700, 1700)).save(tmp_path / "white.png")
+    page.set_input_files("#file", tmp_path / "white.png")
+    answer(page, 5)
+
+
 def test_browser_finds_the_digits_of_numbers_as_python_does(page):
     run = """async (content) => {
       const { prepareNumber } = await import("./prepare.js");

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from conftest import dots
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy.ndimage import gaussian_filter
+from sklearn.datasets import load_digits
 
 from digits.data.mnist_5k import Mnist5k
 from digits.pictures.folder import write_pictures
@@ -107,11 +108,56 @@ def test_sixteen_bits_and_floats_give_the_same_image(five: Image.Image):
     assert np.abs(read(floats, "TIFF") - prepare(five)).max() < 0.02
 
 
+def test_a_broken_pixel_of_a_camera_does_not_hide_the_ink(five: Image.Image):
+    grey = np.asarray(five.convert("L")).astype(np.uint16) * 16
+    grey[3, 3] = 65535
+    assert np.abs(read(Image.fromarray(grey)) - prepare(five)).mean() < 0.01
+
+
+def test_digits_with_the_values_0_to_16_are_read():
+    """As scikit-learn's digits, saved as they are: 8x8 pixels."""
+    eight = np.array(load_digits().images[8])
+    small, usual = (read(Image.fromarray((factor * eight).astype(np.uint8))) for factor in (1, 15))
+    assert np.abs(small - usual).max() < 0.1
+
+
+def test_pages_after_the_first_are_counted(five: Image.Image):
+    blank = Image.new("RGB", five.size, "white")
+    for kind in ("TIFF", "GIF", "WEBP", "PNG"):
+        file = io.BytesIO()
+        five.save(file, kind, save_all=True, append_images=[blank, picture_of("canvas", 8, 0)])
+        assert decode(file.getvalue()).info["pages"] == 3, kind
+    file = io.BytesIO()
+    blank.save(file, "TIFF", save_all=True, append_images=[five])
+    with pytest.raises(PictureError, match="no ink found on the first of 2 pages"):
+        read_picture(file.getvalue())
+
+
+@pytest.mark.parametrize("outline", ["rectangle", "ellipse", "polygon"])
+def test_a_cut_out_sheet_is_paper(five: Image.Image, outline: str):
+    """White or grey, in a transparent surround; the digit lies well inside."""
+    for level in (255, 170):
+        sheet = Image.new("L", (480, 480))
+        shape = {"polygon": [(30, 40), (440, 20), (470, 430), (60, 460)]}.get(outline, (20, 20, 460, 460))
+        getattr(ImageDraw.Draw(sheet), outline)(shape, fill=255)
+        picture = Image.new("RGB", (480, 480), (level,) * 3)
+        picture.paste(Image.eval(five, lambda value, level=level: value * level // 255), (100, 100))
+        picture.putalpha(sheet)
+        assert np.abs(read(picture) - prepare(five)).mean() < 0.02, level
+
+
 @pytest.mark.parametrize("colour", [0, 255])
 def test_transparent_parts_are_paper(five: Image.Image, colour: int):
     drawn = np.full((280, 280, 4), colour, np.uint8)
     drawn[..., 3] = 255 - np.asarray(five.convert("L"))
     assert np.abs(read(Image.fromarray(drawn)) - prepare(five)).max() < 0.02
+
+
+def test_strokes_of_three_colours_on_nothing_are_ink(five: Image.Image):
+    drawn = np.zeros((280, 280, 4), np.uint8)
+    drawn[:93, :, 0], drawn[93:186, :, 1], drawn[186:, :, 2] = 200, 120, 200
+    drawn[..., 3] = 255 - np.asarray(five.convert("L"))
+    assert np.abs(read(Image.fromarray(drawn)) - prepare(five)).mean() < 0.05
 
 
 def test_light_on_dark_is_inverted_and_a_turned_photograph_is_turned_back(five: Image.Image):
@@ -158,7 +204,8 @@ def test_empty_paper_is_an_error(paper: str, kind: str):
     ("content", "sentence"),
     [
         (b"", "not a picture"),
-        (b"GIF89a", "not a picture"),
+        (b"GIF89a", "a GIF file that is damaged or of a kind that cannot be read"),
+        (b"II*\0" + bytes(20), "a TIFF file that is damaged or of a kind that cannot be read"),
         (b"\0\0\0\x18ftypheic" + bytes(99), "not a picture" if "HEIF" in FORMATS else "needs pillow-heif; pip install"),
         (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "not a picture"),
         (encoded(Image.new("RGB", (7, 99))), "7x99 pixels, wanted at least 8x8"),
@@ -232,7 +279,8 @@ def test_very_many_marks_are_refused_at_once():
 
 def test_numbers_are_read_and_signs_and_touching_digits_refused(quickstart: Path, tmp_path: Path):
     reader = Reader(quickstart)
-    ((line,),) = [read_lines(reader, encoded(side_by_side(*(picture_of("canvas", digit, 0) for digit in (2, 0, 7)))))]
+    row = side_by_side(*(picture_of("canvas", digit, 0) for digit in (2, 0, 7)))
+    (line,) = read_lines(reader, decode(encoded(row)))
     assert line.number == "207" and [each.digit for each in line.digits] == [2, 0, 7]
     write_pictures("numbers", tmp_path, each=20, first=None)
     judged = judge(reader, [str(tmp_path)], number=True)
@@ -242,9 +290,11 @@ def test_numbers_are_read_and_signs_and_touching_digits_refused(quickstart: Path
     assert len(judged) == 60 and right["apart"] >= 10 and refused["touching"] >= 16 and right["whole"] >= 10
     dash = side_by_side(picture_of("canvas", 4, 0), pictured(np.pad(np.ones((20, 110)), ((130, 130), (85, 85)))))
     with pytest.raises(PictureError, match="no single digit"):
-        read_lines(reader, encoded(dash))
+        read_lines(reader, decode(encoded(dash)))
     large = side_by_side(picture_of("canvas", 4, 0), picture_of("canvas", 2, 0)).resize((2240, 1120))
-    small_line, large_line = (read_lines(reader, encoded(each))[0] for each in (large.resize((560, 280)), large))
+    small_line, large_line = (
+        read_lines(reader, decode(encoded(each)))[0] for each in (large.resize((560, 280)), large)
+    )
     for small, big in zip(small_line.digits, large_line.digits, strict=True):
         assert np.abs(np.array(small.box) * 4 - big.box).max() <= 16
 

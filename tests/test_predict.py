@@ -46,13 +46,33 @@ def test_json_lists_each_picture_with_its_answer_or_error(command: Command, quic
     done = command("scripts/predict.py", str(quickstart), "pictures", "--json")
     results = {Path(each["picture"]).stem: each for each in json.loads(done.stdout)}
     assert done.returncode == 3
-    assert done.stderr.startswith("error: pictures/broken.JPG: not a picture")
+    assert done.stderr.startswith("error: pictures/broken.JPG: a JPEG file that is damaged")
     assert done.stderr.splitlines()[1:] == ["skipped, as the suffix is not a picture's: 1 (pictures/notes.txt)"]
     assert sorted(results) == ["0", "1", "2", "3", "4", "broken"]
     assert results["broken"].keys() == {"picture", "error"}
     assert results["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities", "certain", "reason"}
     assert all(results[str(digit)]["certain"] is True and results[str(digit)]["reason"] is None for digit in range(5))
     assert [results[str(digit)]["digit"] for digit in range(5)] == list(range(5))
+
+
+def test_names_of_pictures_are_those_that_can_be_decoded(command: Command, quickstart: Path, tmp_path: Path):
+    seven = picture_of("canvas", 7, 0)
+    (tmp_path / "scans").mkdir()
+    for suffix in ("jfif", "jpe", "avif", "apng", "png"):
+        seven.save(tmp_path / f"scans/7.{suffix}")
+    done = command("scripts/predict.py", str(quickstart), "scans", "--csv")
+    assert [line.split(",")[1] for line in done.stdout.splitlines()[1:]] == ["7"] * 5 and done.stderr == ""
+
+
+def test_further_pages_are_said_and_a_checkpoint_is_no_picture(command: Command, quickstart: Path, tmp_path: Path):
+    seven = picture_of("canvas", 7, 0)
+    seven.save(tmp_path / "scan.tif", save_all=True, append_images=[seven, seven])
+    done = command("scripts/predict.py", str(quickstart), "scan.tif")
+    assert done.stdout.startswith("7 ") and done.stderr == "scan.tif: read the first of 3 pages\n"
+    refused = command("scripts/predict.py", str(quickstart / "checkpoints/best.ckpt"), "scan.tif")
+    assert (
+        refused.returncode == 2 and refused.stderr.count("\n") == 1 and "a checkpoint, wanted a run" in refused.stderr
+    )
 
 
 def test_the_runtime_leaves_no_device_id_and_sends_nothing(quickstart: Path, pictures: Path, tmp_path: Path):

@@ -283,7 +283,15 @@ def test_heic_is_read_or_the_extra_is_named(server: Server):
         assert reply.status == 422
         assert server.ask("POST", "/api/predict", file.getvalue(), "image/heic").json["digit"] == 7
     else:
-        assert reply.status == 415 and "pip install -e '.[heic]'" in reply.json["error"]
+        assert reply.status == 422 and "pip install pillow-heif" in reply.json["error"]
+
+
+@pytest.mark.parametrize(
+    "kind", ["image/jpg", "image/pjpeg", "image/x-png", "application/octet-stream", "image/png; q=1"]
+)
+def test_a_picture_is_known_by_its_content(server: Server, seven: bytes, kind: str):
+    reply = server.ask("POST", "/api/predict", seven, kind)
+    assert (reply.status, reply.json["digit"], reply.json["pages"]) == (200, 7, 1)
 
 
 def test_sixteen_people_at_once_get_right_answers(server: Server):

@@ -46,6 +46,9 @@ def read(
     failed = [reading for reading in readings if reading.error]
     for reading in failed:
         print(f"error: {reading.picture}: {reading.error}", file=sys.stderr)
+    for reading in readings:
+        if reading.pages > 1:
+            print(f"{reading.picture}: read the first of {reading.pages} pages", file=sys.stderr)
     if skipped := terminal.skipped_files(names):
         some = ", ".join(map(str, skipped[:5])) + ", …" * (len(skipped) > 5)
         print(f"skipped, as the suffix is not a picture's: {len(skipped)} ({some})", file=sys.stderr)
@@ -152,6 +155,8 @@ def _model_and_pictures(words: tuple[str, ...]) -> tuple[Path, list[str]]:
     first, is_pattern = Path(words[0]), bool(set("*?[") & set(words[0]))
     if not (first.suffix or first.exists() or words[0] == "-" or is_pattern):
         raise ConfigError(f"{first}: no such run, folder or picture")
+    if first.suffix == ".ckpt":
+        raise ConfigError(f"{first}: a checkpoint, wanted a run's folder or its model.onnx, which digits export writes")
     if first.suffix != ".onnx" and not any((first / name).exists() for name in ("run.json", "model.onnx")):
         return _the_newest_model(), list(words)
     if not words[1:]:

@@ -4,15 +4,26 @@ import io
 import warnings
 from contextlib import suppress
 
+import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, features
 
 from plain_errors import DataError
 
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"]
+if features.check("avif"):
+    FORMATS.append("AVIF")
+STARTS = {  # of a file of each kind
+    b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"RIFF": "WebP", b"BM": "BMP", b"GIF8": "GIF",
+    **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
+}  # fmt: skip
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # the bytes 8 to 12 of a file that starts with ftyp
 MIN_SIDE, MAX_PIXELS = 8, 50_000_000
+SOLID = 200  # of 255: what is more opaque belongs to a sheet
+SHEET_SPAN, RIM_SPAN = 64, 32  # levels of 255: a sheet with ink has more, its rim has less
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this longest side first
+SMALL_SIDE, SIXTEEN = 64, 16  # a picture of so few pixels without a higher value has the values 0 to 16
 
 with suppress(ImportError):  # the extra `heic` is not installed; decode() says so when such a file comes
     from pillow_heif import register_heif_opener
@@ -42,7 +53,10 @@ def is_small(content: bytes) -> bool:
 
 
 def decode(content: bytes) -> Image.Image:
-    """Decode a picture file: the first frame, upright, in RGB, at most WORKING_SIDE pixels a side.
+    """Decode a picture file: the first page or frame, upright, in RGB, at most WORKING_SIDE pixels a side.
+
+    Of the result, `info["pages"]` is how many pages or frames the file has, `info["scale"]` how many of its pixels a
+    pixel stands for along a side.
 
     Raises:
         PictureError: as read_picture, except for missing ink.
@@ -56,6 +70,8 @@ def decode(content: bytes) -> Image.Image:
             raise PictureError(
                 "a HEIC file, which needs pillow-heif; pip install pillow-heif, or send a JPEG"
             ) from error
+        if kind := next((kind for start, kind in STARTS.items() if content.startswith(start)), None):
+            raise PictureError(f"a {kind} file that is damaged or of a kind that cannot be read") from error
         raise PictureError("not a picture that can be read; wanted PNG, JPEG, WebP, BMP, GIF or TIFF") from error
     width, height = picture.size
     if width * height > MAX_PIXELS:
@@ -63,25 +79,60 @@ def decode(content: bytes) -> Image.Image:
     if min(width, height) < MIN_SIDE:
         raise PictureError(f"the picture has {width}x{height} pixels, wanted at least {MIN_SIDE}x{MIN_SIDE}")
     try:
+        pages = getattr(picture, "n_frames", 1) if picture.format != "MPO" else 1  # a phone's: the rest is its depth
         picture.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # a smaller JPEG decodes much faster
         ImageOps.exif_transpose(picture, in_place=True)
-        return _to_rgb(picture)
+        result = _to_rgb(picture)
     except Exception as error:  # decoders raise many kinds of error on a damaged file
         raise PictureError(f"the {picture.format} file is damaged or of a kind that cannot be read") from error
+    if max(width, height) <= SMALL_SIDE and np.asarray(result).max() <= SIXTEEN:
+        result = result.point(lambda level: level * 255 // SIXTEEN)
+    result.info |= {"pages": pages, "scale": max(width, height) / max(result.size)}
+    return result
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
-    """Convert any mode to RGB; transparent parts become white or black, whichever differs more from the drawing."""
-    if picture.mode.startswith(("I", "F")):  # 16 bits or more: the file does not say which value is white
-        grey = np.nan_to_num(np.asarray(_reduced(picture.convert("F"))), posinf=0, neginf=0)
-        spread = max(float(np.ptp(grey)), 1e-9)
-        return Image.fromarray(np.rint(255 * ((grey - grey.min()) / spread)).astype(np.uint8)).convert("RGB")
-    if not picture.has_transparency_data:
-        return _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
-    pixels = np.asarray(_reduced(picture.convert("RGBA").convert("RGBa")))  # RGBa: colours multiplied by alpha
+    """Convert any mode to RGB."""
+    if picture.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_bytes(np.asarray(_reduced(picture.convert("F"))))).convert("RGB")
+    if picture.has_transparency_data:
+        return Image.fromarray(_opaque(np.asarray(_reduced(picture.convert("RGBA").convert("RGBa")))))
+    return _reduced(picture if picture.mode == "RGB" else picture.convert("RGB"))
+
+
+def _to_bytes(grey: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Stretch values of 16 bits or more to 0..255: the file does not say which value is white.
+
+    The few highest and lowest do not count: a pixel of a camera may be broken.
+    """
+    grey = np.nan_to_num(grey, posinf=0, neginf=0)
+    few = 1 + grey.size // 2000
+    ordered = np.partition(grey.ravel(), (few, grey.size - 1 - few))
+    low, high = ordered[few], ordered[-1 - few]
+    return np.rint(255 * ((grey - low) / max(high - low, 1e-9)).clip(0, 1)).astype(np.uint8)
+
+
+def _opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fill the transparent parts of a picture, [H, W, 4] with colours multiplied by alpha: [H, W, 3].
+
+    Round strokes they become white or black, whichever differs more from the strokes. Round a sheet, whose rim has one
+    colour and whose inside has others, they become this colour.
+    """
     colours, alpha = pixels[..., :3], pixels[..., 3:]
+    solid = alpha[..., 0] > SOLID
+    inside = cv2.erode(np.pad(solid.view(np.uint8), 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
+    rim = colours[solid & ~inside]
     is_bright = colours.sum(dtype=np.int64) > 1.5 * alpha.sum(dtype=np.int64)
-    return Image.fromarray(colours if is_bright else colours + (255 - alpha))
+    behind = np.zeros(3) if is_bright else np.full(3, 255.0)
+    if inside.any() and _span(colours[inside], 0.001) > SHEET_SPAN and _span(rim, 0.1) < RIM_SPAN:
+        behind = np.median(rim, axis=0)
+    return np.rint(colours + (1 - alpha / 255) * behind).astype(np.uint8)
+
+
+def _span(colours: NDArray[np.uint8], rest: float) -> float:
+    """From the darkest to the brightest of colours [N, 3], without this share of them at either end."""
+    low, high = np.quantile(colours.mean(axis=1), (rest, 1 - rest))
+    return float(high - low)
 
 
 def _reduced(picture: Image.Image) -> Image.Image:

@@ -1,13 +1,12 @@
 """Read the numbers on a picture: several digits, line by line."""
 
-import io
 import math
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
-from digits_reader.decode import PictureError, decode
+from digits_reader.decode import PictureError
 from digits_reader.marks import Cluster
 from digits_reader.pictures import prepare_number
 from digits_reader.reader import Answer, Reader
@@ -45,19 +44,17 @@ class NumberLine:
     digits: list[PlacedDigit]
 
 
-def read_lines(reader: Reader, content: bytes) -> list[NumberLine]:
-    """Read the numbers on a picture file, from top to bottom.
+def read_lines(reader: Reader, picture: Image.Image) -> list[NumberLine]:
+    """Read the numbers on a picture from top to bottom.
 
     Args:
         reader: reads each digit.
-        content: as for read_picture.
+        picture: as decode() returns it.
 
     Raises:
-        PictureError: as read_picture; or marks that are no single digit, like digits that touch, or an unclear digit.
+        PictureError: as prepare; or marks that are no single digit, like digits that touch, or an unclear digit.
     """
-    picture = decode(content)
-    rows = prepare_number(picture)
-    scale = max(Image.open(io.BytesIO(content)).size) / max(picture.size)  # decode() makes large pictures smaller
+    rows, scale = prepare_number(picture), picture.info["scale"]
     answers = iter(reader.answers(np.stack([image for row in rows for _, image, _ in row])))
     lines = []
     for row in rows:

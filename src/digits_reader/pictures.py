@@ -27,6 +27,12 @@ class SeveralDigitsError(PictureError):
     """A picture shows more than one digit."""
 
 
+def no_ink(picture: Image.Image) -> PictureError:
+    """What to say of a picture without ink; of a file with several pages, only the first was looked at."""
+    pages = picture.info.get("pages", 1)
+    return PictureError(f"no ink found on the first of {pages} pages" if pages > 1 else NO_INK[0], NO_INK[1])
+
+
 def read_picture(content: bytes) -> Floats:
     """Prepare the digit in a picture file for a model.
 
@@ -90,7 +96,7 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Cluste
     levels, corner = _ink_levels(picture)
     levels = without_lines(levels)
     if levels.max() < MIN_CONTRAST:
-        raise PictureError(*NO_INK)
+        raise no_ink(picture)
     counts = _histogram(levels)
     threshold, separation = otsu(counts)
     labels, marks = marks_of(levels > threshold)
@@ -100,7 +106,7 @@ def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Cluste
     noise = _quantile_level(counts[: threshold + 1], 0.84) - paper  # one standard deviation of a normal distribution
     # The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
     if ink - paper < max(MIN_CONTRAST, (4 if separation < 0.76 else 3) * noise):
-        raise PictureError(*NO_INK)
+        raise no_ink(picture)
     if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
         text = f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}"
         raise PictureError(text, "no_single_digit")

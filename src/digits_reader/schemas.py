@@ -65,6 +65,7 @@ class Prediction(BaseModel):
     reason: str | None = Field(description="why it is not certain")
     image: list[list[float]] = Field(description=f"the model's input: {PIXELS}")
     model: str
+    pages: int = Field(description="of the file; the first was read")
     milliseconds: float = Field(description="for preparation and model, without waiting")
 
 
@@ -73,6 +74,7 @@ class Number(BaseModel):
 
     lines: list[NumberLine] = Field(description="from top to bottom; boxes are left, top, right, bottom in pixels")
     model: str
+    pages: int = Field(description="of the file; the first was read")
 
 
 class Problem(BaseModel):

@@ -12,12 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from digits_reader.decode import PictureError, decode
+from digits_reader.decode import FORMATS, PictureError, decode
 from digits_reader.numbers import NumberLine, read_lines
 from digits_reader.pictures import prepare
 from digits_reader.reader import Answer, Reader
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".heic", ".heif"}
+HEIC = {".heic", ".heif"}  # these too without pillow-heif: whoever has such a file is told what it needs
+SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS} | HEIC
 TILE, COLUMNS = (330, 120), 4  # of the sheet: pixels of a tile, tiles in a row
 
 
@@ -28,6 +29,7 @@ class Reading:
     picture: str  # its path, - for standard input
     answer: Answer | None = None
     error: str | None = None  # one sentence
+    pages: int = 1  # of the file; the first was read
     thumbnail: Image.Image | None = None  # RGB, at most 96 pixels a side
     image: NDArray[np.float32] | None = None  # the model's input, [1, 28, 28]
     lines: list[NumberLine] | None = None  # of a picture read as numbers
@@ -114,13 +116,15 @@ def paths_of(name: str) -> list[Path]:
 def _prepare(path: Path) -> Reading:
     with _reading(path) as reading:
         picture = decode(_content(path))
+        reading.pages = picture.info["pages"]
         reading.image, reading.thumbnail = prepare(picture), ImageOps.contain(picture, (96, 96))
     return reading
 
 
 def _number(reader: Reader, path: Path) -> Reading:
     with _reading(path) as reading:
-        reading.lines = read_lines(reader, _content(path))
+        picture = decode(_content(path))
+        reading.pages, reading.lines = picture.info["pages"], read_lines(reader, picture)
     return reading
 
 

@@ -58,11 +58,13 @@ export class Pad {
     const { width, height } = bitmap;
     const isSendable = Math.max(width, height) <= MAX_SIDE && file.size <= MAX_BYTES && TYPES.includes(file.type);
     const size = this.#canvas.width;
-    const paper = paperOf(bitmap);
+    const { data } = toCanvas(bitmap, null, 16, 16, null).getContext("2d").getImageData(0, 0, 16, 16);
+    const isClear = data.some((value, index) => index % 4 === 3 && value < 255);
+    const paper = paperOf(data);
     this.#addBackground({
       paper,
       image: toCanvas(bitmap, size / Math.max(width, height), size, size, paper),
-      file: isSendable ? file : await toSmallFile(bitmap, Math.min(1, MAX_SIDE / Math.max(width, height))),
+      file: isSendable ? file : await toSmallFile(bitmap, Math.min(1, MAX_SIDE / Math.max(width, height)), isClear),
     });
   }
 
@@ -148,33 +150,42 @@ export class Pad {
 
 const halfway = (a, b) => [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2];
 
-/** The median colour of a picture's border, as #rrggbb: the eraser paints with it. */
-function paperOf(bitmap) {
+/**
+ * What the eraser paints with behind a picture, from its 16x16 copy: the median colour of its border, as #rrggbb; where
+ * the border is transparent, black behind bright strokes and else white.
+ */
+function paperOf(data) {
   const side = 16;
-  const canvas = toCanvas(bitmap, null, side, side);
-  const { data } = canvas.getContext("2d").getImageData(0, 0, side, side);
   const isOuter = (place) => place === 0 || place === side - 1;
   const isEdge = (index) => isOuter(index % side) || isOuter(Math.floor(index / side));
   const border = [...Array(side * side).keys()].filter(isEdge);
   const median = (channel) => border.map((index) => data[4 * index + channel]).sort((a, b) => a - b)[border.length >> 1];
-  return "#" + [0, 1, 2].map((channel) => median(channel).toString(16).padStart(2, "0")).join("");
+  if (median(3) > 127) return "#" + [0, 1, 2].map((channel) => median(channel).toString(16).padStart(2, "0")).join("");
+  let [brightness, opacity] = [0, 0];
+  for (let at = 0; at < data.length; at += 4) {
+    brightness += (data[at] + data[at + 1] + data[at + 2]) * data[at + 3];
+    opacity += data[at + 3];
+  }
+  return brightness > 1.5 * 255 * opacity ? "#000000" : "#ffffff";
 }
 
 const isDark = (colour) => [1, 3, 5].reduce((sum, start) => sum + parseInt(colour.slice(start, start + 2), 16), 0) < 330;
 
-/** Makes a canvas with the bitmap in its middle, scaled by `scale` or, if that is null, stretched to fill it. */
-function toCanvas(bitmap, scale, width, height, paper = "#ffffff") {
+/** Makes a canvas with the bitmap in its middle, scaled by `scale` or, if that is null, stretched to fill it; on nothing if `paper` is null. */
+function toCanvas(bitmap, scale, width, height, paper) {
   const canvas = Object.assign(document.createElement("canvas"), { width, height });
   const context = canvas.getContext("2d");
   const [w, h] = scale ? [bitmap.width * scale, bitmap.height * scale] : [width, height];
-  context.fillStyle = paper;
+  context.fillStyle = paper ?? "transparent";
   context.fillRect(0, 0, width, height);
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, (width - w) / 2, (height - h) / 2, w, h);
   return canvas;
 }
 
-function toSmallFile(bitmap, scale) {
-  const canvas = toCanvas(bitmap, scale, Math.round(bitmap.width * scale), Math.round(bitmap.height * scale));
-  return new Promise((resolve) => canvas.toBlob(resolve, "image/jpeg", 0.95));
+function toSmallFile(bitmap, scale, isClear) {
+  const size = [Math.round(bitmap.width * scale), Math.round(bitmap.height * scale)];
+  const canvas = toCanvas(bitmap, scale, ...size, isClear ? null : "#ffffff");
+  const kind = isClear ? "image/webp" : "image/jpeg"; // a browser that writes no WebP makes a PNG
+  return new Promise((resolve) => canvas.toBlob(resolve, kind, 0.95));
 }

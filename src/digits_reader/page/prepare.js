@@ -10,6 +10,8 @@ const WORKING_SIDE = 512; // pixels; larger pictures are reduced to this longest
 const MAX_MARKS = 200; // of ink, on a picture
 const MIN_CONTRAST = 10; // levels of 255 between ink and paper
 const MIN_SIDE = 8; // pixels
+const SOLID = 200; // of 255: what is more opaque belongs to a sheet
+const [SHEET_SPAN, RIM_SPAN] = [64, 32]; // levels: a sheet with ink has more, its rim has less
 
 /**
  * @param {HTMLCanvasElement | Blob} picture - a drawing, or a picture file.
@@ -89,17 +91,42 @@ function toColours(canvas) {
   const size = [width, height].map((side) => Math.max(1, rounded(side * scale)));
   let small = { width, height, depth: 4, data: rgba };
   if (scale < 1) small = resized(small, size, [0, 0, width, height], 0.5, () => 1);
-  // Transparent parts become white or black, whichever differs more from the drawing.
-  const pixels = size[0] * size[1];
-  const data = new Float32Array(3 * pixels);
-  const totals = [0, 0];
-  for (let index = 0; index < 4 * pixels; index++) totals[index % 4 === 3 ? 1 : 0] += small.data[index];
-  const isBright = totals[0] > 1.5 * totals[1];
-  for (let index = 0; index < pixels; index++) {
-    const background = isBright ? 0 : 255 - small.data[4 * index + 3];
-    for (let c = 0; c < 3; c++) data[3 * index + c] = small.data[4 * index + c] + background;
+  return { width: size[0], height: size[1], depth: 3, data: opaque(small) };
+}
+
+/** Fills the transparent parts of RGBA, whose colours are multiplied by alpha: RGB. */
+function opaque(image) {
+  const { data } = image;
+  const filled = new Float32Array((data.length / 4) * 3);
+  const behind = behindOf(image);
+  for (let from = 0, to = 0; from < data.length; from += 4, to += 3) {
+    const clear = 1 - data[from + 3] / 255;
+    for (let c = 0; c < 3; c++) filled[to + c] = rounded(data[from + c] + clear * behind[c]);
   }
-  return { width: size[0], height: size[1], depth: 3, data };
+  return filled;
+}
+
+/** The colour that the transparent parts become, by the same rule as in decode.py. */
+function behindOf({ width, height, data }) {
+  if (data.every((value, index) => index % 4 < 3 || value === 255)) return [0, 0, 0];
+  const isSolid = (x, y) => x >= 0 && y >= 0 && x < width && y < height && data[4 * (y * width + x) + 3] > SOLID;
+  const near = range(9).map((index) => [(index % 3) - 1, Math.floor(index / 3) - 1]);
+  const [inside, rim] = [[], []]; // their offsets in `data`
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) {
+      if (!isSolid(x, y)) continue;
+      (near.every(([dx, dy]) => isSolid(x + dx, y + dy)) ? inside : rim).push(4 * (y * width + x));
+    }
+  }
+  const span = (offsets, rest) => {
+    const levels = offsets.map((at) => (data[at] + data[at + 1] + data[at + 2]) / 3);
+    return quantile(levels, 1 - rest) - quantile(levels, rest);
+  };
+  if (inside.length && span(inside, 0.001) > SHEET_SPAN && span(rim, 0.1) < RIM_SPAN)
+    return range(3).map((c) => quantile(rim.map((at) => data[at + c]), 0.5));
+  const totals = [0, 0]; // of the colours, of alpha
+  data.forEach((value, index) => (totals[index % 4 === 3 ? 1 : 0] += value));
+  return totals[0] > 1.5 * totals[1] ? [0, 0, 0] : [255, 255, 255];
 }
 
 /** Finds the level that this share of the pixels does not exceed. */
