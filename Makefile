@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results records pictures-score bench pictures load gpu schemas lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results records pictures-score ink bench pictures load gpu schemas lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ records: $(READY)  ## make the table of records on full MNIST (about five hours 
 pictures-score: $(READY)  ## count how many pictures of a folder are read right (DIR=… of files like 7_ann.png, RUN=… or the newest run)
 	@test -n "$(DIR)" || { echo "error: DIR is not set; wanted a folder of pictures whose names begin with their digit" >&2; exit 2; }
 	$(BIN)/digits score $(RUN) $(DIR)
+
+ink: $(READY)  ## train the network that finds the ink on photographs, on drawn scenes (half an hour on two cores); the same command continues it
+	$(BIN)/python -m digits.ink
 
 bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)
 	$(BIN)/python scripts/benchmark/speed.py

@@ -85,7 +85,7 @@ def export(
 
 
 def draw(
-    kind: Literal["digits", "harder", "numbers", "marks", "hands"],
+    kind: Literal["digits", "harder", "sheets", "numbers", "marks", "hands"],
     folder: Path,
     /,
     *,
@@ -95,8 +95,9 @@ def draw(
     """Draw pictures by program, whose names say what they show, as `digits score` wants them.
 
     Args:
-        kind: digits on many kinds of paper; harder ones, among printed lines or with broken strokes; numbers; marks
-            that are no digit; hands, a sheet of what data.hands draws.
+        kind: digits on many kinds of paper; harder ones, among printed lines or with broken strokes; sheets that do not
+            fill the picture, and long straight strokes; numbers; marks that are no digit; hands, a sheet of what
+            data.hands draws.
         folder: to write to.
         each: how many of each digit in a scene, of each kind of number or of each kind of mark; columns of the sheet.
         first: number of the first of each: another number is another picture; the seed of the sheet.

@@ -121,15 +121,15 @@ def _opaque(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     colours, alpha = pixels[..., :3], pixels[..., 3:]
     solid = alpha[..., 0] > SOLID
     inside = cv2.erode(np.pad(solid.view(np.uint8), 1), np.ones((3, 3), np.uint8))[1:-1, 1:-1] > 0
-    rim = colours[solid & ~inside]
+    inner, rim = (colours[place] * 255.0 / alpha[place] for place in (inside, solid & ~inside))
     is_bright = colours.sum(dtype=np.int64) > 1.5 * alpha.sum(dtype=np.int64)
     behind = np.zeros(3) if is_bright else np.full(3, 255.0)
-    if inside.any() and _span(colours[inside], 0.001) > SHEET_SPAN and _span(rim, 0.1) < RIM_SPAN:
+    if len(inner) and _span(inner, 0.001) > SHEET_SPAN and _span(rim, 0.1) < RIM_SPAN:
         behind = np.median(rim, axis=0)
     return np.rint(colours + (1 - alpha / 255) * behind).astype(np.uint8)
 
 
-def _span(colours: NDArray[np.uint8], rest: float) -> float:
+def _span(colours: NDArray[np.floating], rest: float) -> float:
     """From the darkest to the brightest of colours [N, 3], without this share of them at either end."""
     low, high = np.quantile(colours.mean(axis=1), (rest, 1 - rest))
     return float(high - low)

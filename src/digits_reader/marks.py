@@ -17,9 +17,10 @@ class Cluster(NamedTuple):
     right: int
     bottom: int
 
-    def moved(self, right: int, down: int) -> "Cluster":
-        """The cluster, moved by this many pixels to the right and down."""
-        return Cluster(self.labels, self.left + right, self.top + down, self.right + right, self.bottom + down)
+    def placed(self, left: float, top: float, scale: float) -> "Cluster":
+        """The cluster on a picture of which its own is a part: that begins at left and top, its pixels `scale` wide."""
+        starts = left, top, left, top
+        return Cluster(self.labels, *(round(scale * at + start) for at, start in zip(self[1:], starts, strict=True)))
 
     @property
     def height(self) -> int:

@@ -9,11 +9,14 @@ from digits_reader.decode import PictureError, decode
 from digits_reader.lines import otsu, without_lines
 from digits_reader.marks import Cluster, crowding, has_several, marks_of, rows_of
 from digits_reader.paper import flat_paper, paper_surface
+from digits_reader.photo import Ink, find_ink
 
 COARSE_SIDE = 64  # pixels; the paper is estimated on a copy of at most this longest side
 MAX_STROKE = 0.25  # of the longest side; anything wider is light or shadow, not a stroke
 SPACE = 24  # pixels of paper that are left round the ink
 MAX_MARKS = 200  # of ink, on a picture
+PHOTO_SIDE = 64  # pixels; a smaller picture is no photograph
+STRONG = 0.35  # of full ink; what is weaker on a photograph is no mark
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
 NO_INK = ("no ink found on the picture: it looks like empty paper", "no_ink")
 SEVERAL = "several digits on the picture, wanted one; digits read --number and POST /api/number read numbers"
@@ -59,10 +62,10 @@ def prepare(picture: Image.Image) -> Floats:
         PictureError: no ink.
         SeveralDigitsError: more than one digit.
     """
-    strength, _, marks, _ = _inked(picture)
+    ink, _, marks = _inked(picture)
     if len(marks) > 1 and has_several(rows_of(marks)):
         raise SeveralDigitsError(SEVERAL, "several_digits")
-    return _centred(_scaled(strength))[None]
+    return _centred(_scaled(ink.strength))[None]
 
 
 def prepare_number(picture: Image.Image) -> list[list[tuple[Cluster, Floats, float]]]:
@@ -75,7 +78,7 @@ def prepare_number(picture: Image.Image) -> list[list[tuple[Cluster, Floats, flo
     Raises:
         PictureError: no ink.
     """
-    strength, labels, marks, (left, top) = _inked(picture)
+    ink, labels, marks = _inked(picture)
 
     def prepared(digit: Cluster) -> tuple[Cluster, Floats, float]:
         margin = 2 + max(digit.width, digit.height) // 10  # resizing looks a twentieth of a side beyond the box
@@ -85,44 +88,64 @@ def prepare_number(picture: Image.Image) -> list[list[tuple[Cluster, Floats, flo
         )
         place = rows, columns
         own = np.isin(labels[place], digit.labels)
-        alone = strength[place] * _near(own) * (own | (labels[place] == 0))
-        return digit.moved(left, top), _centred(_scaled(alone))[None], crowding(own)
+        alone = ink.strength[place] * _near(own) * (own | (labels[place] == 0))
+        return digit.placed(ink.left, ink.top, ink.scale), _centred(_scaled(alone))[None], crowding(own)
 
     return [[prepared(digit) for digit in row] for row in rows_of(marks)]
 
 
-def _inked(picture: Image.Image) -> tuple[Floats, NDArray[np.int32], list[Cluster], tuple[int, int]]:
-    """Find the ink: its strength from 0 to 1, [H, W], the labels of its marks, the marks, and where both begin."""
-    levels, corner = _ink_levels(picture)
+def _inked(picture: Image.Image) -> tuple[Ink, NDArray[np.int32], list[Cluster]]:
+    """Find the ink, the labels of its marks, [H, W], and the marks. The network is for photographs.
+
+    On a drawing or an icon, the paper has one colour, or there is too little for the network to see.
+    """
+    step = -(-max(picture.size) // COARSE_SIDE)
+    coarse = np.asarray(picture.reduce(step), np.float32) / np.float32(255)
+    flat = flat_paper(coarse)
+    if flat is None and min(picture.size) >= PHOTO_SIDE:
+        ink = find_ink(picture)
+        if ink is None:
+            raise no_ink(picture)
+        labels, marks = marks_of(ink.strength > STRONG)
+    else:
+        ink, labels, marks = _by_rules(picture, coarse, step, flat)
+    if not marks:
+        raise no_ink(picture)
+    if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
+        text = f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}"
+        raise PictureError(text, "no_single_digit")
+    return Ink(ink.strength * _near(labels > 0), *ink[1:]), labels, marks
+
+
+def _by_rules(
+    picture: Image.Image, coarse: Floats, step: int, flat: Floats | None
+) -> tuple[Ink, NDArray[np.int32], list[Cluster]]:
+    levels, (left, top) = _ink_levels(picture, coarse, step, flat)
     levels = without_lines(levels)
     if levels.max() < MIN_CONTRAST:
         raise no_ink(picture)
     counts = _histogram(levels)
     threshold, separation = otsu(counts)
     labels, marks = marks_of(levels > threshold)
-    is_ink = labels > 0
-    ink = _quantile_level(_histogram(levels, is_ink), 0.5)
+    ink = _quantile_level(_histogram(levels, labels > 0), 0.5)
     paper = _quantile_level(counts[: threshold + 1], 0.5)
     noise = _quantile_level(counts[: threshold + 1], 0.84) - paper  # one standard deviation of a normal distribution
     # The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
     if ink - paper < max(MIN_CONTRAST, (4 if separation < 0.76 else 3) * noise):
         raise no_ink(picture)
-    if len(marks) > MAX_MARKS:  # dust or printed text: to find digits in it would take minutes
-        text = f"{len(marks)} marks on the picture, which are no single digit; wanted at most {MAX_MARKS}"
-        raise PictureError(text, "no_single_digit")
     strengths = ((np.arange(256, dtype=np.float32) - paper) / (ink - paper)).clip(0, 1)  # of each level
-    return np.asarray(cv2.LUT(levels, strengths)) * _near(is_ink), labels, marks, corner
+    return Ink(np.asarray(cv2.LUT(levels, strengths)), left, top, 1.0), labels, marks
 
 
-def _ink_levels(picture: Image.Image) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+def _ink_levels(
+    picture: Image.Image, coarse: Floats, step: int, flat: Floats | None
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
     """Measure each pixel's distance from the paper's colour in the ink's direction: uint8 [H, W], 255 black on white.
 
     The paper may have any colour and slowly changing light: a surface of second degree is fitted to it, with little
     weight for ink. What the surface misses, like the edge of a shadow, is wider than a stroke: an opening finds it.
+    `coarse` is the picture reduced by `step`, 0 to 1; `flat` is the paper's colour if it has only one.
     """
-    step = -(-max(picture.size) // COARSE_SIDE)
-    coarse = np.asarray(picture.reduce(step), np.float32) / np.float32(255)
-    flat = flat_paper(coarse)
     paper = paper_surface(coarse) if flat is None else flat
     difference = coarse - paper
     distance = np.einsum("yxc,yxc->yx", difference, difference) ** 0.5

@@ -9,8 +9,8 @@ from PIL import Image
 from digits.data.hands import draw_hands
 from digits.pictures import marks, numbers, scenes
 
-CLEAN = ("canvas", "hairline", "tiny", "tight", "cut")  # kept as PNG; photographs as JPEG
-
+# Kept as PNG; photographs as JPEG.
+CLEAN = ("canvas", "hairline", "tiny", "tight", "cut", "page", "disc", "torn", "window", "sticker")
 
 # Pictures below this number were looked at while the reader was written.
 UNSEEN = 1000
@@ -20,6 +20,7 @@ Pictures = Iterator[tuple[str, Image.Image]]  # with the name of each file
 def write_pictures(kind: str, folder: Path, each: int | None, first: int | None) -> int:
     """Draw pictures and return how many, as `digits draw` says."""
     kinds = {"digits": partial(_digits, scenes.SCENES), "harder": partial(_digits, scenes.HARDER)}
+    kinds["sheets"] = partial(_digits, scenes.ROUND)
     draw = (kinds | {"numbers": _numbers, "marks": _marks, "hands": _hands})[kind]
     options = {name: value for name, value in (("each", each), ("first", first)) if value is not None}
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ from scipy.ndimage import gaussian_filter
 
 from digits.pictures.harder import HARDER
 from digits.pictures.ink import Floats, Rng, cut_out, grain, ink_of, light, mixed, to_picture
+from digits.pictures.sheets import SHEETS
+from digits.pictures.straight import straight_digit
 
 
 def _canvas(digit: int, rng: Rng) -> Floats:
@@ -149,7 +151,8 @@ SCENES = {
         *(_specks, _squared, _tiny, _tight, _blurred, _painted, _far, _desk),
     )
 }
-ALL = SCENES | HARDER
+ROUND = SHEETS | {"straight": straight_digit}
+ALL = SCENES | HARDER | ROUND
 
 
 def picture_of(scene: str, digit: int, number: int) -> Image.Image:

@@ -7,12 +7,15 @@ const COARSE_SIDE = 64; // pixels; the paper is estimated on a copy of at most t
 const SPACE = 24; // pixels of paper that are left round the ink
 const MAX_STROKE = 0.25; // of the longest side; anything wider is light or shadow, not a stroke
 
-/** Measures each pixel's distance from the paper's colour in the ink's direction, 255 black on white: {width, height, data}. */
-export function inkLevels(colours) {
-  const { width, height, data } = colours;
-  const step = Math.ceil(Math.max(width, height) / COARSE_SIDE);
+/** A copy of a picture on which the paper is looked for, and the paper's colour if there is one only, else null. */
+export function coarseOf(colours) {
+  const step = Math.ceil(Math.max(colours.width, colours.height) / COARSE_SIDE);
   const coarse = reduced(colours, step);
-  const flat = flatPaper(coarse);
+  return { step, coarse, flat: flatPaper(coarse) };
+}
+
+/** Measures each pixel's distance from the paper's colour in the ink's direction, 255 black on white: {width, height, data}. */
+export function inkLevels({ width, height, data }, { step, coarse, flat }) {
   // 32 bits as in numpy; otherwise some levels would be rounded differently.
   const paper = flat ? coarse.data.map((_, index) => flat[index % 3]) : Float32Array.from(paperSurface(coarse));
   const difference = coarse.data.map((value, index) => value - paper[index]);

@@ -1,13 +1,16 @@
 /** Turns a picture into the 28x28 image that MNIST would have made of it, by the same steps as pictures.py. */
 
-import { inkLevels } from "./ink.js";
+import { coarseOf, inkLevels } from "./ink.js";
 import { histogram, labelled, otsu, withoutLines } from "./lines.js";
 import { crowdingOf, hasSeveral, heightOf, rowsOf, widthOf } from "./marks.js";
 import { clip, quantile, range, rounded, sum } from "./numbers.js";
+import { findInk } from "./photo.js";
 import { resized, triangle } from "./resize.js";
 
 const WORKING_SIDE = 512; // pixels; larger pictures are reduced to this longest side first
 const MAX_MARKS = 200; // of ink, on a picture
+const PHOTO_SIDE = 64; // pixels; a smaller picture is no photograph
+const STRONG = 0.35; // of full ink; what is weaker on a photograph is no mark
 const MIN_CONTRAST = 10; // levels of 255 between ink and paper
 const MIN_SIDE = 8; // pixels
 const SOLID = 200; // of 255: what is more opaque belongs to a sheet
@@ -19,7 +22,7 @@ const [SHEET_SPAN, RIM_SPAN] = [64, 32]; // levels: a sheet with ink has more, i
  * @throws {Error} with the code no_picture, no_ink, several_digits or no_single_digit.
  */
 export async function prepare(picture) {
-  const { strength, rows } = inked(await canvasOf(picture));
+  const { strength, rows } = await inked(await canvasOf(picture));
   if (hasSeveral(rows)) throw failure("several_digits");
   return centred(scaled(strength));
 }
@@ -31,7 +34,7 @@ export async function prepare(picture) {
  * @throws {Error} as prepare().
  */
 export async function prepareNumber(picture) {
-  const { strength, labels, rows } = inked(await canvasOf(picture));
+  const { strength, labels, rows } = await inked(await canvasOf(picture));
   const { width } = strength;
   return rows.map((row) => {
     const tallest = Math.max(...row.map(heightOf));
@@ -47,27 +50,40 @@ export async function prepareNumber(picture) {
 
 const canvasOf = (picture) => (picture instanceof Blob ? toCanvas(picture) : picture);
 
-/** Finds the ink: its strength from 0 to 1, the labels of its marks, and the digits that they make. */
-function inked(canvas) {
-  const { width, height, data: levels } = withoutLines(inkLevels(toColours(canvas)));
+/** Finds the ink: its strength from 0 to 1, the labels of its marks, and the digits that they make. The network is for photographs. */
+async function inked(canvas) {
+  const picture = toColours(canvas);
+  const coarse = coarseOf(picture);
+  const isPhoto = !coarse.flat && Math.min(picture.width, picture.height) >= PHOTO_SIDE;
+  const { ink, labels, groups } = isPhoto ? await onPhoto(picture) : byRules(picture, coarse);
+  const { width, height } = ink;
+  if (groups.length > MAX_MARKS) throw failure("no_single_digit", "too many marks");
+  const near = dilated(dilated(Uint8Array.from(labels, (label) => label > 0), width), width); // keeps the soft edge of a stroke
+  const data = ink.data.map((share, index) => near[index] * share);
+  return { strength: { width, height, depth: 1, data }, labels, rows: rowsOf(groups) };
+}
+
+async function onPhoto(picture) {
+  const ink = await findInk(picture);
+  const found = ink && marksOf(ink.data.map((share) => share > STRONG), ink.width, ink.height);
+  if (!found?.groups.length) throw failure("no_ink");
+  return { ink, ...found };
+}
+
+function byRules(picture, coarse) {
+  const { width, height, data: levels } = withoutLines(inkLevels(picture, coarse));
   const counts = histogram(levels);
   const [threshold, separation] = otsu(counts);
   const { labels, groups } = marksOf(levels.map((level) => level > threshold), width, height);
-  const isInk = Uint8Array.from(labels, (label) => label > 0);
   const paperCounts = counts.slice(0, threshold + 1);
-  const ink = quantileLevel(histogram(levels, isInk), 0.5);
+  const full = quantileLevel(histogram(levels, labels), 0.5);
   const paper = quantileLevel(paperCounts, 0.5);
   const noise = quantileLevel(paperCounts, 0.84) - paper; // one standard deviation of a normal distribution
   // The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
   const enough = Math.max(MIN_CONTRAST, (separation < 0.76 ? 4 : 3) * noise);
-  if (!(ink - paper >= enough)) throw failure("no_ink");
-  if (groups.length > MAX_MARKS) throw failure("no_single_digit", "too many marks");
-  const nearInk = dilated(dilated(isInk, width), width); // keeps the soft edge of a stroke
-  const data = new Float32Array(levels.length);
-  for (let index = 0; index < data.length; index++) {
-    data[index] = nearInk[index] * clip((levels[index] - paper) / (ink - paper), 0, 1);
-  }
-  return { strength: { width, height, depth: 1, data }, labels, rows: rowsOf(groups) };
+  if (!(full - paper >= enough)) throw failure("no_ink");
+  const data = Float32Array.from(levels, (level) => clip((level - paper) / (full - paper), 0, 1));
+  return { ink: { width, height, data }, labels, groups };
 }
 
 const failure = (code, text = code) => Object.assign(new Error(text), { code });
@@ -118,12 +134,13 @@ function behindOf({ width, height, data }) {
       (near.every(([dx, dy]) => isSolid(x + dx, y + dy)) ? inside : rim).push(4 * (y * width + x));
     }
   }
+  const colour = (at, c) => (data[at + c] * 255) / data[at + 3];
   const span = (offsets, rest) => {
-    const levels = offsets.map((at) => (data[at] + data[at + 1] + data[at + 2]) / 3);
+    const levels = offsets.map((at) => (colour(at, 0) + colour(at, 1) + colour(at, 2)) / 3);
     return quantile(levels, 1 - rest) - quantile(levels, rest);
   };
   if (inside.length && span(inside, 0.001) > SHEET_SPAN && span(rim, 0.1) < RIM_SPAN)
-    return range(3).map((c) => quantile(rim.map((at) => data[at + c]), 0.5));
+    return range(3).map((c) => quantile(rim.map((at) => colour(at, c)), 0.5));
   const totals = [0, 0]; // of the colours, of alpha
   data.forEach((value, index) => (totals[index % 4 === 3 ? 1 : 0] += value));
   return totals[0] > 1.5 * totals[1] ? [0, 0, 0] : [255, 255, 255];

@@ -143,7 +143,7 @@ async function keepPage(files, addresses) {
   if (!navigator.serviceWorker) return; // plain HTTP has none
   await navigator.serviceWorker.register("offline.js");
   const cache = await caches.open(SITE);
-  const page = ["./", "models.json", ...files.filter((name) => /\.(html|css|js|svg)$/.test(name))];
+  const page = ["./", "models.json", ...files.filter((name) => /^ink.onnx$|\.(html|css|js|svg)$/.test(name))];
   await cache.addAll(page.map((name) => new Request(name, { cache: "no-cache" })));
   const wanted = new Set([...page, ...addresses].map((name) => new URL(name, SITE).href));
   for (const request of await cache.keys()) if (!wanted.has(request.url)) await cache.delete(request);
