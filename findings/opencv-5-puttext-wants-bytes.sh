@@ -18,7 +18,7 @@ except cv2.error as error:
 PYTHON
 said() {
   python3 -m venv "$folder/$1"
-  "$folder/$1/bin/pip" install --quiet --disable-pip-version-check "opencv-python-headless==$1" numpy==2.3.5
+  "$folder/$1/bin/pip" install --quiet --disable-pip-version-check "opencv-python-headless==$1"
   "$folder/$1/bin/python" "$folder/draw.py"
 }
 four=$(said 4.12.0.88)

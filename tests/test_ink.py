@@ -51,10 +51,10 @@ def test_the_file_gives_what_the_network_gives_at_any_size(tmp_path):
 
 @pytest.mark.slow
 def test_a_short_training_lowers_the_loss_and_writes_the_file(tmp_path):
-    command = [sys.executable, "-m", "digits.ink", "new.onnx", "--scenes=96", "--epochs=2"]
+    command = [sys.executable, "-m", "digits.ink", "new.onnx", "--scenes=192", "--epochs=2"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "new.onnx: " in done.stdout and (tmp_path / "outputs/ink/96_2_0/last.ckpt").exists()
+    assert "new.onnx: " in done.stdout and (tmp_path / "outputs/ink/192_2_0/last.ckpt").exists()
     assert onnxruntime.InferenceSession(tmp_path / "new.onnx").get_inputs()[0].name == "pictures"
 
 

@@ -24,18 +24,18 @@ class Scenes(LightningDataModule):
     """Drawn scenes, held in memory: pictures uint8 [N, 3, H, W] and their ink, uint8 [N, 1, H, W].
 
     Args:
-        train, val: numbers of scenes.
+        train: number of scenes; a twentieth of it are drawn for validation.
         batch_size: scenes in a step.
         seed: of the scenes to train on; those for validation are always the same.
     """
 
-    def __init__(self, train: int = 24_000, val: int = 1_000, batch_size: int = 32, seed: int = 0) -> None:
+    def __init__(self, train: int, batch_size: int = 32, seed: int = 0) -> None:
         super().__init__()
-        self.train, self.val, self.batch_size, self.seed = train, val, batch_size, seed
+        self.train, self.batch_size, self.seed = train, batch_size, seed
 
     def setup(self, stage: str | None = None) -> None:
         """Draw all scenes, on every core."""
-        self.train_scenes, self.val_scenes = _drawn(self.train, self.seed + 1), _drawn(self.val, 0)
+        self.train_scenes, self.val_scenes = _drawn(self.train, self.seed + 1), _drawn(self.train // 20, 0)
 
     def train_dataloader(self) -> DataLoader[tuple[Tensor, ...]]:
         return DataLoader(self.train_scenes, self.batch_size, shuffle=True, drop_last=True)
