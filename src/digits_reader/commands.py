@@ -99,7 +99,7 @@ def site(folder: Path, /, *models: Path, runtime: Path | None = None) -> None:
     """
     from digits_reader.site import RUNTIME, export_site
 
-    export_site(folder, list(models) or [_the_newest_model()], runtime)
+    export_site(folder, list(models) or [_default_model()], runtime)
     print(f"{folder}: written, with {RUNTIME} from {runtime or 'npm'}")
     print(f"to try it: python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))}")
 
@@ -158,13 +158,13 @@ def _model_and_pictures(words: tuple[str, ...]) -> tuple[Path, list[str]]:
     if first.suffix == ".ckpt":
         raise ConfigError(f"{first}: a checkpoint, wanted a run's folder or its model.onnx, which digits export writes")
     if first.suffix != ".onnx" and not any((first / name).exists() for name in ("run.json", "model.onnx")):
-        return _the_newest_model(), list(words)
+        return _default_model(), list(words)
     if not words[1:]:
         raise ConfigError(f"{first}: a model and no picture; name pictures after it")
     return first, list(words[1:])
 
 
-def _the_newest_model() -> Path:
+def _default_model() -> Path:
     from digits_reader.reader import newest_model
 
     path = newest_model()
@@ -178,8 +178,8 @@ def _train_quickstart() -> Path:
     """Train the quickstart of the project that this package lies in."""
     train = Path(__file__).parents[2] / "train.py"
     if not train.exists():
-        return _the_newest_model()  # there is none: this says so
+        return _default_model()  # there is none: this says so
     print("no model in outputs: training the quickstart first, under a minute", flush=True)
     if code := subprocess.run([sys.executable, train, "experiment=quickstart"], check=False).returncode:
         sys.exit(code)
-    return _the_newest_model()
+    return _default_model()
