@@ -66,7 +66,7 @@ pictures-score: $(READY)  ## count how many pictures of a folder are read right 
 	@test -n "$(DIR)" || { echo "error: DIR is not set; wanted a folder of pictures whose names begin with their digit" >&2; exit 2; }
 	$(BIN)/digits score $(RUN) $(DIR)
 
-ink: $(READY)  ## train the network that finds the ink on photographs, on drawn scenes (half an hour on two cores); the same command continues it
+ink: $(READY)  ## train the network that finds the ink on photographs, on drawn scenes (forty minutes on two cores); the same command continues it
 	$(BIN)/python -m digits.ink
 
 bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)

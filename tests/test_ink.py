@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import onnxruntime
@@ -50,11 +51,19 @@ def test_the_file_gives_what_the_network_gives_at_any_size(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_short_training_lowers_the_loss_and_writes_the_file(tmp_path):
-    command = [sys.executable, "-m", "digits.ink", "new.onnx", "--scenes=192", "--epochs=2"]
+def test_a_killed_training_goes_on_and_writes_the_file(tmp_path):
+    command = [sys.executable, "-m", "digits.ink", "new.onnx", "--scenes=192", "--epochs=4"]
+    folder = tmp_path / "outputs/ink/192_4_0"
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        while not (folder / "last.ckpt").exists():
+            assert first.poll() is None
+            time.sleep(0.05)
+        first.kill()
+    assert not (tmp_path / "new.onnx").exists()
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "new.onnx: " in done.stdout and (tmp_path / "outputs/ink/192_2_0/last.ckpt").exists()
+    assert "Restored all states" in done.stdout + done.stderr and "new.onnx: " in done.stdout
+    assert not folder.exists(), "the next call trains anew"
     assert onnxruntime.InferenceSession(tmp_path / "new.onnx").get_inputs()[0].name == "pictures"
 
 

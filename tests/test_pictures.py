@@ -200,6 +200,14 @@ def test_empty_paper_is_an_error(paper: str, kind: str):
         read_picture(encoded(Image.fromarray((255 * pixels.clip(0, 1)).astype(np.uint8)), kind))
 
 
+@pytest.mark.parametrize("side", [64, 100, 200])
+def test_noise_of_any_strength_is_no_ink(side: int):
+    rng = np.random.default_rng(0)
+    for low, high in ((0, 16), (0, 60), (0, 255)):
+        with pytest.raises(PictureError, match="no ink"):
+            read_picture(encoded(Image.fromarray(rng.integers(low, high + 1, (side, side)).astype(np.uint8))))
+
+
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [

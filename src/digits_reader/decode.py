@@ -14,8 +14,8 @@ from plain_errors import DataError
 FORMATS = ["PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF"]
 if features.check("avif"):
     FORMATS.append("AVIF")
-STARTS = {  # of a file of each kind
-    b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"RIFF": "WebP", b"BM": "BMP", b"GIF8": "GIF",
+STARTS = {  # of a file of a kind; other files start like a BMP or a WebP too
+    b"\x89PNG": "PNG", b"\xff\xd8": "JPEG", b"GIF8": "GIF",
     **dict.fromkeys((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), "TIFF"),
 }  # fmt: skip
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # the bytes 8 to 12 of a file that starts with ftyp
@@ -23,7 +23,7 @@ MIN_SIDE, MAX_PIXELS = 8, 50_000_000
 SOLID = 200  # of 255: what is more opaque belongs to a sheet
 SHEET_SPAN, RIM_SPAN = 64, 32  # levels of 255: a sheet with ink has more, its rim has less
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this longest side first
-SMALL_SIDE, SIXTEEN = 64, 16  # a picture of so few pixels without a higher value has the values 0 to 16
+SIXTEEN = 16  # the highest value in scikit-learn's digits, which have MIN_SIDE pixels a side; a larger picture is dark
 
 with suppress(ImportError):  # the extra `heic` is not installed; decode() says so when such a file comes
     from pillow_heif import register_heif_opener
@@ -85,7 +85,7 @@ def decode(content: bytes) -> Image.Image:
         result = _to_rgb(picture)
     except Exception as error:  # decoders raise many kinds of error on a damaged file
         raise PictureError(f"the {picture.format} file is damaged or of a kind that cannot be read") from error
-    if max(width, height) <= SMALL_SIDE and np.asarray(result).max() <= SIXTEEN:
+    if max(width, height) <= MIN_SIDE and np.asarray(result).max() <= SIXTEEN:
         result = result.point(lambda level: level * 255 // SIXTEEN)
     result.info |= {"pages": pages, "scale": max(width, height) / max(result.size)}
     return result

@@ -26,6 +26,8 @@ DUST = 0.08  # of the largest mark; what is smaller does not count
 ROOM = 0.25  # heights of a sign that the second look shows round the signs
 PATCH = 10  # patches along the longest side, in each of which the paper has one colour
 LEAST_CONTRAST = 0.015  # between ink and paper, of the distance from black to white on one axis
+NOISE = 2  # standard deviations of the paper, below which the network has taken noise for ink
+WIDE = 0.2, 0.3  # probabilities: from the first on a pixel belongs to a stroke, fully after the second more
 SQUARE = np.ones((3, 3), np.uint8)
 BILINEAR = Image.Resampling.BILINEAR
 Floats = NDArray[np.float32]
@@ -107,9 +109,12 @@ def _ink(pixels: Floats, where: Floats, left: float, top: float, scale: float) -
     direction = where[is_ink] @ difference[is_ink]
     levels = difference @ (direction / max(float(np.linalg.norm(direction)), 1e-9))
     full = float(np.quantile(levels[is_ink], 0.6))
-    if full < LEAST_CONTRAST:
+    plain = levels[near < WIDE[0]]
+    # One standard deviation of a normal distribution; printed lines, which cover less than half, do not count.
+    noise = 1.48 * float(np.median(abs(plain - np.median(plain)))) if len(plain) else 0
+    if full < max(LEAST_CONTRAST, NOISE * noise):
         return None
-    return Ink((levels / full).clip(0, 1) * ((near - 0.2) / 0.3).clip(0, 1), left, top, scale)
+    return Ink((levels / full).clip(0, 1) * ((near - WIDE[0]) / WIDE[1]).clip(0, 1), left, top, scale)
 
 
 def _smoothed(values: Floats) -> Floats:

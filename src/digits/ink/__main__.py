@@ -1,5 +1,6 @@
-"""Train the ink network and write it: python -m digits.ink src/digits_reader/page/ink.onnx (an hour on two cores)."""
+"""Train the ink network and write it: python -m digits.ink (forty minutes on two cores)."""
 
+import shutil
 from pathlib import Path
 
 import cyclopts
@@ -12,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from atomic_files import atomic_path
 from digits.ink.network import InkNet
 from digits.ink.training import InkModule, Scenes
+from digits.onnx_file import without_traces
 
 OUTPUT = Path("src/digits_reader/page/ink.onnx")
 
@@ -32,6 +34,7 @@ def main(path: Path = OUTPUT, /, *, scenes: int = 20_000, epochs: int = 14, seed
     trainer = Trainer(max_epochs=epochs, accelerator="cpu", logger=False, callbacks=[last])
     trainer.fit(module, data, ckpt_path=found if (found := folder / "last.ckpt").exists() else None)
     export(module.net, path)
+    shutil.rmtree(folder)  # the next call trains anew
     print(f"{path}: {path.stat().st_size:,} bytes, overlap {trainer.callback_metrics['val/overlap']:.4f}")
 
 
@@ -48,10 +51,7 @@ def export(net: InkNet, path: Path) -> None:
         verbose=False,
     )
     assert program is not None
-    proto = program.model_proto
-    for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.functions):
-        del part.metadata_props[:]  # stack traces with the paths of this machine
-        part.doc_string = ""
+    proto = without_traces(program.model_proto)
     _halve(proto)
     onnx.checker.check_model(proto, full_check=True)
     with atomic_path(path) as temporary:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from atomic_files import atomic_path, sha256_of
 from digits.data.batches import scaled
 from digits.models.classifier import Classifier
-from digits.onnx_file import session_of
+from digits.onnx_file import session_of, without_traces
 from digits.record import OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import least_energy
@@ -88,10 +88,7 @@ def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
             verbose=False,
         )
     assert program is not None
-    proto = program.model_proto
-    for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.functions):
-        del part.metadata_props[:]  # stack traces with the paths of this machine
-        part.doc_string = ""
+    proto = without_traces(program.model_proto)
     for key, value in metadata.items():
         proto.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
     onnx.checker.check_model(proto, full_check=True)

@@ -16,6 +16,8 @@ const DUST = 0.08; // of the largest mark; what is smaller does not count
 const ROOM = 0.25; // heights of a sign that the second look shows round the signs
 const PATCH = 10; // patches along the longest side, in each of which the paper has one colour
 const LEAST_CONTRAST = 0.015; // between ink and paper
+const NOISE = 2; // standard deviations of the paper, below which the network has taken noise for ink
+const WIDE = [0.2, 0.3]; // probabilities: from the first on a pixel belongs to a stroke, fully after the second more
 
 const load = async () => ort.InferenceSession.create(new Uint8Array(await (await fetch("ink.onnx")).arrayBuffer()));
 let network = null; // loads from the first picture on
@@ -86,8 +88,12 @@ function strengthOf({ width, height, pixels, where }) {
   const levels = where.map((_, index) => along(index));
   const inked = levels.filter((_, index) => where[index] > IS_INK);
   const full = inked.length ? quantile(inked, 0.6) : 0;
-  if (full < LEAST_CONTRAST) return null;
-  const data = levels.map((level, index) => clip(level / full, 0, 1) * clip((near[index] - 0.2) / 0.3, 0, 1));
+  const plain = levels.filter((_, index) => near[index] < WIDE[0]);
+  // One standard deviation of a normal distribution; printed lines, which cover less than half, do not count.
+  const middle = plain.length ? quantile(plain, 0.5) : 0;
+  const noise = plain.length ? 1.48 * quantile(plain.map((level) => Math.abs(level - middle)), 0.5) : 0;
+  if (full < Math.max(LEAST_CONTRAST, NOISE * noise)) return null;
+  const data = levels.map((level, index) => clip(level / full, 0, 1) * clip((near[index] - WIDE[0]) / WIDE[1], 0, 1));
   return { width, height, depth: 1, data };
 }
 
