@@ -18,7 +18,7 @@ from digits.onnx_file import without_traces
 OUTPUT = Path("src/digits_reader/page/ink.onnx")
 
 
-def main(path: Path = OUTPUT, /, *, scenes: int = 20_000, epochs: int = 14, seed: int = 0) -> None:
+def main(path: Path = OUTPUT, /, *, scenes: int = 24_000, epochs: int = 14, seed: int = 0) -> None:
     """Train the ink network on drawn scenes and write it as an ONNX file; after a kill the same command goes on.
 
     Args:

@@ -10,12 +10,13 @@ from digits.ink.handwriting import BITS, Mask, Rng, Sign
 Ends = tuple[tuple[float, float], tuple[float, float]]  # of a line: x and y of two points, pixels
 
 
-def printed(rng: Rng, side: int, signs: list[Sign]) -> Mask:
-    """Draw none, one or two kinds of printed matter: the strength of its ink, [side, side], 0 to 255."""
-    mask = np.zeros((side, side), np.uint8)
-    for kind in rng.permutation(len(KINDS))[: rng.choice(3, p=(0.2, 0.55, 0.25))]:
-        KINDS[kind](mask, rng, signs)
-    return mask
+def printed(rng: Rng, side: int, signs: list[Sign]) -> list[Mask]:
+    """Draw none to three kinds of printed matter, each in a colour of its own: where its ink is, [side, side]."""
+    masks = []
+    for kind in rng.permutation(len(KINDS))[: rng.choice(4, p=(0.2, 0.4, 0.3, 0.1))]:
+        masks.append(np.zeros((side, side), np.uint8))
+        KINDS[kind](masks[-1], rng, signs)
+    return masks
 
 
 def _line(mask: Mask, ends: Ends, width: int, dash: float = 0) -> None:
@@ -121,17 +122,28 @@ def _text(mask: Mask, rng: Rng, signs: list[Sign]) -> None:
 
 
 def _band(mask: Mask, rng: Rng, signs: list[Sign]) -> None:
-    """A band of slanted lines along the sheet or across it, as ornaments and bindings have."""
-    side, width, step, slope = len(mask), rng.uniform(6, 40), rng.uniform(4, 20), rng.uniform(-2, 2)
+    """A band of slanted lines, crosses or rings along the sheet or across it, as ornaments and bindings have."""
+    side, width, slope = len(mask), rng.uniform(6, 50), rng.choice([0, rng.uniform(-2, 2)])
+    step, kind = width * rng.uniform(0.15, 1.2) + 3, rng.random()
     place, upright, thickness = rng.uniform(0, side - width), rng.random() < 0.7, int(rng.integers(1, 4))
-    for start in np.arange(-50, side + 50, step):
-        ends = (start, place), (start + slope * step, place + width)
-        _line(mask, _along(upright, ends), thickness)
-    for edge in (0, width) if rng.random() < 0.6 else ():
+    if signs and rng.random() < 0.4:  # beside a sign, or through it
+        sign = signs[rng.integers(len(signs))]
+        place = (sign.x if upright else sign.y) + rng.normal(0, 0.6) * sign.height - width / 2
+    for number, start in enumerate(np.arange(-60, side + 60, step)):
+        if kind < 0.15:
+            middle = start, place + width / 2
+            x, y = middle[::-1] if upright else middle
+            cv2.circle(mask, (round(x), round(y)), max(2, round(min(step, width) / 2)), 255, thickness, cv2.LINE_AA)
+            continue
+        across = -slope if kind < 0.3 and number % 2 else slope  # a zigzag
+        for lean in (across, -across) if 0.3 < kind < 0.4 else (across,):
+            ends = (start, place), (start + lean * step, place + width)
+            _line(mask, _along(upright, ends), thickness)
+    for edge in (0, width) if rng.random() < 0.7 else ():
         ends = (-9.0, place + edge), (side + 9.0, place + edge)
         _line(mask, _along(upright, ends), thickness)
 
 
 KINDS: list[Callable[[Mask, Rng, list[Sign]], None]] = [
-    *(_rules, _rules, _rules, _squares, _squares, _single, _single, _underlines, _boxes, _text, _band),
+    *(_rules, _rules, _rules, _squares, _squares, _squares, _single, _single, _underlines, _boxes, _text, _band, _band),
 ]

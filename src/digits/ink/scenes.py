@@ -28,13 +28,15 @@ def draw_scene(rng: Rng) -> tuple[Image, Mask]:
     if (pieces := neighbours(rng, SHEET, margin)) and not is_far:
         ink = np.maximum(ink, write(pieces, rng, SHEET)[0])  # ink of no sign on this picture
     behind, _ = write(layout(rng, SHEET, margin), rng, SHEET) if rng.random() < 0.06 else (np.zeros_like(ink), None)
-    layers = [ink, label, printed(rng, SHEET, signs), np.ascontiguousarray(behind[:, ::-1]), _shape(rng, is_far)]
+    lines = printed(rng, SHEET, signs)
+    layers = [ink, label, np.ascontiguousarray(behind[:, ::-1]), _shape(rng, is_far), *lines]
     sheet = np.array([[0, 0], [SHEET, 0], [SHEET, SHEET], [0, SHEET]], np.float32)
     matrix = cv2.getPerspectiveTransform(sheet, (corners * SHEET).astype(np.float32))
     turned = [cv2.warpPerspective(layer, matrix, (SHEET, SHEET)) for layer in layers]
-    ink_, label_, lines, bleed, shape = (cv2.resize(t, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for t in turned)
-    is_flat = not is_far and rng.random() < 0.08
-    amounts = [each.astype(np.float32) / 255 for each in (ink_, lines, bleed)]
+    small = [cv2.resize(each, (SIDE, SIDE), interpolation=cv2.INTER_AREA) for each in turned]
+    (ink_, label_, bleed, shape), lines = small[:4], small[4:]
+    is_flat = not is_far and rng.random() < 0.12
+    amounts = [each.astype(np.float32) / 255 for each in (ink_, bleed, *lines)]
     picture = _sheet_colours(rng, amounts, is_flat)
     if not is_flat:
         picture = _placed(rng, picture, shape.astype(np.float32)[..., None] / 255, is_far)
@@ -88,15 +90,15 @@ def _shape(rng: Rng, is_far: bool) -> Mask:
 def _sheet_colours(rng: Rng, amounts: list[Floats], is_flat: bool) -> Floats:
     """The sheet in even light: [SIDE, SIDE, 3], 0 to 1. Dark paper has light ink.
 
-    `amounts` are those of the writing, of printed lines and of the back's writing.
+    `amounts` are those of the writing, of the back's writing and of each kind of printed matter.
     """
-    ink, lines, bleed = amounts
+    ink, bleed, *lines = amounts
     grey = rng.uniform(0.55, 1) if rng.random() < 0.88 else rng.uniform(0.02, 0.35)
     paper = np.clip(grey + rng.normal(0, 0.03 if rng.random() < 0.8 else 0.12, 3), 0, 1)
     if is_flat:
         paper = np.full(3, float(grey > 0.4))
     sign = -1 if grey > 0.4 else 1
-    contrast = np.exp(rng.uniform(np.log(0.15), 0)) if rng.random() < 0.45 else rng.uniform(0.6, 1)
+    contrast = np.exp(rng.uniform(np.log(0.08), 0)) if rng.random() < 0.5 else rng.uniform(0.6, 1)
     contrast = 1.0 if is_flat else contrast
     end = (np.zeros(3) if sign < 0 else np.ones(3)) + -sign * rng.uniform(0, 0.5, 3) * (rng.random() < 0.4)
     picture: Floats = np.broadcast_to(paper, (SIDE, SIDE, 3)).astype(np.float32)
@@ -104,15 +106,16 @@ def _sheet_colours(rng: Rng, amounts: list[Floats], is_flat: bool) -> Floats:
         picture = picture * (
             1 + rng.uniform(0, 0.22) ** 2 * noise(rng, SIDE, SIDE, np.exp(rng.uniform(1, 5)))[..., None]
         )
-    line_colour = (
-        np.clip(rng.choice([0.0, 0.4, 0.7]) + rng.uniform(0, 0.3, 3), 0, 1) if sign < 0 else rng.uniform(0.4, 1, 3)
-    )
+    picture = picture + (0.15 * rng.random() * bleed)[..., None] * (end - picture)
     strength = np.exp(rng.uniform(np.log(0.15), 0.6)).clip(0, 1)
-    for amount, colour in ((0.15 * rng.random() * bleed, end), (strength * lines, line_colour)):
-        picture = picture + amount[..., None] * (colour - picture)
+    for mask in lines:
+        darkest = rng.choice([0.0, 0.4, 0.7])
+        colour = np.clip(darkest + rng.uniform(0, 0.3, 3), 0, 1) if sign < 0 else rng.uniform(0.4, 1, 3)
+        strength = strength if rng.random() < 0.5 else np.exp(rng.uniform(np.log(0.15), 0.6)).clip(0, 1)
+        picture = picture + (strength * mask)[..., None] * (colour - picture)
     if not is_flat:
         ink = ink * (1 - rng.uniform(0, 0.7) ** 2 * rng.random(ink.shape, np.float32))  # grain of pencil and paper
-        fade = 1 - rng.uniform(0, 0.6) ** 2 * (0.5 + 0.5 * noise(rng, SIDE, SIDE, 6)).clip(0, 1)
+        fade = 1 - rng.uniform(0, 0.75) ** 2 * (0.5 + 0.5 * noise(rng, SIDE, SIDE, 6)).clip(0, 1)
         ink = ink * fade
     return np.asarray(picture + (contrast * ink)[..., None] * (end - picture), np.float32)
 
@@ -121,8 +124,9 @@ def _placed(rng: Rng, picture: Floats, shape: Floats, is_far: bool) -> Floats:
     """Lay the sheet on its surroundings, with its shadow; add dark or light edges, dust, folds and things."""
     if shape.min() < 1:
         ground = surround(rng, SIDE)
-        if rng.random() < 0.2:  # the white rim of a sticker
-            rim = np.asarray(cv2.dilate(shape, np.ones((9, 9), np.uint8)), np.float32)[..., None]
+        if rng.random() < 0.25:  # the white rim of a sticker
+            size = round(np.exp(rng.uniform(1, 4.4)))
+            rim = np.asarray(cv2.dilate(shape, np.ones((size, size), np.uint8)), np.float32)[..., None]
             ground = ground + rim * (1 - ground)
         offset = rng.normal(0, 4, 2)
         soft = cv2.GaussianBlur(shape, (0, 0), rng.uniform(0.6, 6))
