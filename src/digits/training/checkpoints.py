@@ -17,6 +17,7 @@ from digits.models.classifier import Classifier, rebuilt
 from digits.run_folder import RunFolder
 from plain_errors import ConfigError, ModelFileError
 
+EPOCH = "epoch"  # as `monitor`: the last epoch is the best
 log = logging.getLogger(__name__)
 
 
@@ -59,10 +60,10 @@ class BestCheckpoint(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare this epoch with the best one. Before the first validation there is nothing to compare."""
-        if self.monitor in trainer.callback_metrics:
+        if self.monitor in (EPOCH, *trainer.callback_metrics):
             super().on_train_epoch_end(trainer, pl_module)
         elif measured := sorted(name for name in trainer.callback_metrics if name.startswith("val/")):
-            raise ConfigError(f"monitor: got {self.monitor}, wanted one of {', '.join(measured)}")
+            raise ConfigError(f"monitor: got {self.monitor}, wanted one of {', '.join([EPOCH, *measured])}")
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the last state as the best one where no epoch was validated."""
@@ -83,7 +84,7 @@ def checkpoints_in(folder: RunFolder, monitor: str, fitted_once: bool) -> list[C
 
     Args:
         folder: the run's.
-        monitor: the figure whose highest value is the best, or the lowest if it is a loss.
+        monitor: the figure whose highest value is the best, or the lowest if it is a loss; EPOCH for the last epoch.
         fitted_once: whether the model is fitted in one pass, so that the two are the same.
     """
     if fitted_once:  # a ModelCheckpoint keeps nothing before the first step of an optimizer, and here there is none

@@ -73,3 +73,34 @@ export function crowdingOf(digit, own, width) {
   }
   return crowded / heightOf(digit);
 }
+
+/** Labels connected marks from 1 on: {labels, marks}, with each mark's size and box [[top, bottom], [left, right]]. */
+export function labelled(isInk, width, height) {
+  const labels = new Int32Array(isInk.length);
+  const marks = [{ size: 0, box: [[0, 0], [0, 0]] }];
+  for (let start = 0; start < isInk.length; start++) {
+    if (!isInk[start] || labels[start]) continue;
+    const box = [[height, 0], [width, 0]];
+    const label = marks.push({ size: 0, box }) - 1;
+    const stack = [start];
+    labels[start] = label;
+    while (stack.length) {
+      const index = stack.pop();
+      marks[label].size++;
+      const x = index % width;
+      const y = (index - x) / width;
+      [y, x].forEach((place, axis) => {
+        box[axis] = [Math.min(box[axis][0], place), Math.max(box[axis][1], place + 1)];
+      });
+      for (let v = Math.max(y - 1, 0); v <= Math.min(y + 1, height - 1); v++) {
+        for (let u = Math.max(x - 1, 0); u <= Math.min(x + 1, width - 1); u++) {
+          const to = v * width + u;
+          if (!isInk[to] || labels[to]) continue;
+          labels[to] = label;
+          stack.push(to);
+        }
+      }
+    }
+  }
+  return { labels, marks };
+}

@@ -1,7 +1,7 @@
 /** Finds the ink of handwriting on a photograph, by the same steps as photo.py: a small network says where a pen was. */
 
 import * as ort from "./ort.wasm.bundle.min.js";
-import { labelled } from "./lines.js";
+import { labelled } from "./marks.js";
 import { clip, quantile, range, rounded } from "./numbers.js";
 import { resized, triangle } from "./resize.js";
 

@@ -1,17 +1,14 @@
 /** Turns a picture into the 28x28 image that MNIST would have made of it, by the same steps as pictures.py. */
 
-import { coarseOf, inkLevels } from "./ink.js";
-import { histogram, labelled, otsu, withoutLines } from "./lines.js";
-import { crowdingOf, hasSeveral, heightOf, rowsOf, widthOf } from "./marks.js";
+import { drawnInk, mayHoldLines } from "./drawing.js";
+import { crowdingOf, hasSeveral, heightOf, labelled, rowsOf, widthOf } from "./marks.js";
 import { clip, quantile, range, rounded, sum } from "./numbers.js";
 import { findInk } from "./photo.js";
 import { resized, triangle } from "./resize.js";
 
 const WORKING_SIDE = 512; // pixels; larger pictures are reduced to this longest side first
 const MAX_MARKS = 200; // of ink, on a picture
-const PHOTO_SIDE = 64; // pixels; a smaller picture is no photograph
-const STRONG = 0.35; // of full ink; what is weaker on a photograph is no mark
-const MIN_CONTRAST = 10; // levels of 255 between ink and paper
+const STRONG = 0.35; // of full ink; what is weaker is no mark
 const MIN_SIDE = 8; // pixels
 const SOLID = 200; // of 255: what is more opaque belongs to a sheet
 const [SHEET_SPAN, RIM_SPAN] = [64, 32]; // levels: a sheet with ink has more, its rim has less
@@ -50,40 +47,20 @@ export async function prepareNumber(picture) {
 
 const canvasOf = (picture) => (picture instanceof Blob ? toCanvas(picture) : picture);
 
-/** Finds the ink: its strength from 0 to 1, the labels of its marks, and the digits that they make. The network is for photographs. */
+/** Finds the ink: its strength from 0 to 1, the labels of its marks, and the digits that they make. */
 async function inked(canvas) {
   const picture = toColours(canvas);
-  const coarse = coarseOf(picture);
-  const isPhoto = !coarse.flat && Math.min(picture.width, picture.height) >= PHOTO_SIDE;
-  const { ink, labels, groups } = isPhoto ? await onPhoto(picture) : byRules(picture, coarse);
+  const drawn = drawnInk(picture);
+  const isDrawing = drawn && !mayHoldLines(drawn, Math.max(picture.width, picture.height));
+  const ink = isDrawing ? drawn : await findInk(picture);
+  if (!ink) throw failure("no_ink");
   const { width, height } = ink;
+  const { labels, groups } = marksOf(ink.data.map((share) => share > STRONG), width, height);
+  if (!groups.length) throw failure("no_ink");
   if (groups.length > MAX_MARKS) throw failure("no_single_digit", "too many marks");
   const near = dilated(dilated(Uint8Array.from(labels, (label) => label > 0), width), width); // keeps the soft edge of a stroke
   const data = ink.data.map((share, index) => near[index] * share);
   return { strength: { width, height, depth: 1, data }, labels, rows: rowsOf(groups) };
-}
-
-async function onPhoto(picture) {
-  const ink = await findInk(picture);
-  const found = ink && marksOf(ink.data.map((share) => share > STRONG), ink.width, ink.height);
-  if (!found?.groups.length) throw failure("no_ink");
-  return { ink, ...found };
-}
-
-function byRules(picture, coarse) {
-  const { width, height, data: levels } = withoutLines(inkLevels(picture, coarse));
-  const counts = histogram(levels);
-  const [threshold, separation] = otsu(counts);
-  const { labels, groups } = marksOf(levels.map((level) => level > threshold), width, height);
-  const paperCounts = counts.slice(0, threshold + 1);
-  const full = quantileLevel(histogram(levels, labels), 0.5);
-  const paper = quantileLevel(paperCounts, 0.5);
-  const noise = quantileLevel(paperCounts, 0.84) - paper; // one standard deviation of a normal distribution
-  // The soft edges of a large digit look like noise, but empty paper has no two classes: it reaches 0.75.
-  const enough = Math.max(MIN_CONTRAST, (separation < 0.76 ? 4 : 3) * noise);
-  if (!(full - paper >= enough)) throw failure("no_ink");
-  const data = Float32Array.from(levels, (level) => clip((level - paper) / (full - paper), 0, 1));
-  return { ink: { width, height, data }, labels, groups };
 }
 
 const failure = (code, text = code) => Object.assign(new Error(text), { code });
@@ -144,13 +121,6 @@ function behindOf({ width, height, data }) {
   const totals = [0, 0]; // of the colours, of alpha
   data.forEach((value, index) => (totals[index % 4 === 3 ? 1 : 0] += value));
   return totals[0] > 1.5 * totals[1] ? [0, 0, 0] : [255, 255, 255];
-}
-
-/** Finds the level that this share of the pixels does not exceed. */
-function quantileLevel(counts, share) {
-  const enough = share * sum(counts);
-  let below = 0;
-  return counts.findIndex((count) => (below += count) >= enough);
 }
 
 /** Labels the marks that can belong to a digit, and gives a group for each; drops dust, and the desk that shows beside the sheet. */

@@ -39,22 +39,3 @@ function resizedRows({ width, height, depth, data }, size, start, end, support, 
 
 /** Pillow's BILINEAR filter. */
 export const triangle = (x) => Math.max(1 - Math.abs(x), 0);
-
-/** Averages blocks of step x step pixels, smaller at the right and bottom edge: levels 0 to 255 become 0 to 1. */
-export function reduced({ width, height, data }, step) {
-  const [w, h] = [Math.ceil(width / step), Math.ceil(height / step)];
-  const sums = new Float64Array(3 * w * h);
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      const to = 3 * (Math.floor(y / step) * w + Math.floor(x / step));
-      for (let c = 0; c < 3; c++) sums[to + c] += data[3 * (y * width + x) + c];
-    }
-  }
-  const pixels = (index, n, size) => (index < n - 1 ? step : size - step * (n - 1));
-  const count = (index) => pixels(index % w, w, width) * pixels(Math.floor(index / w), h, height);
-  const mean = (total, index) => dividedAsPillow(total, count(Math.floor(index / 3))) / 255;
-  return { width: w, height: h, data: Float32Array.from(sums, mean) };
-}
-
-/** Divides a sum of `n` levels by `n`, rounded as in Pillow, which multiplies integers instead. */
-const dividedAsPillow = (total, n) => Math.floor(((total + (n >> 1)) * Math.floor(2 ** 24 / n)) / 2 ** 24);
