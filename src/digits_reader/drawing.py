@@ -9,7 +9,7 @@ from digits_reader.photo import Ink
 
 MARGIN = 24  # pixels of paper that are left round the ink: resizing looks beyond it
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
-TINY = 12  # pixels; on a smaller picture there is nothing but ink and paper
+TINY = 12  # pixels; a picture that is less high or wide shows nothing but ink and paper
 LINE_SIDE = 64  # pixels; on a smaller drawing strokes are as thin as printed lines
 # A printed line's least length, in longest sides, and how many times as long as wide it is then at least. A stroke that
 # looks like one costs some time, as the network has to look at it too.
@@ -17,11 +17,13 @@ LINES = (0.6, 17), (0.4, 20), (0.2, 20), (0.12, 20)
 
 
 def drawn_ink(picture: Image.Image) -> Ink | None:
-    """Find the ink on an RGB picture; None if less than half of it has the colour of its border."""
+    """Find the ink on an RGB picture; None if the paper has more colours than one, or does not reach an edge."""
     pixels = np.asarray(picture)
     paper = np.median(pixels[[0, -1]].reshape(-1, 3), axis=0).astype(np.uint8)
-    other = 255 - cv2.inRange(pixels, paper, paper)  # type: ignore[call-overload]
-    if 2 * cv2.countNonZero(other) >= other.size and max(picture.size) > TINY:
+    other = 255 - cv2.inRange(pixels, paper, paper)
+    edges = other[0], other[-1], other[:, 0], other[:, -1]
+    shares = [other.mean() / 255 - 1 / 2, *(edge.mean() / 255 - 1 / 3 for edge in edges)]
+    if max(shares) > 0 and min(picture.size) > TINY:
         return None
     left, top, width, height = cv2.boundingRect(other)
     rows = slice(max(0, top - MARGIN), top + height + MARGIN)
@@ -35,7 +37,7 @@ def drawn_ink(picture: Image.Image) -> Ink | None:
     counts[: _level(counts, 0.95) // 2 + 1] = 0  # soft edges
     full = max(_level(counts, 0.5), MIN_CONTRAST)
     strengths = (np.arange(256, dtype=np.float32) / np.float32(full)).clip(0, 1)
-    strength = np.asarray(cv2.LUT(levels, strengths)) if counts.any() else np.zeros_like(levels, np.float32)
+    strength = np.asarray(cv2.LUT(levels, strengths), np.float32)
     return Ink(strength, columns.start, rows.start, 1.0)
 
 

@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+FEW = 3  # marks, which may all be pieces; of more, some are whole digits
+
 
 class Cluster(NamedTuple):
     """Marks that make one digit."""
@@ -34,7 +36,7 @@ class Cluster(NamedTuple):
 
 
 def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Cluster]]:
-    """Label the connected marks that can belong to a digit, and return these marks; paper, dust and the desk get 0."""
+    """Label the connected marks that can belong to a digit, and return these marks; paper and dust get 0."""
     mask = is_ink.view(np.uint8)
     count, found = cv2.connectedComponents(mask, connectivity=8, ltype=cv2.CV_32S)
     if count == 2:  # paper and one mark, as usual: this takes a quarter of the time of what follows
@@ -44,10 +46,6 @@ def marks_of(is_ink: NDArray[np.bool_]) -> tuple[NDArray[np.int32], list[Cluster
     labels = np.asarray(found, np.int32)
     sizes = boxes[:, cv2.CC_STAT_AREA]
     sizes[0] = 0  # the paper
-    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        covers_edge = np.bincount(edge, minlength=count) > len(edge) / 3
-        if (sizes * ~covers_edge).max() > max(labels.size / 2000, 0.02 * (sizes * covers_edge).max()):
-            sizes[covers_edge] = 0
     kept = sizes >= max(1, 0.08 * sizes.max())
     if not kept[1:].all():
         labels = (np.arange(count, dtype=np.int32) * kept).take(labels)
@@ -63,10 +61,11 @@ def rows_of(marks: list[Cluster]) -> list[list[Cluster]]:
     """
     clusters = sorted(marks, key=lambda cluster: -cluster.height)
     tallest = max(cluster.height for cluster in clusters)
+    few = len(marks) <= FEW
     digits: list[Cluster] = []
     while clusters:
         cluster = clusters.pop(0)
-        piece = next((other for other in clusters if _belong(cluster, other, tallest)), None)
+        piece = next((other for other in clusters if _belong(cluster, other, tallest, few)), None)
         if piece is None:
             digits.append(cluster)
         else:
@@ -87,8 +86,8 @@ def _joined(a: Cluster, b: Cluster) -> Cluster:
     return Cluster(a.labels + b.labels, *corner, max(a.right, b.right), max(a.bottom, b.bottom))
 
 
-def _belong(a: Cluster, b: Cluster, tallest: int) -> bool:
-    """Whether two clusters of marks are pieces of one digit."""
+def _belong(a: Cluster, b: Cluster, tallest: int, few: bool) -> bool:
+    """Whether two clusters of marks are pieces of one digit; of few marks, the tallest may be a piece too."""
     gap, aside = max(a.top, b.top) - min(a.bottom, b.bottom), max(a.left, b.left) - min(a.right, b.right)
     lower, both = min(a.height, b.height), _joined(a, b)
     if _overlap(a.left, a.right, b.left, b.right) < 0.5:  # a slanted one or a four, where the pen has skipped
@@ -97,7 +96,7 @@ def _belong(a: Cluster, b: Cluster, tallest: int) -> bool:
         return is_close and is_digit and lower < 0.7 * both.height
     if gap < 0:  # beside each other, like the two strokes of a four; or two digits that lean
         return lower < 0.75 * tallest
-    return both.height <= 1.25 * tallest or gap < 0.1 * both.height
+    return both.height <= (1.25 if few else 1.15) * tallest or (few and gap < 0.1 * both.height)
 
 
 def _overlap(start: int, stop: int, other_start: int, other_stop: int) -> float:

@@ -4,7 +4,7 @@ import { clip, quantile, range, sum } from "./numbers.js";
 
 const MARGIN = 24; // pixels of paper that are left round the ink: resizing looks beyond it
 const MIN_CONTRAST = 10; // levels of 255 between ink and paper
-const TINY = 12; // pixels; on a smaller picture there is nothing but ink and paper
+const TINY = 12; // pixels; a picture that is less high or wide shows nothing but ink and paper
 const LINE_SIDE = 64; // pixels; on a smaller drawing strokes are as thin as printed lines
 const LINES = [[0.6, 17], [0.4, 20], [0.2, 20], [0.12, 20]]; // a printed line's least length, in longest sides, and least length in widths
 
@@ -13,15 +13,18 @@ export function drawnInk({ width, height, data }) {
   const last = data.length - 3 * width;
   const paper = range(3).map((c) => Math.trunc(quantile(range(2 * width).map((x) => data[(x < width ? 0 : last) + 3 * (x % width) + c]), 0.5)));
   const totals = [0, 0, 0]; // of all that is not paper
+  const edges = [0, 0, 0, 0]; // how much of the top, the bottom, the left and the right edge is not paper
   let [count, left, top, right, bottom] = [0, width, height, 0, 0];
   for (let index = 0; index < width * height; index++) {
     if (paper.every((value, c) => data[3 * index + c] === value)) continue;
     count++;
     for (let c = 0; c < 3; c++) totals[c] += data[3 * index + c];
     const [x, y] = [index % width, Math.floor(index / width)];
+    [!y, y === height - 1, !x, x === width - 1].forEach((isThere, edge) => (edges[edge] += isThere));
     [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x + 1), Math.min(top, y), Math.max(bottom, y + 1)];
   }
-  if (2 * count >= width * height && Math.max(width, height) > TINY) return null;
+  const isCovered = 2 * count >= width * height || edges.some((other, edge) => 3 * other > (edge < 2 ? width : height));
+  if (isCovered && Math.min(width, height) > TINY) return null;
   const difference = totals.map((total, c) => total / Math.max(count, 1) - paper[c]);
   const norm = Math.max(Math.sqrt(3) * Math.hypot(...difference), 1e-9);
   [left, top, right, bottom] = [Math.max(0, left - MARGIN), Math.max(0, top - MARGIN), Math.min(width, right + MARGIN), Math.min(height, bottom + MARGIN)];

@@ -1,5 +1,7 @@
 /** Groups the marks of ink on a picture by the same steps as marks.py: marks make a digit, digits make a row. */
 
+const FEW = 3; // marks, which may all be pieces; of more, some are whole digits
+
 /** The share of the shorter of two intervals that lies in the other, 0 to 1. */
 const overlap = (start, stop, otherStart, otherStop) =>
   Math.max(0, Math.min(stop, otherStop) - Math.max(start, otherStart)) / Math.min(stop - start, otherStop - otherStart);
@@ -14,15 +16,15 @@ const joined = (a, b) => ({
   right: Math.max(a.right, b.right), bottom: Math.max(a.bottom, b.bottom),
 });
 
-/** Whether two groups of marks are pieces of one digit. */
-function belong(a, b, tallest) {
+/** Whether two groups of marks are pieces of one digit; of few marks, the tallest may be a piece too. */
+function belong(a, b, tallest, few) {
   const [gap, aside] = [Math.max(a.top, b.top) - Math.min(a.bottom, b.bottom), Math.max(a.left, b.left) - Math.min(a.right, b.right)];
   const [lower, both] = [Math.min(heightOf(a), heightOf(b)), joined(a, b)];
   const height = heightOf(both);
   if (overlap(a.left, a.right, b.left, b.right) < 0.5) // a slanted one or a four, where the pen has skipped
     return Math.max(gap, aside) <= 0.1 * height && lower < 0.7 * height && widthOf(both) <= 1.1 * height && height <= 1.25 * tallest;
   if (gap < 0) return lower < 0.75 * tallest; // a four's strokes, or two digits that lean
-  return height <= 1.25 * tallest || gap < 0.1 * height;
+  return height <= (few ? 1.25 : 1.15) * tallest || (few && gap < 0.1 * height);
 }
 
 /** Finds the digits, from groups {labels, left, top, right, bottom} of one mark each: rows, each from left to right. */
@@ -32,7 +34,7 @@ export function rowsOf(marks) {
   const digits = [];
   while (groups.length) {
     const group = groups.shift();
-    const at = groups.findIndex((other) => belong(group, other, tallest));
+    const at = groups.findIndex((other) => belong(group, other, tallest, marks.length <= FEW));
     if (at < 0) digits.push(group);
     else groups.unshift(joined(group, groups.splice(at, 1)[0]));
   }

@@ -123,24 +123,12 @@ function behindOf({ width, height, data }) {
   return totals[0] > 1.5 * totals[1] ? [0, 0, 0] : [255, 255, 255];
 }
 
-/** Labels the marks that can belong to a digit, and gives a group for each; drops dust, and the desk that shows beside the sheet. */
+/** Labels the marks that can belong to a digit, and gives a group for each; drops dust. */
 function marksOf(isInk, width, height) {
   const { labels, marks } = labelled(isInk, width, height);
-  const sizes = marks.map(({ size }) => size);
-  const largest = (list) => list.reduce((a, b) => Math.max(a, b), 0);
-  const [row, column] = [range(width), range(height).map((y) => y * width)];
-  const [last, right] = [row.map((index) => index + (height - 1) * width), column.map((index) => index + width - 1)];
-  for (const edge of [row, last, column, right]) {
-    const counts = new Map();
-    for (const index of edge) counts.set(labels[index], (counts.get(labels[index]) ?? 0) + 1);
-    const coversEdge = (label) => counts.get(label) > edge.length / 3;
-    const others = sizes.map((size, label) => (coversEdge(label) ? 0 : size));
-    const covering = largest(sizes.map((size, label) => size - others[label]));
-    if (largest(others) > Math.max(isInk.length / 2000, 0.02 * covering)) sizes.splice(0, sizes.length, ...others);
-  }
-  const minSize = Math.max(1, 0.08 * largest(sizes));
+  const least = Math.max(1, 0.08 * marks.reduce((most, { size }) => Math.max(most, size), 0));
   const groups = marks.map(({ box: [[top, bottom], [left, right]] }, label) => ({ labels: [label], left, top, right, bottom }));
-  const isKept = (label) => label > 0 && sizes[label] >= minSize;
+  const isKept = (label) => label > 0 && marks[label].size >= least;
   return { labels: labels.map((label) => (isKept(label) ? label : 0)), groups: groups.filter((_, label) => isKept(label)) };
 }
 
