@@ -105,6 +105,15 @@ def test_models_health_docs_and_schema_can_be_fetched(server: Server):
     assert "/api/drawings" in server.ask("GET", "/openapi.json").json["paths"]
 
 
+@pytest.mark.parametrize("path", ["/", "/page.css", "/healthz", "/docs", "/openapi.json", "/api/models", "/nothing"])
+def test_head_answers_as_get_does_without_a_body(server: Server, path: str):
+    got, head = server.ask("GET", path), server.ask("HEAD", path)
+    assert got.content and not head.content
+    assert head.status == got.status == (404 if path == "/nothing" else 200)
+    del got.headers["date"], head.headers["date"]
+    assert head.headers.items() == got.headers.items()
+
+
 def test_every_answer_forbids_content_from_other_sites(server: Server):
     for path in ("/", "/docs", "/api/models", "/nothing"):
         headers = server.ask("GET", path).headers
