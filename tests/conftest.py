@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO
@@ -142,6 +144,11 @@ def chromium() -> str:
     return found
 
 
+@pytest.fixture(scope="session")
+def ipv6() -> None:
+    """The address ::1; tests that use it are not collected without one."""
+
+
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     """A running Chromium; not for the whole session, as its event loop would be in the way of other tests."""
@@ -163,6 +170,12 @@ def joblib() -> list[str]:
     return ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
 def missing() -> dict[str, str]:
     """What some tests need and this machine lacks: the fixture's name, and how to have it."""
     import torch  # reads OMP_NUM_THREADS, which is set above
@@ -174,6 +187,7 @@ def missing() -> dict[str, str]:
             os.environ.get("ONNXRUNTIME_WEB"),
             "the static site in a browser: not tested, set ONNXRUNTIME_WEB to onnxruntime-web's dist folder to test it",
         ),
+        "ipv6": (has_ipv6(), "the server with IPv6: not tested, this machine has none"),
         "joblib": (
             find_spec("hydra_plugins.hydra_joblib_launcher"),
             "jobs in parallel: not tested, pip install -e '.[joblib]' to test them",

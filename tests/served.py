@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from conftest import ROOT
 
@@ -30,19 +31,19 @@ class Reply:
 @dataclass
 class Server:
     process: subprocess.Popen[str]
-    port: int
+    url: str
     drawings: Path
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def port(self) -> int:
+        return urlsplit(self.url).port or 80
 
     def ask(self, method: str, path: str, body: Any = None, kind: str | None = None, **headers: str) -> Reply:
         """Send one request; a dict becomes JSON, any other body is sent unchanged."""
         if isinstance(body, dict):
             body, kind = json.dumps(body), "application/json"
         names = {name.replace("_", "-"): value for name, value in headers.items()}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)) as connection:
+        with closing(http.client.HTTPConnection(urlsplit(self.url).netloc, timeout=30)) as connection:
             connection.request(method, path, body, ({"Content-Type": kind} if kind else {}) | names)
             with connection.getresponse() as reply:
                 return Reply(reply.status, reply.headers, reply.read())
@@ -73,9 +74,9 @@ def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
         assert process.stdout and process.stderr
         try:
             line = process.stdout.readline()
-            if not line.startswith("digits: http://127.0.0.1:"):
+            if not line.startswith("digits: http://"):
                 process.kill()  # or its stderr has no end
                 raise AssertionError(line + process.stderr.read())
-            yield Server(process, int(line.split(":")[3].split()[0]), drawings)
+            yield Server(process, line.split()[1], drawings)
         finally:
             process.kill()

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import cycle, takewhile
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,19 @@ def test_other_hosts_and_origins_are_refused(server: Server, headers: dict[str, 
     assert status == 200 or "--allow-host NAME" in reply.json["error"]
 
 
+@pytest.mark.parametrize("host", ["::1", "::"])
+def test_the_server_listens_on_ipv6(quickstart: Path, tmp_path: Path, seven: bytes, ipv6: None, host: str):
+    with serving(quickstart, "--host", host, cwd=tmp_path) as server:
+        assert server.url == f"http://[{host}]:{server.port}"
+        for name in ("[::1]", "[::1]:1", "[2001:db8::7]", "127.0.0.1", f"localhost:{server.port}"):
+            reply = server.ask("POST", "/api/predict", seven, "image/png", Host=name, Origin=f"http://{name}")
+            assert reply.status == 200
+        assert server.ask("GET", "/healthz", Host="[::1", Origin="http://[::1]").status == 421
+        assert server.ask("GET", "/healthz", Host="[::1]", Origin="http://[::2]").status == 403
+        if host == "::":
+            assert replace(server, url=f"http://127.0.0.1:{server.port}").ask("GET", "/healthz").status == 200
+
+
 def test_a_drawing_is_saved_once_and_deleted(server: Server):
     given = drawing()
     assert server.ask("POST", "/api/drawings", given).status == 201
@@ -380,6 +394,8 @@ def test_a_wrong_command_ends_in_one_line(command: Command, quickstart: Path, tm
     assert done.returncode == 2 and done.stderr.startswith(f"error: 127.0.0.1:{port}: Address already in use; choose")
     done = command("scripts/serve.py", str(quickstart), "--port", "99999")
     assert done.returncode == 2 and done.stderr.startswith("error: 127.0.0.1:99999: bind(): port must be 0-65535")
+    done = command("scripts/serve.py", str(quickstart), "--host", "2001:db8::1")  # with and without IPv6
+    assert done.returncode == 2 and re.fullmatch(r"error: \[2001:db8::1\]:8000: [^;]+; choose [^;]+\n", done.stderr)
     done = command("scripts/serve.py", "nothing.onnx")
     assert done.returncode == 4 and "nothing.onnx: no such file" in done.stderr
     (tmp_path / "old.sqlite").write_text("a file")

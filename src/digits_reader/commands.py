@@ -68,7 +68,7 @@ def serve(
 
     Args:
         models: runs or their model.onnx (default: the newest model in outputs).
-        host: address to listen on; 0.0.0.0 for the whole network.
+        host: address to listen on; 0.0.0.0 for the whole network, :: with IPv6.
         port: port to listen on; 0 for any free one.
         allow_host: another name of this server.
         drawings: folder to save drawings in.

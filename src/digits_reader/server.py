@@ -42,23 +42,29 @@ def serve(
     # From here on a signal is noted, whatever runs then: raised inside of an import, it would become another error.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, end)
-    host, port = listener.getsockname()[:2]
-    print(f"digits: http://{host}:{port} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
+    address = _address(*listener.getsockname()[:2])
+    print(f"digits: http://{address} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
     run()
     raise Terminated if signal.SIGTERM in received else KeyboardInterrupt
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Open the socket to listen on.
+    """Open the socket to listen on; at ::, it takes IPv4 too.
 
     Raises:
         ConfigError: this machine does not have the address, or another program the port.
     """
+    is_ipv6 = ":" in host
+    family, is_dual = socket.AF_INET6 if is_ipv6 else socket.AF_INET, is_ipv6 and socket.has_dualstack_ipv6()
     try:
-        listener = socket.create_server((host, port), backlog=2048)
+        listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=is_dual)
     except (OSError, OverflowError) as error:
         reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
-        raise ConfigError(f"{host}:{port}: {reason}; choose others with --host and --port") from error
+        raise ConfigError(f"{_address(host, port)}: {reason}; choose others with --host and --port") from error
     # Without this an answer on a reused connection waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
