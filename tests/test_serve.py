@@ -16,6 +16,7 @@ from dataclasses import replace
 from itertools import cycle, takewhile
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 import numpy as np
 import pytest
@@ -113,6 +114,15 @@ def test_head_answers_as_get_does_without_a_body(server: Server, path: str):
     assert head.status == got.status == (404 if path == "/nothing" else 200)
     del got.headers["date"], head.headers["date"]
     assert head.headers.items() == got.headers.items()
+
+
+def test_docs_with_a_slash_leads_to_the_docs_behind_a_proxy_too(server: Server):
+    for method in ("GET", "HEAD"):
+        reply = server.ask(method, "/docs/", Host="allowed.name")
+        assert reply.status == 307
+        assert urljoin("https://allowed.name/prefix/docs/", reply.headers["Location"]).endswith("/prefix/docs")
+    for path in ("/healthz/", "/page.css/", "/docs/x/"):
+        assert (server.ask("GET", path).status, server.ask("GET", path).headers["Location"]) == (404, None)
 
 
 def test_every_answer_forbids_content_from_other_sites(server: Server):

@@ -4,7 +4,7 @@ import sys
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, PackageLoader
 from starlette.exceptions import HTTPException
@@ -27,7 +27,13 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], orig
         hosts: the server's names; requests to other names are refused.
         origins: more names, under which a reverse proxy may show the page.
     """
-    app = FastAPI(title="digits", description="Reads handwritten digits.", docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="digits",
+        description="Reads handwritten digits.",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,  # such a redirect names this server's address, not the reverse proxy's
+    )
     app.add_middleware(Guard, hosts=hosts, origins=origins)
     for kind in (HTTPException, RequestValidationError, DataError):
         app.add_exception_handler(kind, _error)
@@ -45,6 +51,10 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], orig
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
         return HTMLResponse(templates.get_template("docs.html.j2").render(schema=app.openapi()))
+
+    @app.get("/docs/", include_in_schema=False)
+    async def docs_with_slash() -> RedirectResponse:
+        return RedirectResponse("../docs")
 
     # Not mounted at /: there StaticFiles would answer GET /api/predict with 404, where 405 is right.
     @app.get("/", include_in_schema=False)
