@@ -34,7 +34,7 @@ FILES = [
 ]
 SIZES = (0, 1, 7, 8, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1)
 
-api = schemathesis.openapi.from_dict(create_app([], None, [], []).openapi())
+api = schemathesis.openapi.from_dict(create_app([], None, [], [], []).openapi())
 
 
 @pytest.fixture(scope="module")

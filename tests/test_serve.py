@@ -28,13 +28,16 @@ from digits.data.mnist_5k import Mnist5k
 from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
 from digits_reader.decode import FORMATS
+from digits_reader.guard import check_origin
 from digits_reader.pictures import read_picture
+from plain_errors import ConfigError
 
 
 @pytest.fixture(scope="module")
 def server(quickstart: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     models = (quickstart, quickstart / "model.onnx")
-    with serving(*models, "--allow-host", "Allowed.name", cwd=tmp_path_factory.mktemp("serving")) as running:
+    allowed = ("--allow-host", "Allowed.name", "--allow-origin", SITE, "--allow-origin", "http://[::1]:3000")
+    with serving(*models, *allowed, cwd=tmp_path_factory.mktemp("serving")) as running:
         yield running
 
 
@@ -44,6 +47,7 @@ def seven() -> bytes:
 
 
 MOMENTS = [0, 0, 0.002, 0.01, 0.03, 0.06, 0.1, 0.2, 0.4, 0.8]  # seconds after the first line, while all is imported
+SITE = "https://site.example"
 ENDS = {130: "interrupted", 143: "terminated"}
 UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
@@ -221,6 +225,12 @@ def test_a_slow_body_is_refused_after_ten_seconds(server: Server):
         ({"Host": "127.0.0.1:8000", "Origin": "http://localhost:3000"}, 403),
         ({"Host": "127.0.0.1:8000", "Origin": "allowed.name"}, 403),
         ({"Host": "127.0.0.1:8000", "Origin": "https://allowed.name:x"}, 403),
+        ({"Origin": SITE}, 200),
+        ({"Origin": "http://[::1]:3000"}, 200),
+        ({"Origin": "http://site.example"}, 403),
+        ({"Origin": f"{SITE}:8443"}, 403),
+        ({"Origin": f"{SITE}.evil.example"}, 403),
+        ({"Origin": SITE, "Host": "evil.example"}, 421),
     ],
 )
 def test_other_hosts_and_origins_are_refused(server: Server, headers: dict[str, str], status: int):
@@ -228,6 +238,59 @@ def test_other_hosts_and_origins_are_refused(server: Server, headers: dict[str, 
     assert reply.status == status and reply.headers["X-Content-Type-Options"] == "nosniff"
     assert (list(reply.json) == ["error"]) == (status != 200)
     assert status == 200 or "--allow-host NAME" in reply.json["error"]
+    assert status != 403 or "--allow-origin ORIGIN" in reply.json["error"]
+    is_allowed = headers.get("Origin") in (SITE, "http://[::1]:3000")
+    assert reply.headers["Access-Control-Allow-Origin"] == (headers["Origin"] if is_allowed else None)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "kind", "status"),
+    [
+        ("/api/predict", encoded(picture_of("canvas", 7, 0)), "image/png", 200),
+        ("/api/number?model=x", b"x", "image/png", 404),
+        ("/api/predict", bytes(5_000_001), "image/png", 413),
+        ("/api/predict", iter([bytes(5_000_001)]), "image/png", 413),
+        ("/api/number", b"x", "text/plain", 415),
+        ("/api/predict", b"x", "image/png", 422),
+        ("/api/pixels", b"{}", "application/json", 422),
+    ],
+)
+def test_an_allowed_sites_page_can_read_answers_and_errors(server: Server, path, body, kind, status):
+    asks = {"Origin": SITE, "Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "content-type"}
+    preflight = server.ask("OPTIONS", path, **asks)
+    assert preflight.status == 200 and preflight.headers["X-Content-Type-Options"] == "nosniff"
+    assert "POST" in preflight.headers["Access-Control-Allow-Methods"]
+    assert "Content-Type" in preflight.headers["Access-Control-Allow-Headers"]
+    reply = server.ask("POST", path, body, kind, Origin=SITE)
+    assert reply.status == status
+    for headers in (preflight.headers, reply.headers):
+        assert headers["Access-Control-Allow-Origin"] == SITE and "Origin" in headers["Vary"]
+    assert server.ask("OPTIONS", path, **asks | {"Origin": "https://other.example"}).status == 403
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("https://Site.example:443/page", SITE),
+        ("https://me@site.example", SITE),
+        ("http://[::1]:3000/", "http://[::1]:3000"),
+        ("https://sité.example", "https://xn--sit-dma.example"),
+        *((given, "a site such as https://example.org") for given in ("*", "null", "", "site.example", "file:///a")),
+    ],
+)
+def test_an_origin_is_written_as_browsers_send_it(given: str, wanted: str):
+    with pytest.raises(ConfigError, match=f"^{re.escape(f'--allow-origin: got {given}, wanted {wanted}')}$"):
+        check_origin(given)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/api/drawings", f"/api/drawings/{uuid.uuid4()}"])
+def test_an_allowed_sites_page_can_do_no_more_than_read(server: Server, path: str):
+    before = server.saved()
+    for method in ("GET", "POST", "DELETE", "OPTIONS"):
+        reply = server.ask(method, path, drawing(), Origin=SITE, Access_Control_Request_Method="POST")
+        assert reply.status == 403 and "which may not do this" in reply.json["error"]
+        assert reply.headers["Access-Control-Allow-Origin"] is None
+    assert server.saved() == before
 
 
 @pytest.mark.parametrize("host", ["::1", "::"])
@@ -406,6 +469,8 @@ def test_a_wrong_command_ends_in_one_line(command: Command, quickstart: Path, tm
     assert done.returncode == 2 and done.stderr.startswith("error: 127.0.0.1:99999: bind(): port must be 0-65535")
     done = command("scripts/serve.py", str(quickstart), "--host", "2001:db8::1")  # with and without IPv6
     assert done.returncode == 2 and re.fullmatch(r"error: \[2001:db8::1\]:8000: [^;]+; choose [^;]+\n", done.stderr)
+    done = command("scripts/serve.py", "--allow-origin", SITE, "--allow-origin", f"{SITE}/")
+    assert (done.returncode, done.stderr) == (2, f"error: --allow-origin: got {SITE}/, wanted {SITE}\n")
     done = command("scripts/serve.py", "nothing.onnx")
     assert done.returncode == 4 and "nothing.onnx: no such file" in done.stderr
     (tmp_path / "old.sqlite").write_text("a file")

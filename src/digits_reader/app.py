@@ -18,14 +18,17 @@ from digits_reader.reader import Reader, by_name
 from plain_errors import DataError
 
 
-def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], origins: list[str]) -> FastAPI:
+def create_app(
+    readers: list[Reader], drawings: Drawings, hosts: list[str], proxies: list[str], origins: list[str]
+) -> FastAPI:
     """Build the application.
 
     Args:
         readers: at least one; the first is the default.
         drawings: where drawings are saved.
         hosts: the server's names; requests to other names are refused.
-        origins: more names, under which a reverse proxy may show the page.
+        proxies: more names, under which a reverse proxy may show the page.
+        origins: other sites, as https://example.org, whose pages may have pictures read.
     """
     app = FastAPI(
         title="digits",
@@ -34,7 +37,7 @@ def create_app(readers: list[Reader], drawings: Drawings, hosts: list[str], orig
         redoc_url=None,
         redirect_slashes=False,  # such a redirect names this server's address, not the reverse proxy's
     )
-    app.add_middleware(Guard, hosts=hosts, origins=origins)
+    app.add_middleware(Guard, hosts=hosts, proxies=proxies, origins=origins)
     for kind in (HTTPException, RequestValidationError, DataError):
         app.add_exception_handler(kind, _error)
     named = by_name(readers)

@@ -61,6 +61,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     allow_host: list[str] | None = None,
+    allow_origin: list[str] | None = None,
     drawings: Path = Path("data/drawings"),
     workers: int = 1,
 ) -> None:
@@ -70,7 +71,8 @@ def serve(
         models: runs or their model.onnx (default: the newest model in outputs).
         host: address to listen on; 0.0.0.0 for the whole network, :: with IPv6.
         port: port to listen on; 0 for any free one.
-        allow_host: another name of this server.
+        allow_host: another name of this server, for instance at a reverse proxy.
+        allow_origin: another site, as https://example.org, whose pages may have pictures read, but not save drawings.
         drawings: folder to save drawings in.
         workers: processes that answer.
     """
@@ -79,14 +81,17 @@ def serve(
 
     from digits_reader import server
     from digits_reader.drawings import Drawings
+    from digits_reader.guard import check_origin
     from digits_reader.reader import newest_model
 
+    for origin in allow_origin or []:
+        check_origin(origin)
     # The address and the folder come first: both may fail, and training the quickstart takes long.
     folder = Drawings(drawings)
     folder.check_writable()
     with server.listen(host, port) as listener:
         found = list(models) or [newest_model() or _train_quickstart()]
-        server.serve(found, folder, listener, ["localhost", host], allow_host or [], workers)
+        server.serve(found, folder, listener, ["localhost", host], allow_host or [], allow_origin or [], workers)
 
 
 def site(folder: Path, /, *models: Path, runtime: Path | None = None) -> None:

@@ -16,7 +16,13 @@ from plain_errors import ConfigError, Terminated
 
 
 def serve(
-    models: list[Path], drawings: Drawings, listener: socket.socket, hosts: list[str], origins: list[str], workers: int
+    models: list[Path],
+    drawings: Drawings,
+    listener: socket.socket,
+    hosts: list[str],
+    proxies: list[str],
+    origins: list[str],
+    workers: int,
 ) -> None:
     """Print the address, then answer with `workers` processes until SIGINT or SIGTERM; uvicorn replaces one that dies.
 
@@ -25,7 +31,7 @@ def serve(
         KeyboardInterrupt, Terminated: always, in the end.
     """
     readers = [Reader(path) for path in models]
-    app = partial(create_app, readers, drawings, hosts, origins)
+    app = partial(create_app, readers, drawings, hosts, proxies, origins)
     config = uvicorn.Config(app, factory=True, workers=workers, log_level="warning", server_header=False)
     received: list[int] = []
     if workers > 1:
