@@ -586,6 +586,35 @@ def test_browser_refuses_very_many_marks_as_python_does(page):
         prepared(page, encoded(dots()))
 
 
+# What a page of another site may do.
+ASK = """async (url) => {
+  const canvas = document.querySelector("canvas"), pen = canvas.getContext("2d");
+  pen.fillRect(140, 40, 20, 220);
+  const ask = async (path, given) => {
+    const request = {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(given)};
+    return await (await fetch(url + path, request)).json();
+  };
+  const saved = await ask("/api/drawings", {}).catch(String);
+  return [await ask("/api/predict", {picture: canvas.toDataURL()}), await ask("/api/number", {picture: "7"}), saved];
+}"""
+
+
+class Isolated(SimpleHTTPRequestHandler):
+    """A host whose pages can load from other sites only what those allow."""
+
+    def end_headers(self) -> None:
+        self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+        super().end_headers()
+
+
+def test_an_allowed_sites_page_reads_its_canvas_and_saves_nothing(opened, quickstart, tmp_path, faults):
+    (tmp_path / "index.html").write_text('<canvas width="300" height="300"></canvas>')
+    with files(tmp_path, Isolated) as site, serving(quickstart, "--allow-origin", site, cwd=tmp_path) as server:
+        answer, refused, saved = opened(site, wait="canvas").evaluate(ASK, server.url)
+    assert answer["digit"] == 1 and refused["error"].startswith("the JSON: wanted") and "Failed to fetch" in saved
+    faults.clear()  # the browser reports what it refused
+
+
 class Packing(SimpleHTTPRequestHandler):
     """A host that heeds the site's _headers."""
 

@@ -1,5 +1,6 @@
 """The server as people start it: answers, refusals, limits, and drawings that survive a crash."""
 
+import base64
 import http.client
 import io
 import json
@@ -91,8 +92,40 @@ def test_a_number_is_read_and_is_no_digit(server: Server, seven: bytes):
     reply = server.ask("POST", "/api/predict", both, "image/png")
     assert (reply.status, reply.json["code"]) == (409, "several_digits") and "several digits" in reply.json["error"]
     assert server.ask("POST", "/api/number", seven, "image/png").json["lines"][0]["number"] == "7"
-    refused = server.ask("POST", "/api/number", {"pixels": []})
-    assert refused.status == 415 and "/api/pixels takes 28x28 pixels" in refused.json["error"]
+
+
+@pytest.mark.parametrize("kind", ["image/png", "application/octet-stream", "image/png;charset=utf-8"])
+def test_a_canvas_data_url_is_read_as_the_picture_itself(server: Server, seven: bytes, kind: str):
+    url = f"data:{kind};base64,{base64.b64encode(seven).decode()}"
+    for path in ("/api/predict", "/api/number"):
+        direct, by_url = (server.ask("POST", path, body, "image/png").json for body in (seven, {"picture": url}))
+        assert by_url | {"milliseconds": 0} == direct | {"milliseconds": 0}
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "the JSON: wanted {"),
+        (b"{", "the JSON: wanted {"),
+        (b"[" * 100_000, "the JSON: wanted {"),
+        (b'"data:image/png;base64,AAAA"', "the JSON: wanted {"),
+        ({"pixels": []}, "/api/pixels takes 28x28 pixels"),
+        ({"picture": 7}, "the JSON: wanted {"),
+        ({"picture": "data:image/png;base64,AAAA", "more": 1}, "the JSON: wanted {"),
+        ({"picture": "data:,"}, "the JSON: wanted {"),  # of a canvas without pixels
+        ({"picture": "data:text/plain;base64,AAAA"}, "the JSON: wanted {"),
+        ({"picture": "data:image/svg+xml,<svg/>"}, "the JSON: wanted {"),
+        ({"picture": "data:image/png;base64,AAA"}, "the base64"),
+        ({"picture": "data:image/png;base64,AA\nAA"}, "the base64"),
+        ({"picture": "data:image/png;base64,ä"}, "the base64"),
+        ({"picture": "data:image/png;base64,"}, "not a picture"),
+        ({"picture": "data:image/png;base64,AAAA"}, "not a picture"),
+    ],
+)
+def test_a_wrong_data_url_is_refused_in_one_sentence(server: Server, body, sentence: str):
+    for path in ("/api/predict", "/api/number"):
+        reply = server.ask("POST", path, body, "application/json")
+        assert reply.status == 422 and set(reply.json) <= {"error", "code"} and sentence in reply.json["error"]
 
 
 def test_pixels_are_neither_scaled_nor_centred(server: Server, seven: bytes):
@@ -108,7 +141,12 @@ def test_models_health_docs_and_schema_can_be_fetched(server: Server):
     assert models[0]["classes"] == list(range(10)) and 0.5 < models[0]["test_accuracy"] <= 1
     assert server.ask("GET", "/healthz").json == {"status": "ok"}
     assert b"/api/predict" in server.ask("GET", "/docs").content
-    assert "/api/drawings" in server.ask("GET", "/openapi.json").json["paths"]
+    paths = server.ask("GET", "/openapi.json").json["paths"]
+    assert "/api/drawings" in paths
+    for path in ("/api/predict", "/api/number"):
+        kinds = paths[path]["post"]["requestBody"]["content"]
+        assert kinds["application/json"]["schema"]["properties"]["picture"]["pattern"].startswith("^data:")
+    assert b"canvas.toDataURL()" in server.ask("GET", "/docs").content
 
 
 @pytest.mark.parametrize("path", ["/", "/page.css", "/healthz", "/docs", "/openapi.json", "/api/models", "/nothing"])
@@ -190,6 +228,8 @@ def test_a_large_body_is_refused_with_and_without_its_length(server: Server):
         assert reply.status == 413 and reply.headers["X-Content-Type-Options"] == "nosniff"
         assert reply.json == {"error": "the body is too large, wanted at most 5,000,000 bytes"}
     assert server.ask("POST", "/api/predict", large[:5_000_000], "image/png").status == 422
+    url = {"picture": f"data:image/png;base64,{'A' * 5_000_000}"}
+    assert server.ask("POST", "/api/predict", url).status == 413
 
 
 def test_a_slow_body_is_refused_after_ten_seconds(server: Server):

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import time
+from base64 import b64decode
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from uuid import UUID
 import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from digits_reader.decode import FORMATS, PictureError, decode, is_small
 from digits_reader.drawings import Drawing, Drawings
@@ -20,14 +22,25 @@ from digits_reader.guard import MAX_BODY
 from digits_reader.numbers import read_lines
 from digits_reader.pictures import NO_INK, prepare
 from digits_reader.reader import Reader
-from digits_reader.schemas import LabelledDrawing, ModelFacts, Models, Number, Pixels, Prediction, Problem, SavedDrawing
+from digits_reader.schemas import (
+    DataUrl,
+    LabelledDrawing,
+    ModelFacts,
+    Models,
+    Number,
+    Pixels,
+    Prediction,
+    Problem,
+    SavedDrawing,
+)
 
 PICTURE_TYPES = [f"image/{kind.lower()}" for kind in FORMATS] + ["application/octet-stream"]
 # For openapi.json: FastAPI cannot tell that a route takes a picture, because `_picture` reads it.
 PICTURE = {
     "requestBody": {
         "required": True,
-        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURE_TYPES},
+        "content": {kind: {"schema": {"type": "string", "format": "binary"}} for kind in PICTURE_TYPES}
+        | {"application/json": {"schema": DataUrl.model_json_schema()}},
         "description": f"At most {MAX_BODY:,} bytes.",
     }
 }
@@ -128,12 +141,25 @@ async def _wants_json(request: Request) -> None:
 
 
 async def _picture(request: Request) -> bytes:
-    """The picture file in a request's body."""
+    """The picture file that a request's body is, or that its JSON holds."""
     kind = _content_type(request)
+    if kind == "application/json":
+        return _from_data_url(await request.body())
     if not kind.startswith("image/") and kind not in PICTURE_TYPES:  # the decoder knows which picture it is
-        pixels = "; /api/pixels takes 28x28 pixels as JSON" * (kind == "application/json")
-        raise HTTPException(415, f"Content-Type: wanted one of {', '.join(PICTURE_TYPES)}{pixels}")
+        raise HTTPException(415, f"Content-Type: wanted one of {', '.join(PICTURE_TYPES)}, application/json")
     return await request.body()
+
+
+def _from_data_url(body: bytes) -> bytes:
+    try:
+        url = DataUrl.model_validate_json(body).picture
+    except ValidationError as error:
+        wanted = '{"picture": "data:image/png;base64,…"}; /api/pixels takes 28x28 pixels'
+        raise HTTPException(422, f"the JSON: wanted {wanted}") from error
+    try:
+        return b64decode(url.partition(",")[2], validate=True)
+    except ValueError as error:
+        raise PictureError("the base64 in the data URL is damaged") from error
 
 
 async def _done(pool: ThreadPoolExecutor, work: Callable[[bytes], Result], body: bytes) -> Result:

@@ -22,6 +22,16 @@ class Pixels(BaseModel):
     pixels: Rows = Field(description=f"{PIXELS}; used as they are, neither scaled nor centred")
 
 
+class DataUrl(BaseModel):
+    """A picture as the canvas of a page gives it."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    picture: str = Field(
+        pattern="^data:(image/[^,]+|application/octet-stream);base64,",
+        description="a data URL, data:image/png;base64,…, as canvas.toDataURL() gives it",
+    )
+
+
 class LabelledDrawing(BaseModel):
     """A drawing and the digit it shows."""
 
