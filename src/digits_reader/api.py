@@ -68,7 +68,7 @@ def read_routes(readers: dict[str, Reader]) -> APIRouter:
         """Read the digit on a picture."""
         return await _done(pool, partial(_predict, name, readers[name]), await _picture(request))
 
-    @router.post("/api/pixels", responses=problems, dependencies=[Depends(_wants_json)])
+    @router.post("/api/pixels", responses=_problems(400) | problems, dependencies=[Depends(_wants_json)])
     async def pixels(given: Pixels, name: Name) -> Prediction:
         """Read the digit in 28x28 pixels."""
         started = time.perf_counter()
@@ -101,7 +101,8 @@ def drawing_routes(drawings: Drawings, models: list[str]) -> APIRouter:
     @router.post(
         "",
         status_code=201,
-        responses=_problems(408, 413, 415, 422, 503) | {200: {"model": SavedDrawing, "description": "Saved before"}},
+        responses=_problems(400, 408, 413, 415, 422, 503)
+        | {200: {"model": SavedDrawing, "description": "Saved before"}},
         dependencies=[Depends(_wants_json)],
     )
     async def save(given: LabelledDrawing, response: Response) -> SavedDrawing:
