@@ -63,6 +63,15 @@ def test_every_experiment_says_what_to_expect(experiment):
         (["trainer.acelerator=gpu"], ["trainer.acelerator: no such key; did you mean trainer.accelerator?"]),
         (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
         (["modle=cnn"], ["modle: no such key; did you mean model?"]),
+        (
+            ["epochs=5", "lr=0.1"],
+            ["epochs: no such key; take trainer.max_epochs=5", "lr: no such key; take model.learning_rate=0.1"],
+        ),
+        (
+            ["batch_size=8", "trainer.gpus=1"],
+            ["batch_size: no such key; take data.batch_size=8", "trainer.gpus: no such key; take trainer.devices=1"],
+        ),
+        (["trainer.max_steps=30"], ["trainer.max_steps: no such key; take +trainer.max_steps=30"]),
         (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
         (
             ["callbacks.early_stopping=null"],

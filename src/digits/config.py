@@ -33,6 +33,12 @@ NOT_INSTALLED = "{choice}: not installed; pip install -e '.[{extra}]' installs i
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
 TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
 GROUPS = ("data", "model", "trainer", "callbacks", "logger")
+USUAL = {  # what other projects call a key
+    **dict.fromkeys(("epochs", "max_epochs"), "trainer.max_epochs"),
+    **dict.fromkeys(("lr", "learning_rate"), "model.learning_rate"),
+    **{name: f"trainer.{name}" for name in ("accelerator", "devices", "precision")},
+    **{"gpus": "trainer.devices", "max_steps": "+trainer.max_steps", "batch_size": "data.batch_size"},
+}
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 
@@ -226,5 +232,7 @@ def _override_mistake(override: str, error: Exception) -> str:
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, DictConfig):
         parent = str(cause.full_key or "").rpartition(".")[0]
+        if usual := USUAL.get(str(cause.key)):
+            return f"{key}: no such key; take {usual}={value}"
         return f"{key}: no such key{nearest(str(cause.key), cause.parent_node, parent)}"
     return f"{override}: {reason}"
