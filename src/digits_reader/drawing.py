@@ -20,25 +20,26 @@ def drawn_ink(picture: Image.Image) -> Ink | None:
     """Find the ink on an RGB picture; None if the paper has more colours than one, or does not reach an edge."""
     pixels = np.asarray(picture)
     paper = np.median(pixels[[0, -1]].reshape(-1, 3), axis=0).astype(np.uint8)
-    other = 255 - cv2.inRange(pixels, paper, paper)
+    other = cv2.bitwise_not(cv2.inRange(pixels, paper, paper))
     edges = other[0], other[-1], other[:, 0], other[:, -1]
-    shares = [other.mean() / 255 - 1 / 2, *(edge.mean() / 255 - 1 / 3 for edge in edges)]
-    if max(shares) > 0 and min(picture.size) > TINY:
+    is_covered = 2 * cv2.countNonZero(other) >= other.size or any(
+        3 * np.count_nonzero(each) > each.size for each in edges
+    )
+    if is_covered and min(picture.size) > TINY:
         return None
     left, top, width, height = cv2.boundingRect(other)
     rows = slice(max(0, top - MARGIN), top + height + MARGIN)
     columns = slice(max(0, left - MARGIN), left + width + MARGIN)
+    pixels, other = pixels[rows, columns], other[rows, columns]
     direction = np.array(cv2.mean(pixels, other)[:3]) - paper
     direction /= max(3**0.5 * float(np.linalg.norm(direction)), 1e-9)
-    matrix = np.append(direction, -direction @ paper)[None]
-    levels = np.asarray(cv2.transform(pixels[rows, columns], matrix), np.uint8)
-    counts = np.bincount(levels.ravel(), minlength=256)
+    levels = np.asarray(cv2.transform(pixels, np.append(direction, -direction @ paper)[None]), np.uint8)
+    counts = np.asarray(cv2.calcHist([levels], [0], None, [256], [0, 256]), np.float32).ravel()
     counts[0] = 0  # paper
     counts[: _level(counts, 0.95) // 2 + 1] = 0  # soft edges
     full = max(_level(counts, 0.5), MIN_CONTRAST)
     strengths = (np.arange(256, dtype=np.float32) / np.float32(full)).clip(0, 1)
-    strength = np.asarray(cv2.LUT(levels, strengths), np.float32)
-    return Ink(strength, columns.start, rows.start, 1.0)
+    return Ink(np.asarray(cv2.LUT(levels, strengths), np.float32), columns.start, rows.start, 1.0)
 
 
 def may_hold_lines(strength: NDArray[np.float32], longest: int) -> bool:
@@ -50,8 +51,10 @@ def may_hold_lines(strength: NDArray[np.float32], longest: int) -> bool:
     """
     if longest < LINE_SIDE:
         return False
-    mask = (strength > 0.5).view(np.uint8)
-    return _has_lines(mask, longest) or _has_lines(np.ascontiguousarray(mask.T), longest)
+    height, width = strength.shape
+    half = cv2.resize(strength, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    mask = (half > 0.2).view(np.uint8)  # a line of one pixel stays
+    return any(_has_lines(each, longest // 2) for each in (mask, np.asarray(cv2.transpose(mask), np.uint8)))
 
 
 def _has_lines(mask: NDArray[np.uint8], longest: int) -> bool:
@@ -72,6 +75,6 @@ def _opened(mask: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8
     return np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, ones, borderType=cv2.BORDER_CONSTANT, borderValue=0))
 
 
-def _level(counts: NDArray[np.int64], share: float) -> int:
+def _level(counts: NDArray[np.float32], share: float) -> int:
     """Find the level that this share of the pixels does not exceed; counts has one entry a level."""
     return int(np.searchsorted(counts.cumsum(), share * counts.sum()))

@@ -48,11 +48,14 @@ export function drawnInk({ width, height, data }) {
 /** Whether something long, straight and thin lies along the rows or the columns, as printed lines do; `longest` is the picture's side. */
 export function mayHoldLines({ width, height, data }, longest) {
   if (longest < LINE_SIDE) return false;
-  const isSet = data.map((ink) => ink > 0.5);
-  const along = runs(isSet, width, height, width, 1);
-  const across = runs(isSet, height, width, 1, width);
+  const [w, h, half] = [width >> 1, height >> 1, longest >> 1];
+  const isSet = range(w * h).map((index) => {
+    const at = 2 * (Math.floor(index / w) * width + (index % w));
+    return data[at] + data[at + 1] + data[at + width] + data[at + width + 1] > 0.8; // a line of one pixel stays
+  });
+  const [along, across] = [runs(isSet, w, h, w, 1), runs(isSet, h, w, 1, w)];
   return LINES.some(([share, aspect]) => {
-    const [length, thick] = [Math.trunc(share * longest) | 1, (Math.trunc((share * longest) / aspect) + 1) | 1];
+    const [length, thick] = [Math.trunc(share * half) | 1, (Math.trunc((share * half) / aspect) + 1) | 1];
     const counts = [[along, across], [across, along]].map(([long, short]) =>
       sum(isSet.map((set, index) => set && long[index] >= length && short[index] < thick)));
     return Math.max(...counts) >= length / 2;
