@@ -4,13 +4,19 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
 from conftest import QUIET, run_folders
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from onnxruntime.quantization import quantize_dynamic
 
 from digits.commands import export
+from digits.config import CONFIGS
 from digits.models.mlp import MLP
+from digits.onnx_file import IR_VERSION, OPSET
 from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
 from digits.reporting.evaluation import Evaluation
@@ -25,7 +31,10 @@ CLASSES = [3, 7]
 
 @pytest.fixture
 def evaluation():
-    model = MLP(classes=CLASSES, hidden=[16]).eval()
+    return evaluated(MLP(classes=CLASSES, hidden=[16]).eval())
+
+
+def evaluated(model):
     images = torch.randint(0, 256, (300, 1, 28, 28), dtype=torch.uint8)
     with torch.no_grad():
         logits = model(images.float() / 255)
@@ -35,6 +44,24 @@ def evaluation():
 def test_equal_file_is_written(evaluation, tmp_path):
     facts = export_onnx(evaluation, tmp_path / "model.onnx", {"classes": CLASSES})
     assert facts.max_abs_diff <= 1e-4 and facts.argmax_agreement == 1.0 and facts.samples == 300
+
+
+@pytest.mark.parametrize("name", ["linear", "mlp", "lenet", "cnn", "pixel_similarity"])
+def test_a_file_is_as_plain_as_other_engines_want_it(name, tmp_path):
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        config = compose("train", [f"model={name}"]).model
+    evaluation = evaluated(instantiate(config, classes=CLASSES, _convert_="all").eval())
+    path = tmp_path / "model.onnx"
+    export_onnx(evaluation, path, {"classes": CLASSES})
+    proto = onnx.load(path)
+    assert proto.ir_version == IR_VERSION and [each.version for each in proto.opset_import] == [OPSET]
+    assert {"logits", "probabilities"} <= {node.name for node in proto.graph.node}
+    assert not [each for node in proto.graph.node for each in node.attribute if each.name == "allowzero"]
+    assert "Unsqueeze" not in {node.op_type for node in proto.graph.node}
+    quantize_dynamic(path, tmp_path / "dynamic.onnx")  # what people try first
+    images = evaluation.images[:7].numpy() / np.float32(255)
+    _, probabilities = onnxruntime.InferenceSession(tmp_path / "dynamic.onnx").run(None, {"images": images})
+    assert np.abs(probabilities - evaluation.probabilities[:7].numpy()).max() < 0.2
 
 
 @pytest.mark.parametrize("spoil", ["a little", "argmax", "nan"])
@@ -118,8 +145,7 @@ def copied(quickstart, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")
 @pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
-def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr("digits.training.int8.BOUND", 0.01)  # a digit more or less, of 500, says little
+def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, capsys):
     export(copied, int8=True)
     printed = capsys.readouterr().out
     small = copied / "model.int8.onnx"
@@ -131,6 +157,8 @@ def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, m
     assert metadata["checkpoint_sha256"] == metrics.checkpoint_sha256
     found = [Reader(path) for path in (copied, small)]
     assert [reader.name for reader in found] == ["cnn", "cnn int8"]
+    proto = onnx.load(small)
+    assert {each.domain for each in proto.opset_import} <= {"", "com.microsoft"} and proto.ir_version == IR_VERSION
     images = np.random.default_rng(0).random((50, 1, 28, 28), np.float32)
     one, other = (reader.outputs(images)[1] for reader in found)
     assert 0 < np.abs(one - other).max() < 0.3
@@ -143,6 +171,6 @@ def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, m
 @pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
 def test_int8_that_reads_worse_is_not_written(copied, monkeypatch):
     monkeypatch.setattr("digits.training.int8.BOUND", -0.5)
-    with pytest.raises(ModelFileError, match=r"in int8 it reads \d.* of the validation digits instead of 9"):
+    with pytest.raises(ModelFileError, match=r"in int8 it reads \d.* of the validation digits, not 9"):
         export_int8(RunFolder(copied))
     assert not list(copied.glob("*int8*"))

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import onnx
 
 BATCH = 256
+OPSET, IR_VERSION = 18, 8  # of ONNX files: what ONNX Runtime reads from 1.14 on
 
 
 def session_of(path: Path) -> onnxruntime.InferenceSession:
@@ -43,9 +44,42 @@ def test_accuracy_of(path: Path) -> float:
     return float(session_of(path).get_modelmeta().custom_metadata_map["test_accuracy"])
 
 
-def without_traces(proto: "onnx.ModelProto") -> "onnx.ModelProto":
-    """The same file without the exporter's stack traces, which hold the paths of this machine."""
+def portable(proto: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The same file without what is this machine's, or what other engines stumble over.
+
+    The exporter's stack traces hold paths. Shapes of weights beside the weights make `quantize_dynamic` fail. Older
+    engines refuse a newer IR_VERSION than the operators need, and some know no `allowzero`; no shape here has a zero.
+    Some name an output by the node that makes it.
+    """
+    proto.ir_version = IR_VERSION
     for part in (proto.graph, *proto.graph.node, *proto.graph.value_info, *proto.functions):
         del part.metadata_props[:]
         part.doc_string = ""
+    weights = {each.name for each in proto.graph.initializer}
+    shapes = [each for each in proto.graph.value_info if each.name not in weights]
+    del proto.graph.value_info[:]
+    proto.graph.value_info.extend(shapes)
+    outputs = {each.name for each in proto.graph.output}
+    for node in proto.graph.node:
+        kept = [each for each in node.attribute if each.name != "allowzero"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+        node.name = next((name for name in node.output if name in outputs), node.name)
+    return proto
+
+
+def with_half_weights(proto: "onnx.ModelProto") -> "onnx.ModelProto":
+    """The same file with weights of 16 bits; a Cast, which the runtime computes once, makes them 32 bits again."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    casts = []
+    for weights in proto.graph.initializer:
+        if weights.data_type == TensorProto.FLOAT and len(weights.dims) > 1:
+            name = weights.name
+            small = numpy_helper.from_array(numpy_helper.to_array(weights).astype("float16"), f"{name}_half")
+            weights.CopyFrom(small)
+            casts.append(helper.make_node("Cast", [small.name], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
     return proto

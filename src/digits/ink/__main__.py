@@ -8,12 +8,11 @@ import onnx
 import torch
 from lightning import Trainer, seed_everything
 from lightning.pytorch.callbacks import ModelCheckpoint
-from onnx import TensorProto, helper, numpy_helper
 
 from atomic_files import atomic_path
 from digits.ink.network import InkNet
 from digits.ink.training import InkModule, Scenes
-from digits.onnx_file import without_traces
+from digits.onnx_file import OPSET, portable, with_half_weights
 
 OUTPUT = Path("src/digits_reader/page/ink.onnx")
 
@@ -48,28 +47,14 @@ def export(net: InkNet, path: Path) -> None:
         output_names=["logits"],
         dynamic_shapes=({2: any_size, 3: any_size},),
         external_data=False,
+        opset_version=OPSET,
         verbose=False,
     )
     assert program is not None
-    proto = without_traces(program.model_proto)
-    _halve(proto)
+    proto = with_half_weights(portable(program.model_proto))
     onnx.checker.check_model(proto, full_check=True)
     with atomic_path(path) as temporary:
         onnx.save(proto, temporary)
-
-
-def _halve(proto: onnx.ModelProto) -> None:
-    """Keep large weights in 16 bits; a Cast, which the runtime computes once, makes them 32 bits again."""
-    casts = []
-    for weights in proto.graph.initializer:
-        if weights.data_type == TensorProto.FLOAT and len(weights.dims) == 4:
-            name = weights.name
-            small = numpy_helper.from_array(numpy_helper.to_array(weights).astype("float16"), f"{name}_half")
-            weights.CopyFrom(small)
-            casts.append(helper.make_node("Cast", [small.name], [name], to=TensorProto.FLOAT))
-    nodes = [*casts, *proto.graph.node]
-    del proto.graph.node[:]
-    proto.graph.node.extend(nodes)
 
 
 if __name__ == "__main__":

@@ -28,8 +28,9 @@ class Ensemble(Classifier):
 
     def scores(self, images: Tensor) -> Tensor:
         """Images float32 [N, 1, 28, 28] in 0..1 to the logarithm of mean probabilities [N, classes]."""
-        logs = torch.stack([member(images).log_softmax(dim=1) for member in self.members])
-        return logs.logsumexp(dim=0) - math.log(len(logs))
+        logs = [member(images).log_softmax(dim=1) for member in self.members]
+        stacked = torch.cat(logs, dim=1).reshape(-1, len(logs), logs[0].shape[1])  # some engines fail with a new axis 0
+        return stacked.logsumexp(dim=1) - math.log(len(logs))
 
     def parameter_count(self) -> int:
         """Number of learned values of all members."""

@@ -38,7 +38,8 @@ class PixelSimilarity(ClosedForm):
 
     def scores(self, images: Tensor) -> Tensor:
         """Images float32 [N, 1, 28, 28] to negated distances [N, classes]."""
-        difference = images.flatten(1)[:, None] - self.means
+        # A single Reshape: some engines that read the ONNX file are wrong with a new axis.
+        difference = images.reshape(-1, 1, self.means.shape[1]) - self.means
         if self.hparams["distance"] == "l1":
             return -difference.abs().mean(dim=2)
         return -difference.square().mean(dim=2).sqrt()

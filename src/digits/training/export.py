@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from atomic_files import atomic_path, sha256_of
 from digits.data.batches import scaled
 from digits.models.classifier import Classifier
-from digits.onnx_file import session_of, without_traces
+from digits.onnx_file import OPSET, portable, session_of
 from digits.record import OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation
 from digits.reporting.metrics import least_energy
@@ -85,10 +85,11 @@ def _converted(model: Classifier, metadata: dict[str, Any]) -> onnx.ModelProto:
             output_names=["logits", "probabilities"],
             dynamic_shapes={"images": {0: torch.export.Dim("batch")}},
             external_data=False,
+            opset_version=OPSET,
             verbose=False,
         )
     assert program is not None
-    proto = without_traces(program.model_proto)
+    proto = portable(program.model_proto)
     for key, value in metadata.items():
         proto.metadata_props.add(key=key, value=value if isinstance(value, str) else json.dumps(value))
     onnx.checker.check_model(proto, full_check=True)
