@@ -155,7 +155,7 @@ def test_another_project_sweeps(toy):
     first = toy("x=1,0,3")
     assert first.code == 1 and "error: ZeroDivisionError: nothing lies there" in first.err
     assert "3 of 3" not in first.out and "swept: {'x': ['1', '0', '3']}" in first.out
-    assert "#1 not begun: killed" in first.out
+    assert "#1 not begun: killed" in first.out and "\nx: 3 values: 1, 0, 3\n" in first.out
     again = toy("x=1,0,3")
     assert "3 jobs in sweeps/x-0-1-3_" in again.out and "2 of them finished before" in again.out
 

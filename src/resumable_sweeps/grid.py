@@ -132,6 +132,10 @@ def _run_rest(driver: Driver, folder: Path, jobs: list[list[str]]) -> None:
     left = [number for number in range(len(jobs)) if driver.jobs.state(number).status != "finished"]
     queued = driver.queue.numbers() if driver.queue else set()
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by {METRIC}")
+    for key, values in _swept(jobs).items():  # range(0,0.8,step=0.1) has nine: 0.8 too
+        print(
+            f"{key}: {len(values)} values: {', '.join(values if len(values) < 20 else [*values[:9], '…', values[-1]])}"
+        )
     if driver.queue:
         print(f"{len(queued)} already in Slurm's queue; scancel --me --name={folder.name} ends them", flush=True)
     new, varied = {number: jobs[number] for number in left if number not in queued}, varied_in(jobs)
@@ -146,14 +150,19 @@ def _run_rest(driver: Driver, folder: Path, jobs: list[list[str]]) -> None:
 def _report(driver: Driver, folder: Path, jobs: list[list[str]]) -> bool:
     """Print the results, and a line for each job that did not finish. Returns whether all jobs finished."""
     print(f"{len(jobs)} jobs in {folder}")
-    pairs = [text.partition("=")[::2] for job in jobs for text in job]
-    values = {key: list(dict.fromkeys(value for other, value in pairs if other == key)) for key, _ in pairs}
-    driver.project.summarise(folder, {key: found for key, found in values.items() if len(found) > 1})
+    driver.project.summarise(folder, _swept(jobs))
     states = [driver.jobs.state(number) for number in range(len(jobs))]
     for number, state in enumerate(states):
         if state.status != "finished":
             print(f"#{number} {state.status}: {state.error or 'killed'}")
     return all(state.status == "finished" for state in states)
+
+
+def _swept(jobs: list[list[str]]) -> dict[str, list[str]]:
+    """The values of each key in which jobs differ, in their order."""
+    pairs = [text.partition("=")[::2] for job in jobs for text in job]
+    values = {key: list(dict.fromkeys(value for other, value in pairs if other == key)) for key, _ in pairs}
+    return {key: found for key, found in values.items() if len(found) > 1}
 
 
 def read_jobs(folder: Path) -> list[list[str]]:
