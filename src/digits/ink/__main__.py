@@ -17,7 +17,7 @@ from digits.onnx_file import OPSET, portable, with_half_weights
 OUTPUT = Path("src/digits_reader/page/ink.onnx")
 
 
-def main(path: Path = OUTPUT, /, *, scenes: int = 24_000, epochs: int = 14, seed: int = 0) -> None:
+def main(path: Path = OUTPUT, /, *, scenes: int = 24_000, epochs: int = 11, seed: int = 0) -> None:
     """Train the ink network on drawn scenes and write it as an ONNX file; after a kill the same command goes on.
 
     Args:

@@ -27,11 +27,11 @@ def layout(rng: Rng, side: int, margin: float) -> list[Sign]:
     kind, room = rng.random(), 1 - 2 * margin
     if kind < 0.04:
         return []
-    if kind < 0.8:
+    if kind < 0.7:
         height = room * np.exp(rng.uniform(np.log(0.13), np.log(0.95)))
         centre = 0.5 + rng.uniform(-0.5, 0.5, 2) * np.maximum(0, room - height * np.array([0.7, 1]))
         return [Sign(side * centre[0], side * centre[1], side * height)]
-    columns, rows = int(rng.integers(1, 9)), int(rng.integers(1, 6))
+    columns, rows = int(rng.integers(1, 11)), int(rng.integers(1, 6))
     step = np.array([room / columns, room / rows]) * rng.uniform(0.6, 1, 2)
     height = min(step[0] * rng.uniform(0.9, 1.5), 0.85 * step[1])
     first = 0.5 + rng.uniform(-0.5, 0.5, 2) * (room - step * (columns, rows)) - step * (columns - 1, rows - 1) / 2

@@ -122,26 +122,17 @@ def _text(mask: Mask, rng: Rng, signs: list[Sign]) -> None:
 
 
 def _band(mask: Mask, rng: Rng, signs: list[Sign]) -> None:
-    """A band of slanted lines, crosses or rings along the sheet or across it, as ornaments and bindings have."""
+    """A band of slanted lines along the sheet or across it, as ornaments and bindings have."""
     side, width, slope = len(mask), rng.uniform(6, 50), rng.choice([0, rng.uniform(-2, 2)])
-    step, kind = width * rng.uniform(0.15, 1.2) + 3, rng.random()
-    place, upright, thickness = rng.uniform(0, side - width), rng.random() < 0.7, int(rng.integers(1, 4))
+    step, upright, thickness = width * rng.uniform(0.15, 1) + 3, rng.random() < 0.7, int(rng.integers(1, 4))
+    place = rng.uniform(0, side - width)
     if signs and rng.random() < 0.4:  # beside a sign, or through it
         sign = signs[rng.integers(len(signs))]
         place = (sign.x if upright else sign.y) + rng.normal(0, 0.6) * sign.height - width / 2
-    for number, start in enumerate(np.arange(-60, side + 60, step)):
-        if kind < 0.15:
-            middle = start, place + width / 2
-            x, y = middle[::-1] if upright else middle
-            cv2.circle(mask, (round(x), round(y)), max(2, round(min(step, width) / 2)), 255, thickness, cv2.LINE_AA)
-            continue
-        across = -slope if kind < 0.3 and number % 2 else slope  # a zigzag
-        for lean in (across, -across) if 0.3 < kind < 0.4 else (across,):
-            ends = (start, place), (start + lean * step, place + width)
-            _line(mask, _along(upright, ends), thickness)
-    for edge in (0, width) if rng.random() < 0.7 else ():
-        ends = (-9.0, place + edge), (side + 9.0, place + edge)
-        _line(mask, _along(upright, ends), thickness)
+    for start in np.arange(-60, side + 60, step):
+        _line(mask, _along(upright, ((start, place), (start + slope * step, place + width))), thickness)
+    for edge in (0, width):  # without them, the lines would look like a row of ones
+        _line(mask, _along(upright, ((-9.0, place + edge), (side + 9.0, place + edge))), thickness)
 
 
 KINDS: list[Callable[[Mask, Rng, list[Sign]], None]] = [

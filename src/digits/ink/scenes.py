@@ -98,7 +98,7 @@ def _sheet_colours(rng: Rng, amounts: list[Floats], is_flat: bool) -> Floats:
     if is_flat:
         paper = np.full(3, float(grey > 0.4))
     sign = -1 if grey > 0.4 else 1
-    contrast = np.exp(rng.uniform(np.log(0.08), 0)) if rng.random() < 0.5 else rng.uniform(0.6, 1)
+    contrast = np.exp(rng.uniform(np.log(0.1), 0)) if rng.random() < 0.5 else rng.uniform(0.6, 1)
     contrast = 1.0 if is_flat else contrast
     end = (np.zeros(3) if sign < 0 else np.ones(3)) + -sign * rng.uniform(0, 0.5, 3) * (rng.random() < 0.4)
     picture: Floats = np.broadcast_to(paper, (SIDE, SIDE, 3)).astype(np.float32)
