@@ -11,6 +11,7 @@ MARGIN = 24  # pixels of paper that are left round the ink: resizing looks beyon
 MIN_CONTRAST = 10  # levels of 255 between ink and paper
 TINY = 12  # pixels; a picture that is less high or wide shows nothing but ink and paper
 LINE_SIDE = 64  # pixels; on a smaller drawing strokes are as thin as printed lines
+WIDE = 0.2  # of the longest side; what is so high and so wide is no stroke
 # A printed line's least length, in longest sides, and how many times as long as wide it is then at least. A stroke that
 # looks like one costs some time, as the network has to look at it too.
 LINES = (0.6, 17), (0.4, 20), (0.2, 20), (0.12, 20)
@@ -42,8 +43,8 @@ def drawn_ink(picture: Image.Image) -> Ink | None:
     return Ink(np.asarray(cv2.LUT(levels, strengths), np.float32), columns.start, rows.start, 1.0)
 
 
-def may_hold_lines(strength: NDArray[np.float32], longest: int) -> bool:
-    """Whether something long, straight and thin lies along the rows or the columns, as printed lines do.
+def may_show_more(strength: NDArray[np.float32], longest: int) -> bool:
+    """Whether a drawing may show more than strokes: a sheet, or printed lines along its rows or columns.
 
     Args:
         strength: of the ink, [H, W].
@@ -54,6 +55,9 @@ def may_hold_lines(strength: NDArray[np.float32], longest: int) -> bool:
     height, width = strength.shape
     half = cv2.resize(strength, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     mask = (half > 0.2).view(np.uint8)  # a line of one pixel stays
+    side = int(WIDE * longest / 2) | 1
+    if cv2.countNonZero(_opened(mask, (1, side)) & _opened(mask, (side, 1))) >= side**2:
+        return True
     return any(_has_lines(each, longest // 2) for each in (mask, np.asarray(cv2.transpose(mask), np.uint8)))
 
 

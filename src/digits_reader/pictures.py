@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from digits_reader.decode import PictureError, decode
-from digits_reader.drawing import drawn_ink, may_hold_lines
+from digits_reader.drawing import drawn_ink, may_show_more
 from digits_reader.marks import Cluster, crowding, has_several, marks_of, rows_of
 from digits_reader.photo import Ink, find_ink
 
@@ -91,7 +91,7 @@ def prepare_number(picture: Image.Image) -> list[list[tuple[Cluster, Floats, flo
 def _inked(picture: Image.Image) -> tuple[Ink, NDArray[np.int32], list[Cluster]]:
     """Find the ink, the labels of its marks, [H, W], and the marks."""
     ink = drawn_ink(picture)
-    if ink is None or may_hold_lines(ink.strength, max(picture.size)):
+    if ink is None or may_show_more(ink.strength, max(picture.size)):
         ink = find_ink(picture)
     labels, marks = marks_of(ink.strength > STRONG) if ink else (None, None)
     if ink is None or labels is None or not marks:

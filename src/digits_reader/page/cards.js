@@ -17,13 +17,13 @@ export const sureText = ({ digit, confidence, certain }) =>
   certain ? words.confidence(percent(confidence)) : words.likest(words.digit(digit));
 
 /** Adds an empty card for a model, as from loadModels(), to a section of the page. */
-export function addCard({ name, classes, test_accuracy: testAccuracy, dataset }, section) {
+export function addCard({ name, classes, test_accuracy: testAccuracy, dataset, strangers }, section) {
   const article = document.getElementById("card").content.cloneNode(true).firstElementChild;
   const selectors = ["h2", ".accuracy", ".digit", "b", ".confidence", ".bars"];
   const [title, accuracy, digit, text, confidence, bars] = selectors.map((selector) => article.querySelector(selector));
   title.textContent = name;
   if (testAccuracy != null) accuracy.textContent = words.accuracy(exactPercent(testAccuracy));
-  accuracy.title = dataset ?? "";
+  accuracy.title = strangers ?? dataset ?? "";
   const meters = classes.map((digit) => {
     const meter = Object.assign(document.createElement("div"), { className: "bar", role: "meter", ariaLabel: digit });
     Object.assign(meter, { ariaValueMin: 0, ariaValueMax: 100 });

@@ -6,6 +6,7 @@ const MARGIN = 24; // pixels of paper that are left round the ink: resizing look
 const MIN_CONTRAST = 10; // levels of 255 between ink and paper
 const TINY = 12; // pixels; a picture that is less high or wide shows nothing but ink and paper
 const LINE_SIDE = 64; // pixels; on a smaller drawing strokes are as thin as printed lines
+const WIDE = 0.2; // of the longest side; what is so high and so wide is no stroke
 const LINES = [[0.6, 17], [0.4, 20], [0.2, 20], [0.12, 20]]; // a printed line's least length, in longest sides, and least length in widths
 
 /** The ink on a picture {width, height, depth: 3, data} of levels, as {width, height, depth: 1, data} from 0 to 1; null on other paper. */
@@ -45,8 +46,8 @@ export function drawnInk({ width, height, data }) {
   return { width: right - left, height: bottom - top, depth: 1, data: strength };
 }
 
-/** Whether something long, straight and thin lies along the rows or the columns, as printed lines do; `longest` is the picture's side. */
-export function mayHoldLines({ width, height, data }, longest) {
+/** Whether a drawing may show more than strokes: a sheet, or printed lines; `longest` is the picture's side. */
+export function mayShowMore({ width, height, data }, longest) {
   if (longest < LINE_SIDE) return false;
   const [w, h, half] = [width >> 1, height >> 1, longest >> 1];
   const isSet = range(w * h).map((index) => {
@@ -54,6 +55,8 @@ export function mayHoldLines({ width, height, data }, longest) {
     return data[at] + data[at + 1] + data[at + width] + data[at + width + 1] > 0.8; // a line of one pixel stays
   });
   const [along, across] = [runs(isSet, w, h, w, 1), runs(isSet, h, w, 1, w)];
+  const side = Math.trunc((WIDE * longest) / 2) | 1;
+  if (sum(along.map((length, index) => length >= side && across[index] >= side)) >= side ** 2) return true;
   return LINES.some(([share, aspect]) => {
     const [length, thick] = [Math.trunc(share * half) | 1, (Math.trunc((share * half) / aspect) + 1) | 1];
     const counts = [[along, across], [across, along]].map(([long, short]) =>

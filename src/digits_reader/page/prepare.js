@@ -1,6 +1,6 @@
 /** Turns a picture into the 28x28 image that MNIST would have made of it, by the same steps as pictures.py. */
 
-import { drawnInk, mayHoldLines } from "./drawing.js";
+import { drawnInk, mayShowMore } from "./drawing.js";
 import { crowdingOf, hasSeveral, heightOf, labelled, rowsOf, widthOf } from "./marks.js";
 import { clip, quantile, range, rounded, sum } from "./numbers.js";
 import { findInk } from "./photo.js";
@@ -51,7 +51,7 @@ const canvasOf = (picture) => (picture instanceof Blob ? toCanvas(picture) : pic
 async function inked(canvas) {
   const picture = toColours(canvas);
   const drawn = drawnInk(picture);
-  const isDrawing = drawn && !mayHoldLines(drawn, Math.max(picture.width, picture.height));
+  const isDrawing = drawn && !mayShowMore(drawn, Math.max(picture.width, picture.height));
   const ink = isDrawing ? drawn : await findInk(picture);
   if (!ink) throw failure("no_ink");
   const { width, height } = ink;

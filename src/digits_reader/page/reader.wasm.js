@@ -8,6 +8,7 @@ export const canSave = false; // so the page never calls the other two
 export const saveDrawing = null;
 export const deleteDrawing = null;
 
+const EVEN = 0.5; // a digit that is less probable is more likely another
 const WASM = "ort-wasm-simd-threaded.wasm";
 const SITE = new URL("./", document.baseURI).href; // names the cache too, which all pages of a host share
 const sessions = new Map();
@@ -79,7 +80,8 @@ async function answer(model, pixels) {
     .map((digit, index) => ({ digit, probability: shares.data[index] }))
     .sort((a, b) => b.probability - a.probability);
   const [{ digit, probability: confidence }, second] = probabilities;
-  const certain = session.leastEnergy == null || energyOf([...logits.data]) >= session.leastEnergy;
+  const isKnown = (least) => energyOf([...logits.data]) >= least && confidence >= EVEN;
+  const certain = session.leastEnergy == null || isKnown(session.leastEnergy);
   return { digit, confidence, runner_up: second?.digit, certain, probabilities };
 }
 
