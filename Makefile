@@ -5,7 +5,7 @@ READY := .venv/.ready
 GRADIO := .venv/gradio
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results records pictures-score ink bench pictures load gpu schemas lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results records pictures-score model ink bench pictures load gpu schemas lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -66,6 +66,10 @@ pictures-score: $(READY)  ## count how many pictures of a folder are read right 
 	@test -n "$(DIR)" || { echo "error: DIR is not set; wanted a folder of pictures whose names begin with their digit" >&2; exit 2; }
 	$(BIN)/digits score $(RUN) $(DIR)
 
+model: $(READY)  ## train the model that comes with the reader with three seeds, keep the best and write its card (STRANGERS='--photos DIR …' adds figures; an hour on two cores); the same command continues it
+	$(BIN)/python train.py -m experiment=reader seed=0,1,2 hydra.sweep.dir=outputs/model
+	$(BIN)/python scripts/model.py outputs/model/0 outputs/model/1 outputs/model/2 $(STRANGERS)
+
 ink: $(READY)  ## train the network that finds the ink on photographs, on drawn scenes (forty minutes on two cores); the same command continues it
 	$(BIN)/python -m digits.ink
 
@@ -102,7 +106,7 @@ tensorboard: $(READY)  ## look at all runs in TensorBoard
 
 lock:  ## choose versions again within the ranges of pyproject.toml (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade \
-		--custom-compile-command "make lock" --quiet --extra train --group dev pyproject.toml -o requirements.lock
+		--custom-compile-command "make lock" --quiet --extra train --extra serve --group dev pyproject.toml -o requirements.lock
 
 clean:  ## remove the environment and the caches; runs and data stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -1,4 +1,4 @@
-"""Make docs/report*.png and docs/page*.png again: train what they show in outputs/pictures, look at it in Chromium."""
+"""Make docs/photo.jpg, report*.png and page*.png again: train what they show in outputs/pictures, look in Chromium."""
 
 import argparse
 import shutil
@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from playwright.sync_api import FloatRect, sync_playwright
+
+from digits.pictures.scenes import picture_of
 
 ROOT = Path(__file__).parents[1]
 CHOICES = ("experiment=reader", "model=svm", "model=pixel_similarity")
@@ -53,6 +55,7 @@ def main() -> None:
                 page.mouse.up()
             page.locator(".digits button:enabled").first.wait_for()
             page.screenshot(path=f"docs/page{suffix}.png", full_page=True)
+    picture_of("table", 2, 1002).save("docs/photo.jpg")
 
 
 if __name__ == "__main__":

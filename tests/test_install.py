@@ -22,19 +22,21 @@ from digits_reader.site import SHA256
 
 DELETED = ("src/digits_reader/", "src/digits/pictures/", "docs/")
 PROJECT = ["torch", "torchvision", "lightning", "torchmetrics", "hydra", "omegaconf", "optuna", "matplotlib", "onnx"]
+SERVING = ["fastapi", "starlette", "uvicorn", "pydantic", "jinja2", "filelock", "brotli"]
 # Where packages are, but not this checkout.
 PACKAGES = [each for each in sys.path if each and ("site-packages" in each or not Path(each).is_relative_to(ROOT))]
 
-REFUSED = f"""
+REFUSING = """
 import sys
 
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in {PROJECT}:
+        if name.partition(".")[0] in {}:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())
 """
+REFUSED, WITHOUT_SERVER = (REFUSING.format(names) for names in (PROJECT, [*PROJECT, *SERVING]))
 WITHOUT_PROJECT = f"""{REFUSED}
 from digits_reader import site
 site.SHA256 = {{each: "{hashlib.sha256().hexdigest()}" for each in site.SHA256}}
@@ -85,7 +87,7 @@ def test_what_the_reader_alone_lacks_is_named(quickstart: Path, tmp_path: Path):
     for words in (["evaluate", quickstart], ["export", quickstart], ["compare", quickstart], ["draw", "digits", "x"]):
         process = python(ROOT / "src", "-c", f"{REFUSED}from digits_command import main\nmain()", *words, cwd=tmp_path)
         errors = process.communicate()[1]
-        assert process.returncode == 2 and errors.endswith("and this command needs it: pip install -e '.[train]'\n")
+        assert process.returncode == 2 and errors.endswith("and this command needs it: pip install '.[train]'\n")
         assert errors.count("\n") == 1
 
 
@@ -98,17 +100,35 @@ def test_help_imports_nothing_large(command: Command, words: list[str]):
     assert not roots & {*PROJECT, "numpy", "PIL", "cv2", "onnxruntime", "fastapi", "pydantic", "filelock", "jinja2"}
 
 
-def test_the_wheel_needs_torch_for_training_only(tmp_path: Path):
-    build = f"from hatchling.build import build_wheel; build_wheel({str(tmp_path)!r})"
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = f"from hatchling.build import build_wheel; build_wheel({str(folder)!r})"
     subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True)
-    (path,) = tmp_path.glob("digits-*.whl")
-    with zipfile.ZipFile(path) as wheel:
-        names = wheel.namelist()
-        (metadata,) = (message_from_bytes(wheel.read(name)) for name in names if name.endswith("METADATA"))
+    (path,) = folder.glob("digits-*.whl")
+    return zipfile.ZipFile(path)
+
+
+def test_the_wheel_reads_a_picture_with_the_model_that_it_brings(wheel: zipfile.ZipFile, tmp_path: Path):
+    wheel.extractall(tmp_path / "installed")
+    licences = [name for name in wheel.namelist() if name.endswith("LICENSE")]
+    assert {"digits_reader/page/index.html", "digits_reader/page/words.js"} <= set(wheel.namelist()) and licences
+    (tmp_path / "7.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
+    command = ("-c", f"{WITHOUT_SERVER}\nfrom digits_command import main\nmain()")
+    process = python(tmp_path / "installed", *command, "read", "7.png", cwd=tmp_path)
+    answer, said = process.communicate()
+    assert answer.startswith("7 ") and said.startswith("model: reader, which comes with digits: reads "), said
+    errors = python(tmp_path / "installed", *command, "serve", cwd=tmp_path).communicate()[1]
+    assert errors.endswith("is not installed, and this command needs it: pip install '.[serve]'\n")
+
+
+def test_the_wheel_needs_torch_for_training_only(wheel: zipfile.ZipFile):
+    names = wheel.namelist()
+    (metadata,) = (message_from_bytes(wheel.read(name)) for name in names if name.endswith("METADATA"))
     needs = metadata.get_all("Requires-Dist")
     assert needs and {"digits_command.py", "digits_reader/page/index.html", "digits/data/hands.txt"} <= set(names)
     always, training = ({each for each in needs if ("extra" in each) == is_extra} for is_extra in (False, True))
-    assert not {re.split(r"\W", each)[0] for each in always} & set(PROJECT) and len(always) <= 12
+    assert not {re.split(r"\W", each)[0] for each in always} & {*PROJECT, *SERVING} and len(always) <= 5
     assert any(each.startswith("torch>") and each.endswith("extra == 'train'") for each in training)
 
 

@@ -48,6 +48,14 @@ def test_what_has_less_energy_than_the_threshold_is_refused(quickstart, tmp_path
     assert all(refused(strict, tmp_path / "marks", 20)["written"])
 
 
+def test_an_answer_that_is_less_likely_than_not_is_refused(quickstart, tmp_path):
+    reader = Reader(with_metadata(quickstart, tmp_path / "taught", least_energy="-1000"))
+    faint = np.linspace(0, 1, 300, dtype=np.float32)[:, None, None, None]
+    answers = reader.answers(faint * np.random.default_rng(0).random((300, 1, 28, 28), np.float32))
+    assert {each.certain for each in answers} == {True, False}
+    assert all(each.certain == (each.confidence >= 0.5) for each in answers)
+
+
 @pytest.mark.slow
 def test_a_run_that_is_shown_non_digits_says_what_it_refuses(tmp_path):
     small = ("experiment=quickstart", "data.non_digits=1000", "trainer.max_epochs=2", *QUIET)

@@ -8,22 +8,21 @@ import os
 import re
 import signal
 import socket
-import subprocess
 import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import cycle, takewhile
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
 
 import numpy as np
 import pytest
-from conftest import Command, dots, run_folders, with_metadata
+from conftest import Command, dots, with_metadata
 from PIL import Image as PillowImage
-from served import Server, serving, start
+from served import Server, serving
 
 from digits.data.mnist_5k import Mnist5k
 from digits.pictures.ink import encoded
@@ -469,14 +468,10 @@ def test_the_newest_model_is_the_default(quickstart: Path, tmp_path: Path):
         assert [model["name"] for model in server.ask("GET", "/api/models").json["models"]] == ["new"]
 
 
-@pytest.mark.slow
-def test_the_quickstart_is_trained_if_there_is_no_run(tmp_path: Path):
-    with start("scripts/serve.py", "--port", "0", cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
-        assert process.stdout
-        lines = list(takewhile(lambda line: not line.startswith("digits: http"), process.stdout))
-        process.kill()
-    assert lines[0] == "no model in outputs: training the quickstart first, under a minute\n"
-    assert len(run_folders(tmp_path)) == 1 and len(lines) > 5
+def test_without_a_run_the_model_that_comes_with_digits_answers(tmp_path: Path, seven: bytes):
+    with serving(cwd=tmp_path) as server:
+        assert [model["name"] for model in server.ask("GET", "/api/models").json["models"]] == ["reader"]
+        assert server.ask("POST", "/api/predict", seven, "image/png").json["digit"] == 7
 
 
 def test_the_server_starts_and_answers_in_seconds(quickstart: Path, tmp_path: Path, seven: bytes):

@@ -85,11 +85,9 @@ def read_routes(readers: dict[str, Reader]) -> APIRouter:
     @router.get("/api/models")
     async def models() -> Models:
         """List the models."""
-        facts = [
-            ModelFacts(name=name, classes=reader.classes, dataset=reader.dataset, test_accuracy=reader.test_accuracy)
-            for name, reader in readers.items()
-        ]
-        return Models(models=facts)
+        facts = ("classes", "dataset", "test_accuracy", "strangers")
+        each = {name: {key: getattr(reader, key) for key in facts} for name, reader in readers.items()}
+        return Models(models=[ModelFacts(name=name, **of_model) for name, of_model in each.items()])
 
     return router
 

@@ -1,14 +1,16 @@
 """The reader's subcommands of `digits`. Each imports what it needs when it is called, and not before."""
 
 import shlex
-import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from plain_errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from digits_reader.reader import Reader
 
 Dashes = Annotated[str, Parameter(allow_leading_hyphen=True)]  # for -, the standard input
 
@@ -20,7 +22,7 @@ def read(
 
     Args:
         pictures: files, folders, patterns like 'scans/*.png', - for standard input; before them a run's folder or its
-            model.onnx (default: the newest model in outputs).
+            model.onnx (default: the newest model in outputs, else the one that comes with digits).
         json: print a list of objects.
         csv: print comma-separated values.
         number: read several digits, line by line; they must not touch.
@@ -36,10 +38,9 @@ def read(
         raise ConfigError(f"--show: got {show}, wanted the name of a new .png file")
 
     from digits_reader import terminal
-    from digits_reader.reader import Reader
 
-    model, names = _model_and_pictures(pictures)
-    readings = (terminal.read_numbers if number else terminal.read_pictures)(Reader(model), names)
+    reader, names = _reader_and_pictures(pictures)
+    readings = (terminal.read_numbers if number else terminal.read_pictures)(reader, names)
     (terminal.write_json if json else terminal.write_csv if csv else terminal.write_table)(readings)
     if show and any(reading.answer for reading in readings):
         terminal.write_sheet(readings, show)
@@ -68,7 +69,7 @@ def serve(
     """Read digits over HTTP, with a page to draw on: http://127.0.0.1:8000.
 
     Args:
-        models: runs or their model.onnx (default: the newest model in outputs).
+        models: runs or their model.onnx (default: the newest in outputs, else the one that comes with digits).
         host: address to listen on; 0.0.0.0 for the whole network, :: with IPv6.
         port: port to listen on; 0 for any free one.
         allow_host: another name of this server, for instance at a reverse proxy.
@@ -82,16 +83,15 @@ def serve(
     from digits_reader import server
     from digits_reader.drawings import Drawings
     from digits_reader.guard import check_origin
-    from digits_reader.reader import newest_model
+    from digits_reader.reader import default_model
 
     for origin in allow_origin or []:
         check_origin(origin)
-    # The address and the folder come first: both may fail, and training the quickstart takes long.
     folder = Drawings(drawings)
     folder.check_writable()
     with server.listen(host, port) as listener:
-        found = list(models) or [newest_model() or _train_quickstart()]
-        server.serve(found, folder, listener, ["localhost", host], allow_host or [], allow_origin or [], workers)
+        paths = list(models) or [default_model()]
+        server.serve(paths, folder, listener, ["localhost", host], allow_host or [], allow_origin or [], workers)
 
 
 def site(folder: Path, /, *models: Path, runtime: Path | None = None) -> None:
@@ -99,12 +99,13 @@ def site(folder: Path, /, *models: Path, runtime: Path | None = None) -> None:
 
     Args:
         folder: the folder to write; an earlier export is replaced.
-        models: runs or their model.onnx (default: the newest model in outputs).
+        models: runs or their model.onnx (default: the newest in outputs, else the one that comes with digits).
         runtime: dist folder of an unpacked onnxruntime-web (default: fetch it with npm).
     """
+    from digits_reader.reader import default_model
     from digits_reader.site import RUNTIME, export_site
 
-    export_site(folder, list(models) or [_default_model()], runtime)
+    export_site(folder, list(models) or [default_model()], runtime)
     print(f"{folder}: written, with {RUNTIME} from {runtime or 'npm'}")
     print(f"to try it: python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))}")
 
@@ -144,17 +145,18 @@ def score(*pictures: str, number: bool = False) -> None:
         number: the names begin with the digits of numbers, line by line: 42-7_ann.png.
     """
     from digits_reader import score
-    from digits_reader.reader import Reader
 
-    model, names = _model_and_pictures(pictures)
-    score.write_scores(score.judge(Reader(model), names, number))
+    reader, names = _reader_and_pictures(pictures)
+    score.write_scores(score.judge(reader, names, number))
 
 
 COMMANDS = [read, serve, site, drawings, score]
 
 
-def _model_and_pictures(words: tuple[str, ...]) -> tuple[Path, list[str]]:
-    """Tell a model in front of the pictures from a picture."""
+def _reader_and_pictures(words: tuple[str, ...]) -> tuple["Reader", list[str]]:
+    """Tell a model in front of the pictures from a picture; say which model reads if none is named."""
+    from digits_reader.reader import Reader, default_model
+
     if not words:
         raise ConfigError("no picture; name files or folders")
     first, is_pattern = Path(words[0]), bool(set("*?[") & set(words[0]))
@@ -163,28 +165,9 @@ def _model_and_pictures(words: tuple[str, ...]) -> tuple[Path, list[str]]:
     if first.suffix == ".ckpt":
         raise ConfigError(f"{first}: a checkpoint, wanted a run's folder or its model.onnx, which digits export writes")
     if first.suffix != ".onnx" and not any((first / name).exists() for name in ("run.json", "model.onnx")):
-        return _default_model(), list(words)
+        reader = Reader(default_model())
+        print(f"model: {reader}", file=sys.stderr)
+        return reader, list(words)
     if not words[1:]:
         raise ConfigError(f"{first}: a model and no picture; name pictures after it")
-    return first, list(words[1:])
-
-
-def _default_model() -> Path:
-    from digits_reader.reader import newest_model
-
-    path = newest_model()
-    if path is None:
-        raise ConfigError("outputs: no model.onnx in it; name a run's folder, or train one: python train.py")
-    print(f"the newest model: {path}", file=sys.stderr)
-    return path
-
-
-def _train_quickstart() -> Path:
-    """Train the quickstart of the project that this package lies in."""
-    train = Path(__file__).parents[2] / "train.py"
-    if not train.exists():
-        return _default_model()  # there is none: this says so
-    print("no model in outputs: training the quickstart first, under a minute", flush=True)
-    if code := subprocess.run([sys.executable, train, "experiment=quickstart"], check=False).returncode:
-        sys.exit(code)
-    return _default_model()
+    return Reader(first), list(words[1:])

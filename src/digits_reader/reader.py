@@ -8,9 +8,12 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from digits_reader.pictures import read_picture
 from plain_errors import ModelFileError
 
+SHIPPED = Path(__file__).parent / "model"  # the model that comes with the reader; make model writes it
 BATCH = 256
+EVEN = 0.5  # a digit that is less probable is more likely another
 NOT_KNOWN = "it looks like no digit that this model knows"
 
 
@@ -38,20 +41,22 @@ class Reader:
     """A run's model.onnx, ready to read images on one CPU thread. Threads may share one; a copy opens the file again.
 
     Args:
-        path: the file, or the folder of its run.
+        path: the file, or the folder of its run; without one, the model that comes with the reader.
 
     Attributes:
         path: of the file.
         name: of the model.
         classes: the digits it knows, in the order of its outputs.
         dataset, test_accuracy: the data it was tested on, and its accuracy there, 0 to 1.
-        least_energy: an image whose logits have less energy is refused; None if the model did not learn to refuse.
+        strangers: how well it reads pictures by strangers, in words; None if that was not measured.
+        least_energy: an image whose logits have less energy, or whose digit is less than EVEN probable, is refused;
+            None if the model did not learn to refuse.
 
     Raises:
         ModelFileError: the file is missing or was not written by a run.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str = SHIPPED) -> None:
         path = Path(path)
         self.path = path / "model.onnx" if path.is_dir() else path
         if not self.path.is_file():
@@ -62,6 +67,7 @@ class Reader:
             self.name, self.dataset = metadata["model"], metadata["dataset"]
             self.classes: list[int] = json.loads(metadata["classes"])
             self.test_accuracy = float(metadata["test_accuracy"])
+            self.strangers = metadata.get("strangers")
             self.least_energy: float | None = json.loads(metadata.get("least_energy", "null"))
             shapes = {each.name: each.shape[1:] for each in self._session.get_inputs() + self._session.get_outputs()}
             if shapes.get("images") != [1, 28, 28] or shapes.get("probabilities") != [len(self.classes)]:
@@ -74,6 +80,21 @@ class Reader:
 
     def __reduce__(self) -> tuple[type["Reader"], tuple[Path]]:
         return Reader, (self.path,)
+
+    def __str__(self) -> str:
+        """Which model this is, where from, and how good."""
+        where = "which comes with digits" if self.path.parent == SHIPPED else str(self.path)
+        tested = f"{self.test_accuracy:.2%} of the test split of {self.dataset}"
+        return f"{self.name}, {where}: reads {self.strangers or tested}"
+
+    def read(self, picture: Path | str) -> Answer:
+        """Read the digit in a picture file.
+
+        Raises:
+            OSError: the file cannot be read.
+            PictureError: as read_picture.
+        """
+        return self.answers(read_picture(Path(picture).read_bytes())[None])[0]
 
     def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Turn images float32 [N, 1, 28, 28], ink 1, paper 0, into logits and probabilities, float32 [N, classes]."""
@@ -90,7 +111,8 @@ class Reader:
         for energy, row in zip(np.logaddexp.reduce(logits, axis=1).tolist(), probabilities.tolist(), strict=True):
             ranked = [DigitProbability(*pair) for pair in zip(self.classes, row, strict=True)]
             ranked.sort(key=lambda each: -each.probability)
-            (first, second), certain = ranked[:2], self.least_energy is None or energy >= self.least_energy
+            first, second = ranked[:2]
+            certain = self.least_energy is None or (energy >= self.least_energy and first.probability >= EVEN)
             reason = None if certain else NOT_KNOWN
             answers.append(Answer(first.digit, first.probability, second.digit, ranked, certain, reason))
         return answers
@@ -104,9 +126,9 @@ def _session_of(path: Path) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def newest_model() -> Path | None:
-    """The newest model.onnx below outputs; None where there is none."""
-    return max(Path("outputs").rglob("model.onnx"), key=lambda path: path.stat().st_mtime, default=None)
+def default_model() -> Path:
+    """The newest model.onnx below outputs; where there is none, the one that comes with the reader."""
+    return max(Path("outputs").rglob("model.onnx"), key=lambda path: path.stat().st_mtime, default=SHIPPED)
 
 
 def by_name(readers: list[Reader]) -> dict[str, Reader]:

@@ -56,6 +56,7 @@ class ModelFacts(BaseModel):
     classes: list[int]
     dataset: str
     test_accuracy: float = Field(description="on the dataset's test split, 0 to 1")
+    strangers: str | None = Field(description="how well it reads pictures by strangers, in words; null if not measured")
 
 
 class Models(BaseModel):

@@ -17,6 +17,7 @@ from digits_reader.numbers import LIMITS
 from digits_reader.reader import Reader, by_name
 from plain_errors import ConfigError, PlainError
 
+FACTS = ("classes", "test_accuracy", "dataset", "strangers", "least_energy")  # of a model, that the page asks for
 PAGE = Path(__file__).parent / "page"
 RUNTIME = "onnxruntime-web@1.30.0"
 SHA256 = {
@@ -88,7 +89,7 @@ def _write_models(site: Path, readers: list[Reader]) -> None:
     for name, reader in by_name(readers).items():
         file, content = f"models/{len(models)}.onnx", reader.path.read_bytes()
         (site / file).write_bytes(content)
-        facts = {key: getattr(reader, key) for key in ("classes", "test_accuracy", "dataset", "least_energy")}
+        facts = {key: getattr(reader, key) for key in FACTS}
         models.append({"name": name, **facts, "file": file, "sha256": hashlib.sha256(content).hexdigest()})
     files = {path.relative_to(site).as_posix(): path.stat().st_size for path in sorted(site.rglob("*.*"))}
     listed = {"models": models, "limits": LIMITS, "runtime": RUNTIME, "files": files}
