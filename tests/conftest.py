@@ -39,6 +39,7 @@ settings.load_profile("short")
 
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
 RUNS = {"command", "quickstart", "server", "swept", "searched", "two", "joblib", "mnist_dir", "chromium", "runs", "gpu"}
+RUNS |= {"resumed"}
 
 # One process runs a whole file (pyproject.toml says so). The longest come first: so both end at about the same time.
 LONGEST = ("test_cluster", "test_sweep", "test_resume", "test_search", "test_page", "test_devices", "test_benchmark")

@@ -1,11 +1,51 @@
-"""Runs in MLflow and Weights & Biases, both without a network."""
+"""What loggers get of a run, of one that is killed and resumed too; MLflow and Weights & Biases without a network."""
+
+import csv
+import os
+import signal
+import time
 
 import pytest
-from conftest import QUIET
+from conftest import QUIET, run_command, start_training
 from hydra import compose, initialize_config_dir
 
 import digits.config
 from digits.config import CONFIGS, mistakes_in
+
+SMALL = ["data=mnist_5k", "data.train_size=800", "data.batch_size=5", "model=linear", "run_folder=run", *QUIET]
+EPOCH = 160  # steps
+
+
+def rows(run):
+    with (run / "csv" / "metrics.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def resumed(tmp_path_factory):
+    """Two folders with the same run: in the second it was killed in its second epoch, and resumed."""
+    whole, killed = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("killed")
+    run = [*SMALL, "trainer.max_epochs=3", "trainer.log_every_n_steps=1", "logger=csv"]
+    done = run_command("train.py", *run, cwd=whole)
+    assert done.returncode == 0, done.stderr
+    file, end = killed / "run" / "csv" / "metrics.csv", time.monotonic() + 120
+    with (killed / "printed.txt").open("w") as output:
+        process = start_training(*run, cwd=killed, output=output)
+        while not file.exists() or len(rows(killed / "run")) < 2.5 * EPOCH:  # two rows a step
+            assert process.poll() is None and time.monotonic() < end, (killed / "printed.txt").read_text()
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    assert max(int(row["step"]) for row in rows(killed / "run")) > EPOCH
+    done = run_command("train.py", "resume=run", *QUIET, cwd=killed)
+    assert done.returncode == 0, done.stderr
+    return whole, killed
+
+
+def test_a_resumed_run_has_the_rows_of_metrics_csv_that_a_whole_run_has(resumed):
+    whole, killed = (rows(folder / "run") for folder in resumed)
+    assert [row["epoch"] for row in killed if row["val/accuracy"]] == ["0", "1", "2"]
+    assert killed == whole
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")

@@ -1,10 +1,16 @@
 """What TensorBoard shows of a run, and what MLflow and Weights & Biases keep of a finished one."""
 
+import csv
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.csv_logs import ExperimentWriter
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig
 from PIL import Image
 from torch.utils.tensorboard.summary import hparams
 
@@ -25,6 +31,32 @@ class TensorBoard(TensorBoardLogger):
         named = {CHARTS.get(name, name if "/" in name else f"train/{name}"): value for name, value in metrics.items()}
         named.pop("train/epoch", None)
         super().log_metrics(named, step)
+
+
+def loggers_of(config: DictConfig, step: int | None = None) -> dict[str, Logger]:
+    """The loggers of a run's config, by name. Those of a run that is resumed go on where its checkpoint was written.
+
+    Args:
+        config: the run's.
+        step: what was logged at this step and later will be logged again; None if nothing will be.
+    """
+    loggers: dict[str, Logger] = instantiate(config.get("logger"), _convert_="all") or {}
+    for logger in loggers.values():
+        if isinstance(logger, CSVLogger):
+            _keep_rows(logger, step)
+    return loggers
+
+
+@rank_zero_only
+def _keep_rows(logger: CSVLogger, step: int | None) -> None:
+    """Write the rows before `step` again: Lightning deletes the metrics.csv of a folder that exists."""
+    file = Path(logger.log_dir) / ExperimentWriter.NAME_METRICS_FILE
+    if not file.exists():
+        return
+    with file.open(newline="") as lines:
+        rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(lines)]
+    logger.experiment.metrics = [row for row in rows if step is None or int(row["step"]) < step]
+    logger.save()
 
 
 def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:

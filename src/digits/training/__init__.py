@@ -13,7 +13,7 @@ for message in (
     ".*this fit will run with no optimizer",  # closed forms
     ".*GPU available but not used",  # closed forms and the test are computed on the CPU
     ".*smaller than the logging interval",  # the interval continues from one epoch to the next
-    ".*exists and is not empty",  # the checkpoints of the run that is resumed
+    ".*exists and is not empty",  # the folders of the run that is resumed; all in them is kept
     ".*dirpath has changed",  # by the checkpoint of the last epoch, after a resume elsewhere
     ".*`srun` command is available",  # Slurm is installed, but this run is not one of its jobs
 ):

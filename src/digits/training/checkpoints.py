@@ -139,8 +139,11 @@ def load_model(path: Path) -> Classifier:
     return model.eval()
 
 
-def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]) -> None:
+def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]) -> int:
     """Make sure that training of `model` with these callbacks can continue from the checkpoint at `path`.
+
+    Returns:
+        The step at which it continues, as loggers count steps. Lightning's global_step counts those of optimizers.
 
     Raises:
         ModelFileError: as read_checkpoint, the checkpoint is of another model, or early stopping would end it again.
@@ -161,3 +164,5 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
             f"{path}: of another model ({checkpoint['model_class']}: {settings}); "
             f"wanted one of {type(model).__name__} with the settings of the config; take the model=… of that run"
         )
+    step: int = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
+    return step

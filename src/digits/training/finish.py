@@ -11,7 +11,7 @@ from digits.record import Metrics, OnnxFile, RunRecord
 from digits.reporting.evaluation import Evaluation, evaluate
 from digits.reporting.metrics import measure
 from digits.reporting.report import write_report
-from digits.reporting.tracking import log_results, log_settings
+from digits.reporting.tracking import log_results, log_settings, loggers_of
 from digits.run_folder import RunFolder
 from digits.training.checkpoints import load_model, read_checkpoint
 from digits.training.export import export_onnx, onnx_metadata
@@ -53,7 +53,7 @@ def finish_trial(folder: RunFolder) -> Metrics:
     """Test, export and report a search's best trial, which until then was only fitted."""
     config = folder.config()
     with Run(folder) as run:
-        loggers = instantiate(config.get("logger"), _convert_="all") or {}
+        loggers = loggers_of(config)
         log_settings(loggers.values(), run.record)
         return finish(run, config, data_of(config), loggers.values())
 

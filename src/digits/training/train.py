@@ -17,7 +17,7 @@ from digits.models.classifier import Classifier
 from digits.models.network import Network
 from digits.record import Dataset
 from digits.reporting.report import print_summary
-from digits.reporting.tracking import log_settings
+from digits.reporting.tracking import log_settings, loggers_of
 from digits.run_folder import RunFolder
 from digits.threads import usable_cores
 from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch
@@ -52,9 +52,9 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
             callbacks += (instantiate(cfg.get("callbacks"), _convert_="all") or {}).values()
             if prints:
                 callbacks.append(Progress(history, cfg.trainer.enable_progress_bar))
-            loggers: dict[str, Logger] = instantiate(cfg.get("logger"), _convert_="all") or {}
+            checkpoint, step = begin_from(cfg, folder, model, callbacks)
+            loggers = loggers_of(cfg, step)
             trainer = trainer_for(model, cfg.trainer, callbacks, [*loggers.values()])
-            checkpoint = begin_from(cfg, folder, model, callbacks)
             run.record.data, run.record.precision = Dataset.model_validate(data.facts()), str(trainer.precision)
             if prints:
                 announce(model, trainer)
@@ -103,15 +103,16 @@ def trainer_for(model: Classifier, config: DictConfig, callbacks: list[Callback]
     )
 
 
-def begin_from(cfg: DictConfig, folder: RunFolder, model: Classifier, callbacks: Iterable[Callback]) -> str | None:
-    """The checkpoint that training continues from: the config's, or this run's own last one. None for a new run.
+def begin_from(
+    cfg: DictConfig, folder: RunFolder, model: Classifier, callbacks: Iterable[Callback]
+) -> tuple[str | None, int]:
+    """The checkpoint that training continues from, the config's or this run's own last one, and its step.
 
-    The folder has a last checkpoint at this point only if a cluster has put the job back into its queue.
+    None and 0 for a new run. The folder of a config without a checkpoint has a last one at this point only if a
+    cluster has put the job back into its queue.
     """
     checkpoint = cfg.ckpt_path or (str(folder.last) if folder.last.exists() else None)
-    if checkpoint is not None:
-        check_resumable(Path(checkpoint), model, callbacks)
-    return checkpoint
+    return checkpoint, 0 if checkpoint is None else check_resumable(Path(checkpoint), model, callbacks)
 
 
 def announce(model: Classifier, trainer: Trainer) -> None:
