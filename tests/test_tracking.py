@@ -8,6 +8,8 @@ import time
 import pytest
 from conftest import QUIET, run_command, start_training
 from hydra import compose, initialize_config_dir
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.util import tensor_util
 
 import digits.config
 from digits.config import CONFIGS, mistakes_in
@@ -25,7 +27,7 @@ def rows(run):
 def resumed(tmp_path_factory):
     """Two folders with the same run: in the second it was killed in its second epoch, and resumed."""
     whole, killed = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("killed")
-    run = [*SMALL, "trainer.max_epochs=3", "trainer.log_every_n_steps=1", "logger=csv"]
+    run = [*SMALL, "trainer.max_epochs=3", "trainer.log_every_n_steps=1", "logger=[csv,tensorboard]"]
     done = run_command("train.py", *run, cwd=whole)
     assert done.returncode == 0, done.stderr
     file, end = killed / "run" / "csv" / "metrics.csv", time.monotonic() + 120
@@ -45,6 +47,20 @@ def resumed(tmp_path_factory):
 def test_a_resumed_run_has_the_rows_of_metrics_csv_that_a_whole_run_has(resumed):
     whole, killed = (rows(folder / "run") for folder in resumed)
     assert [row["epoch"] for row in killed if row["val/accuracy"]] == ["0", "1", "2"]
+    assert killed == whole
+
+
+def test_tensorboard_shows_each_step_of_a_resumed_run_once(resumed):
+    def points(run):
+        shown = EventMultiplexer(tensor_size_guidance={"scalars": 0}).AddRunsFromDirectory(str(run)).Reload()
+        (name,) = shown.Runs()
+        return {
+            tag: [(event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in shown.Tensors(name, tag)]
+            for tag in ("accuracy/val", "loss/train", "loss/val", "train/lr-AdamW", "test/accuracy")
+        }
+
+    whole, killed = (points(folder / "run") for folder in resumed)
+    assert len(whole["loss/train"]) == 3 * EPOCH and len(whole["loss/val"]) == 3
     assert killed == whole
 
 

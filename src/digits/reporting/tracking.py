@@ -17,6 +17,7 @@ from torch.utils.tensorboard.summary import hparams
 from digits.record import Metrics, RunRecord
 from digits.reporting.evaluation import Evaluation
 from digits.run_folder import RunFolder
+from digits.schema import located
 from digits.settings import readable, settings_of
 
 FIGURES = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "val_loss", "parameters", "fit_seconds"}
@@ -40,11 +41,20 @@ def loggers_of(config: DictConfig, step: int | None = None) -> dict[str, Logger]
         config: the run's.
         step: what was logged at this step and later will be logged again; None if nothing will be.
     """
-    loggers: dict[str, Logger] = instantiate(config.get("logger"), _convert_="all") or {}
-    for logger in loggers.values():
+    loggers: dict[str, Logger] = {}
+    for name, node in (config.get("logger") or {}).items():
+        options = _going_on(located(node["_target_"]), step)
+        loggers[name] = logger = instantiate(node, **options, _convert_="all")
         if isinstance(logger, CSVLogger):
             _keep_rows(logger, step)
     return loggers
+
+
+def _going_on(kind: type[Logger], step: int | None) -> dict[str, Any]:
+    """What a logger of a class needs to go on."""
+    if issubclass(kind, TensorBoardLogger) and step is not None:
+        return {"purge_step": step}  # in a new run too: TensorBoard takes only the second such mark for a restart
+    return {}
 
 
 @rank_zero_only
