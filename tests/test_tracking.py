@@ -2,6 +2,8 @@
 
 import csv
 import os
+import re
+import shutil
 import signal
 import time
 
@@ -13,9 +15,46 @@ from tensorboard.util import tensor_util
 
 import digits.config
 from digits.config import CONFIGS, mistakes_in
+from digits.run_folder import RunFolder
 
-SMALL = ["data=mnist_5k", "data.train_size=800", "data.batch_size=5", "model=linear", "run_folder=run", *QUIET]
-EPOCH = 160  # steps
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")
+SMALL = ["data=mnist_5k", "data.train_size=800", "data.batch_size=20", "model=linear", "run_folder=run", *QUIET]
+EPOCH = 40  # steps
+
+
+LOGGED = [*SMALL, "trainer.log_every_n_steps=1", "logger=[csv,tensorboard,mlflow,wandb]", "logger.wandb.offline=true"]
+
+
+def stop_in_second_epoch(cwd, number, *arguments):
+    """Start a run with all loggers and send it a signal."""
+    file, end = cwd / "run" / "csv" / "metrics.csv", time.monotonic() + 120
+    with (cwd / "printed.txt").open("w") as output:
+        process = start_training(*LOGGED, *arguments, cwd=cwd, output=output)
+        while not file.exists() or len(rows(cwd / "run")) < 2.5 * EPOCH:  # two rows a step
+            assert process.poll() is None and time.monotonic() < end, (cwd / "printed.txt").read_text()
+            time.sleep(0.005)
+        os.kill(process.pid, number)
+        process.wait()
+
+
+def status(cwd):
+    """What MLflow says of the only run there."""
+    (run,) = mlflow_runs(cwd)
+    return run.info.status
+
+
+def mlflow_runs(cwd):
+    from mlflow.tracking import MlflowClient  # imports much, which the other tests do not need
+
+    client = MlflowClient(f"sqlite:///{cwd}/outputs/mlflow.db")
+    return client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+
+
+def wandb_runs(run):
+    """The id and the exit codes, none without an end, of each part of a run in W&B."""
+    for file in sorted(run.glob("wandb/offline-run-*/run-*.wandb")):
+        codes = re.findall(r"got exitcode: (\d+)", (file.parent / "logs" / "debug.log").read_text())
+        yield file.stem.removeprefix("run-"), codes
 
 
 def rows(run):
@@ -27,18 +66,11 @@ def rows(run):
 def resumed(tmp_path_factory):
     """Two folders with the same run: in the second it was killed in its second epoch, and resumed."""
     whole, killed = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("killed")
-    run = [*SMALL, "trainer.max_epochs=3", "trainer.log_every_n_steps=1", "logger=[csv,tensorboard]"]
-    done = run_command("train.py", *run, cwd=whole)
+    done = run_command("train.py", *LOGGED, "trainer.max_epochs=3", cwd=whole)
     assert done.returncode == 0, done.stderr
-    file, end = killed / "run" / "csv" / "metrics.csv", time.monotonic() + 120
-    with (killed / "printed.txt").open("w") as output:
-        process = start_training(*run, cwd=killed, output=output)
-        while not file.exists() or len(rows(killed / "run")) < 2.5 * EPOCH:  # two rows a step
-            assert process.poll() is None and time.monotonic() < end, (killed / "printed.txt").read_text()
-            time.sleep(0.005)
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    stop_in_second_epoch(killed, signal.SIGKILL, "trainer.max_epochs=3")
     assert max(int(row["step"]) for row in rows(killed / "run")) > EPOCH
+    assert status(killed) == "RUNNING"
     done = run_command("train.py", "resume=run", *QUIET, cwd=killed)
     assert done.returncode == 0, done.stderr
     return whole, killed
@@ -64,16 +96,43 @@ def test_tensorboard_shows_each_step_of_a_resumed_run_once(resumed):
     assert killed == whole
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")
-def test_mlflow_and_wandb_get_settings_figures_model_and_report_of_each_job(command, tmp_path):
-    from mlflow.tracking import MlflowClient  # imports much, which the other tests do not need
+def test_mlflow_and_wandb_go_on_with_the_run_that_is_resumed(resumed):
+    _, killed = resumed
+    assert status(killed) == "FINISHED"
+    (run,) = mlflow_runs(killed)
+    assert run.data.metrics["test/accuracy"] > 0.4
+    (first, no_end), (second, end) = wandb_runs(killed / "run")
+    assert (first, no_end, end) == (second, [], ["0"])
+    assert RunFolder(killed / "run").record().tracked == {"mlflow": run.info.run_id, "wandb": first}
 
+
+def test_mlflow_and_wandb_are_told_how_a_run_ended(command, tmp_path):
+    stop_in_second_epoch(tmp_path, signal.SIGTERM, "trainer.max_epochs=1000")
+    assert status(tmp_path) == "KILLED"
+    (tmp_path / "run" / "report").write_text("in the way")
+    done = command("train.py", "resume=run", "trainer.max_epochs=2")
+    assert done.returncode == 1 and status(tmp_path) == "FAILED", done.stderr
+    (tmp_path / "run" / "report").unlink()
+    done = command("train.py", "resume=run", "trainer.max_epochs=3")  # a setting that MLflow has already, with 2
+    assert (done.returncode, status(tmp_path)) == (0, "FINISHED"), done.stderr
+    assert [codes for _, codes in wandb_runs(tmp_path / "run")] == [["255"], ["1"], ["0"]]
+
+
+def test_a_run_that_mlflow_does_not_know_is_new_there(resumed, command, tmp_path):
+    whole, _ = resumed
+    run = RunFolder(shutil.copytree(whole / "run", tmp_path / "run"))
+    run.record_file.write_text(run.record_file.read_text().replace('"finished"', '"running"', 1))
+    done = command("train.py", "resume=run")
+    assert done.returncode == 0 and "MLflow has no run" in done.stdout, done.stderr
+    assert status(tmp_path) == "FINISHED" and rows(run.path) == rows(whole / "run")
+
+
+def test_mlflow_and_wandb_get_settings_figures_model_and_report_of_each_job(command, tmp_path):
     short = ("data=mnist_5k", "data.train_size=500", "model=linear", "trainer.max_epochs=1", "name=first")
     loggers = ("logger=[tensorboard,mlflow,wandb]", "logger.wandb.offline=true", "trainer.log_every_n_steps=2")
     done = command("train.py", "-m", *loggers, *short, *QUIET, "seed=1,2")
     assert done.returncode == 0, done.stderr
-    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
-    runs = client.search_runs([client.get_experiment_by_name("digits").experiment_id])
+    runs = mlflow_runs(tmp_path)
     assert sorted(run.data.params["seed"] for run in runs) == ["1", "2"]
     for run in runs:
         assert (run.info.run_name, run.info.status) == ("first", "FINISHED")

@@ -66,6 +66,7 @@ class RunRecord(Record):
         overrides, config_dir: of the command; None without --config-dir.
         config: the config as composed, all interpolations resolved, secrets masked.
         history: a row for each epoch.
+        tracked: the run's ids in MLflow and W&B, by the name of the logger.
         error: why it failed, in one line; `traceback` says where.
     """
 
@@ -86,6 +87,7 @@ class RunRecord(Record):
     data: Dataset | None = None
     precision: str = ""
     history: list[Epoch] = []
+    tracked: dict[str, str] = {}
     error: str | None = None
     traceback: list[str] | None = None
 

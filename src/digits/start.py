@@ -39,7 +39,6 @@ def started(cfg: DictConfig) -> Iterator[tuple[DictConfig, RunFolder]]:
         label = cfg.run_label or cfg.name or choices["experiment"] or choices["model"]
         cfg.run_label = str(label).replace("/", "-")  # a folder of TensorBoard
     with ExitStack() as stack:
-        stack.callback(_finish_wandb)
         if rank() > 0 and (several or FOLDER in os.environ):
             folder = _folder_of_rank_0(several)
             cfg = cfg if is_new else resumed(folder, _written(hydra))
@@ -67,12 +66,6 @@ def started(cfg: DictConfig) -> Iterator[tuple[DictConfig, RunFolder]]:
         if several:
             share_folder(str(folder.path))
         yield cfg, folder
-
-
-def _finish_wandb() -> None:
-    """End the run of W&B, which would otherwise continue in the next job."""
-    if "wandb" in sys.modules:
-        sys.modules["wandb"].finish()
 
 
 def _folder_of_rank_0(several: bool) -> RunFolder:
@@ -116,6 +109,7 @@ def _write(cfg: DictConfig, hydra: HydraConf, folder: RunFolder, is_new: bool) -
         tags=list(cfg.tags),
         model=choices["model"] if is_new else before.model,
         experiment=choices["experiment"] if is_new else before.experiment,
+        tracked=before.tracked,
         config=masked(OmegaConf.to_container(cfg, resolve=True)),
     )
     files = {"config": OmegaConf.to_yaml(cfg), "overrides": OmegaConf.to_yaml(OmegaConf.create(record.overrides))}

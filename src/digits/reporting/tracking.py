@@ -1,6 +1,8 @@
-"""What TensorBoard shows of a run, and what MLflow and Weights & Biases keep of a finished one."""
+"""What loggers get of a run: its settings, figures and files, how it has ended, and what a resumed one goes on from."""
 
 import csv
+import logging
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,11 @@ from digits.reporting.evaluation import Evaluation
 from digits.run_folder import RunFolder
 from digits.schema import located
 from digits.settings import readable, settings_of
+from plain_errors import Pruned
 
 FIGURES = {"test_accuracy", "test_loss", "test_ece", "val_accuracy", "val_loss", "parameters", "fit_seconds"}
 CHARTS = {"val/accuracy": "accuracy/val", "train/loss": "loss/train", "val/loss": "loss/val"}
+log = logging.getLogger(__name__)
 
 
 class TensorBoard(TensorBoardLogger):
@@ -34,27 +38,70 @@ class TensorBoard(TensorBoardLogger):
         super().log_metrics(named, step)
 
 
-def loggers_of(config: DictConfig, step: int | None = None) -> dict[str, Logger]:
+def loggers_of(config: DictConfig, tracked: Mapping[str, str], step: int | None = None) -> dict[str, Logger]:
     """The loggers of a run's config, by name. Those of a run that is resumed go on where its checkpoint was written.
 
     Args:
         config: the run's.
+        tracked: the run's ids in MLflow and W&B, by the name of the logger; those that are missing are new there.
         step: what was logged at this step and later will be logged again; None if nothing will be.
     """
     loggers: dict[str, Logger] = {}
     for name, node in (config.get("logger") or {}).items():
-        options = _going_on(located(node["_target_"]), step)
-        loggers[name] = logger = instantiate(node, **options, _convert_="all")
+        options = _going_on(located(node["_target_"]), tracked.get(name), step)
+        logger = instantiate(node, **options, _convert_="all")
+        if "run_id" in options and not _is_in_mlflow(logger, options["run_id"]):
+            log.warning("MLflow has no run %s in %s: a new one begins", options["run_id"], node.get("tracking_uri"))
+            logger = instantiate(node, _convert_="all")
         if isinstance(logger, CSVLogger):
             _keep_rows(logger, step)
+        loggers[name] = logger
     return loggers
 
 
-def _going_on(kind: type[Logger], step: int | None) -> dict[str, Any]:
+def _going_on(kind: type[Logger], identity: str | None, step: int | None) -> dict[str, Any]:
     """What a logger of a class needs to go on."""
     if issubclass(kind, TensorBoardLogger) and step is not None:
         return {"purge_step": step}  # in a new run too: TensorBoard takes only the second such mark for a restart
+    if issubclass(kind, MLFlowLogger) and identity:
+        return {"run_id": identity}
+    if issubclass(kind, WandbLogger) and identity:
+        return {"id": identity}
     return {}
+
+
+def _is_in_mlflow(logger: MLFlowLogger, run_id: str) -> bool:
+    """Whether MLflow can go on with a run: it may have been deleted, or be in the store of another folder."""
+    from mlflow.exceptions import MlflowException  # an extra
+
+    try:
+        run = logger.experiment.get_run(run_id)
+    except MlflowException:
+        return False
+    return run is None or run.info.lifecycle_stage == "active"  # Lightning answers None on ranks above 0
+
+
+def begin_tracking(loggers: Mapping[str, Logger]) -> dict[str, str]:
+    """Begin the run in MLflow and W&B, or go on with it; return its ids there by the names of the loggers."""
+    tracked = {}
+    for name, logger in loggers.items():
+        if isinstance(logger, MLFlowLogger):
+            tracked[name] = str(logger.run_id)
+            logger.experiment.update_run(logger.run_id, status="RUNNING")
+        elif isinstance(logger, WandbLogger):
+            tracked[name] = str(logger.experiment.id)
+    return tracked
+
+
+@rank_zero_only
+def end_tracking(loggers: Iterable[Logger], error: BaseException | None) -> None:
+    """Tell MLflow and W&B how the run has ended. In W&B the next job of a sweep would otherwise go on with it."""
+    stopped = isinstance(error, KeyboardInterrupt | Pruned)
+    for logger in loggers:
+        if isinstance(logger, MLFlowLogger):
+            logger.finalize("FINISHED" if error is None else "KILLED" if stopped else "FAILED")
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].finish(exit_code=0 if error is None else 255 if stopped else 1)  # W&B's own codes
 
 
 @rank_zero_only
@@ -81,8 +128,13 @@ def log_settings(loggers: Iterable[Logger], record: RunRecord) -> None:
             for part in hparams(row, {})[1:]:  # the first lists the settings: TensorBoard would use one run's for all
                 logger.experiment._get_file_writer().add_summary(part)
             logger.finalize("success")
-        else:  # Lightning has already logged the settings of the model
-            logger.log_hyperparams(model | {key: settings[key] for key in settings if not key.startswith("model.")})
+            continue
+        rest = model | {key: settings[key] for key in settings if not key.startswith("model.")}  # Lightning logs those
+        if isinstance(logger, MLFlowLogger):  # it refuses new values, which a resumed run may have
+            logger.experiment.update_run(logger.run_id, status="RUNNING")  # Lightning ends it after the fit
+            known = logger.experiment.get_run(logger.run_id).data.params
+            rest = {key: value for key, value in rest.items() if key not in known}
+        logger.log_hyperparams(rest)
 
 
 def log_results(

@@ -47,7 +47,7 @@ def export_ensemble(members: list[RunFolder], into: Path | None = None) -> tuple
         AtomicCheckpointIO().save_checkpoint(checkpoint, folder.best)
         seconds, images = sum(row.seconds for row in rows), sum(row.images or 0 for row in rows)
         run.record.history = [Epoch(epoch=0, step=0, seconds=seconds, images=images)]
-        metrics = finish(run, folder.config(), data_of(folder.config()), [])
+        metrics = finish(run, folder.config(), data_of(folder.config()))
     return folder, metrics
 
 

@@ -1,9 +1,6 @@
 """What follows the fit: the best checkpoint is tested once, exported and reported; and the same for an old run."""
 
-from collections.abc import Iterable
-
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from digits.data.datamodule import DigitsData
@@ -19,14 +16,13 @@ from digits.training.run import Run
 from plain_errors import ConfigError
 
 
-def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Logger]) -> Metrics:
+def finish(run: Run, config: DictConfig, data: DigitsData) -> Metrics:
     """Test the best checkpoint of a fitted run, export it and write the report.
 
     Args:
-        run: still open; its record has the history of the fit.
+        run: still open; its record has the history of the fit; its loggers get the results too.
         config: that of the run.
         data: already set up.
-        loggers: those of TensorBoard, MLflow and W&B get the results too.
 
     Returns:
         What metrics.json holds.
@@ -39,7 +35,7 @@ def finish(run: Run, config: DictConfig, data: DigitsData, loggers: Iterable[Log
     with run.phase("report"):
         metrics = metrics_of(run.folder, evaluation, run.record, onnx)
         write_report(run.folder, metrics, evaluation, run.record)
-        log_results(loggers, run.folder, metrics, evaluation, run.record)
+        log_results(run.loggers.values(), run.folder, metrics, evaluation, run.record)
     return metrics
 
 
@@ -53,9 +49,9 @@ def finish_trial(folder: RunFolder) -> Metrics:
     """Test, export and report a search's best trial, which until then was only fitted."""
     config = folder.config()
     with Run(folder) as run:
-        loggers = loggers_of(config)
-        log_settings(loggers.values(), run.record)
-        return finish(run, config, data_of(config), loggers.values())
+        run.loggers = loggers_of(config, run.record.tracked)
+        log_settings(run.loggers.values(), run.record)
+        return finish(run, config, data_of(config))
 
 
 def evaluate_again(folder: RunFolder) -> tuple[Evaluation, RunRecord]:

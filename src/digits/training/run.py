@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import Any
 
 import torch
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from digits.record import Git
+from digits.reporting.tracking import end_tracking
 from digits.run_folder import RunFolder
 from digits.threads import quota_of_cores, usable_cores
 from plain_errors import Pruned, end_of, in_one_line
@@ -28,10 +30,15 @@ class Run:
 
     Args:
         folder: where run.json lies; it says already what the run is. Only rank 0 writes.
+
+    Attributes:
+        record: what run.json says.
+        loggers: of the run, by name, once it has them; MLflow and W&B are told how it has ended.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder, self.record = folder, folder.record()
+        self.loggers: dict[str, Logger] = {}
 
     def __enter__(self) -> "Run":
         self.record.status = "running"
@@ -55,6 +62,7 @@ class Run:
             else:
                 self.record.traceback = traceback.format_exception(error)
         self._write()
+        end_tracking(self.loggers.values(), error)
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

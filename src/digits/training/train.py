@@ -17,7 +17,7 @@ from digits.models.classifier import Classifier
 from digits.models.network import Network
 from digits.record import Dataset
 from digits.reporting.report import print_summary
-from digits.reporting.tracking import log_settings, loggers_of
+from digits.reporting.tracking import begin_tracking, log_settings, loggers_of
 from digits.run_folder import RunFolder
 from digits.threads import usable_cores
 from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch
@@ -53,8 +53,10 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
             if prints:
                 callbacks.append(Progress(history, cfg.trainer.enable_progress_bar))
             checkpoint, step = begin_from(cfg, folder, model, callbacks)
-            loggers = loggers_of(cfg, step)
-            trainer = trainer_for(model, cfg.trainer, callbacks, [*loggers.values()])
+            run.loggers = loggers_of(cfg, run.record.tracked, step)
+            trainer = trainer_for(model, cfg.trainer, callbacks, [*run.loggers.values()])
+            if trainer.is_global_zero and not trainer.fast_dev_run:
+                run.record.tracked = begin_tracking(run.loggers)
             run.record.data, run.record.precision = Dataset.model_validate(data.facts()), str(trainer.precision)
             if prints:
                 announce(model, trainer)
@@ -64,11 +66,11 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
         run.record.history = history.rows
-        log_settings(loggers.values(), run.record)
+        log_settings(run.loggers.values(), run.record)
         if cfg.get("search"):
             return None
         log.info("testing the best epoch, then writing model.onnx and the report")
-        metrics = finish(run, cfg, data, loggers.values())
+        metrics = finish(run, cfg, data)
 
     if prints:
         print_summary(folder, metrics)
