@@ -292,3 +292,26 @@ def test_half_an_epoch_counts_as_half_its_images(tmp_path):
     assert [row["images"] for row in metrics["history"]] == pytest.approx([train / 2] * 2, rel=0.08)
     rate = sum(row["images"] for row in metrics["history"]) / metrics["fit_seconds"]
     assert metrics["train_images_per_second"] == pytest.approx(rate)
+
+
+def test_early_stopping_says_why_in_terminal_log_and_report(command, tmp_path):
+    still = [
+        "model=linear",
+        "model.learning_rate=1e-12",
+        "data=mnist_5k",
+        "data.train_size=500",
+        "trainer.max_epochs=9",
+    ]
+    done = command("train.py", *still, "callbacks.early_stopping.patience=2", "run_folder=run", *QUIET)
+    assert done.returncode == 0, done.stderr
+    line = "stopped after epoch 3: val/accuracy did not rise for 2 epochs; the best is epoch 1"
+    assert done.stdout.splitlines().count(line) == 1
+    assert (tmp_path / "run" / "train.log").read_text().count(line) == 1
+    assert line in (tmp_path / "run" / "report" / "index.html").read_text()
+    assert RunFolder(tmp_path / "run").record().early_stop == line
+
+    at_once = ["+callbacks.early_stopping.stopping_threshold=0", "run_folder=at_once"]
+    done = command("train.py", *still, *at_once, *QUIET)
+    assert re.search(r"^stopped after epoch 1: Stopping threshold reached: val/accuracy = \S+ > 0; ", done.stdout, re.M)
+    done = command("train.py", *still, "run_folder=whole", "trainer.max_epochs=2", *QUIET)
+    assert done.returncode == 0 and "stopped after" not in done.stdout

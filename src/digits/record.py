@@ -66,6 +66,7 @@ class RunRecord(Record):
         overrides, config_dir: of the command; None without --config-dir.
         config: the config as composed, all interpolations resolved, secrets masked.
         history: a row for each epoch.
+        early_stop: why the fit ended before its last epoch; None if it did not.
         tracked: the run's ids in MLflow and W&B, by the name of the logger.
         error: why it failed, in one line; `traceback` says where.
     """
@@ -87,6 +88,7 @@ class RunRecord(Record):
     data: Dataset | None = None
     precision: str = ""
     history: list[Epoch] = []
+    early_stop: str | None = None
     tracked: dict[str, str] = {}
     error: str | None = None
     traceback: list[str] | None = None

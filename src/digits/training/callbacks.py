@@ -8,7 +8,8 @@ from typing import Any
 import rich.progress
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.callbacks import EarlyStopping, WeightAveraging
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
@@ -74,6 +75,34 @@ class History(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue after the rows of the run that is resumed."""
         self.rows = [Epoch.model_validate(row) for row in state_dict["rows"]]
+
+
+def early_stop(trainer: Trainer, history: list[Epoch]) -> str | None:
+    """Why early stopping ended a fit before its last epoch, epochs counted from 1; None if it did not."""
+    if not history or history[-1].epoch + 1 == trainer.max_epochs:
+        return None
+    unit = "epoch" if trainer.check_val_every_n_epoch == trainer.val_check_interval == 1 else "validation"
+    for stopping in trainer.early_stopping_callbacks:
+        if stopping.stopping_reason != EarlyStoppingReason.NOT_STOPPED:
+            return f"stopped after epoch {history[-1].epoch + 1}: {_reason(stopping, unit)}{_best(stopping, history)}"
+    return None
+
+
+def _reason(stopping: EarlyStopping, unit: str) -> str:
+    if stopping.stopping_reason != EarlyStoppingReason.PATIENCE_EXHAUSTED:
+        return str(stopping.stopping_reason_message).removesuffix(" Signaling Trainer to stop.").removesuffix(".")
+    way, delta = "rise" if stopping.mode == "max" else "fall", abs(stopping.min_delta)
+    least = f" by more than {delta:g}" if delta else ""
+    count = stopping.wait_count
+    return f"{stopping.monitor} did not {way}{least} for {count} {unit}{'s' * (count > 1)}"
+
+
+def _best(stopping: EarlyStopping, history: list[Epoch]) -> str:
+    """The first epoch with the best value of what is watched, if the history has it."""
+    rows = (row.model_dump(by_alias=True) for row in history)
+    values = {row["epoch"]: value for row in rows if (value := row.get(stopping.monitor)) is not None}
+    choose = max if stopping.mode == "max" else min
+    return f"; the best is epoch {choose(values, key=values.__getitem__) + 1}" if values else ""
 
 
 class Progress(Callback):

@@ -153,7 +153,7 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
     for key, state in checkpoint.get("callbacks", {}).items():
         if key in stopping and state["stopped_epoch"]:
             raise ModelFileError(
-                f"{path}: early stopping ended this run after epoch {state['stopped_epoch']}; to train longer, "
+                f"{path}: early stopping ended this run after epoch {state['stopped_epoch'] + 1}; to train longer, "
                 "resume without it: ~callbacks.early_stopping"
             )
     found = {"sharpness": ()} | {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}

@@ -20,7 +20,7 @@ from digits.reporting.report import print_summary
 from digits.reporting.tracking import begin_tracking, log_settings, loggers_of
 from digits.run_folder import RunFolder
 from digits.threads import usable_cores
-from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch
+from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch, early_stop
 from digits.training.checkpoints import check_resumable, checkpoints_in, load_model
 from digits.training.finish import data_of, finish
 from digits.training.run import Run
@@ -65,7 +65,9 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
             fit(trainer, model, data, checkpoint)
         if trainer.fast_dev_run or not trainer.is_global_zero:
             return None
-        run.record.history = history.rows
+        run.record.history, run.record.early_stop = history.rows, early_stop(trainer, history.rows)
+        if run.record.early_stop:
+            log.info(run.record.early_stop)
         log_settings(run.loggers.values(), run.record)
         if cfg.get("search"):
             return None
