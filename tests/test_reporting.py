@@ -46,6 +46,14 @@ def test_metrics_are_those_calculated_by_hand(metrics):
     assert [row.count for row in metrics.reliability] == [1, 1, 2]
 
 
+def test_a_confidence_of_1_lies_in_the_last_bin_for_the_ece_too(evaluation, tmp_path):
+    (tmp_path / "best.ckpt").write_bytes(b"")
+    chances = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.95, 0.05], [0.95, 0.05]])  # three are right
+    metrics = measure(replace(evaluation, logits=chances.log()), tmp_path / "best.ckpt", RECORD)
+    assert [(row.count, row.accuracy) for row in metrics.reliability] == [(4, 0.75)]
+    assert metrics.test_ece == pytest.approx(0.975 - 0.75)
+
+
 def test_refused_digits_are_those_below_a_quantile_of_the_validation_digits(evaluation, tmp_path):
     (tmp_path / "best.ckpt").write_bytes(b"")
     logits = evaluation.logits + torch.tensor([[4.0], [3.0], [-1.0], [2.0]])  # of which the log-sum-exp is 0

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.metrics import precision_recall_fscore_support
 from torch import Tensor
-from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
+from torchmetrics.functional.classification import multiclass_confusion_matrix
 
 from atomic_files import sha256_of
 from digits.data.batches import scaled
@@ -42,6 +42,7 @@ def measure(
     train = record.data.train
     classes = evaluation.model.hparams["classes"]
     labels, probabilities, history = evaluation.labels, evaluation.probabilities, record.history
+    bins = _reliability(evaluation)  # the ECE is their mean gap; torchmetrics has one more bin, for a confidence of 1
     seconds = sum(epoch.seconds for epoch in history)
     # older runs did not record the images of an epoch: each took the whole training split
     images = sum(train if epoch.images is None else epoch.images for epoch in history)
@@ -51,12 +52,12 @@ def measure(
         seed=record.config["seed"],
         test_accuracy=evaluation.accuracy,
         test_loss=F.cross_entropy(evaluation.logits.double(), labels).item(),
-        test_ece=multiclass_calibration_error(probabilities, labels, len(classes), n_bins=BINS).item(),
+        test_ece=sum(row.count * abs(row.accuracy - row.confidence) for row in bins) / len(labels),
         val_accuracy=evaluation.val_accuracy,
         val_loss=evaluation.val_loss,
         per_class=_per_class(evaluation, classes),
         confusion_matrix=multiclass_confusion_matrix(probabilities, labels, len(classes)).tolist(),
-        reliability=_reliability(evaluation),
+        reliability=bins,
         robustness=robustness(evaluation),
         least_energy=least_energy(evaluation),
         refusals=_refusals(evaluation),
@@ -104,19 +105,19 @@ def _per_class(evaluation: Evaluation, classes: list[int]) -> dict[str, ClassSco
 
 
 def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
-    """Confidence and accuracy in bins of equal width, without the empty bins.
+    """Confidence and accuracy in bins of equal width, without the empty bins; an upper edge belongs to its bin.
 
     C. Guo et al., "On calibration of modern neural networks", 2017.
     """
-    confidence, correct = evaluation.confidence, evaluation.correct
-    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
+    confidence, correct = evaluation.confidence.double(), evaluation.correct.double()
+    bins = (evaluation.confidence * BINS).ceil().long().clamp(1, BINS) - 1
     return [
         ReliabilityBin(
             low=index / BINS,
             high=(index + 1) / BINS,
             count=int((bins == index).sum()),
             confidence=confidence[bins == index].mean().item(),
-            accuracy=correct[bins == index].float().mean().item(),
+            accuracy=correct[bins == index].mean().item(),
         )
         for index in bins.unique().tolist()
     ]
