@@ -10,11 +10,13 @@ import time
 import pytest
 from conftest import QUIET, run_command, start_training
 from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.util import tensor_util
 
 import digits.config
 from digits.config import CONFIGS, mistakes_in
+from digits.reporting.tracking import loggers_of
 from digits.run_folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")
@@ -80,6 +82,20 @@ def test_a_resumed_run_has_the_rows_of_metrics_csv_that_a_whole_run_has(resumed)
     whole, killed = (rows(folder / "run") for folder in resumed)
     assert [row["epoch"] for row in killed if row["val/accuracy"]] == ["0", "1", "2"]
     assert killed == whole
+
+
+@pytest.mark.parametrize("step, kept", [(None, ["0", "1"]), (1, ["0"])])
+@pytest.mark.filterwarnings("ignore:.*exists and is not empty")
+def test_rows_stay_but_for_those_that_are_trained_again(tmp_path, step, kept):
+    """None are after a search, when its best trial is tested."""
+    node = {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": str(tmp_path), "name": "csv", "version": ""}
+    config = OmegaConf.create({"logger": {"csv": node}})
+    logger = loggers_of(config, {})["csv"]
+    logger.log_metrics({"loss": 0.5}, 0)
+    logger.log_metrics({"loss": 0.25, "accuracy": 0.75}, 1)
+    logger.save()
+    loggers_of(config, {}, step)
+    assert [row["step"] for row in rows(tmp_path)] == kept
 
 
 def test_tensorboard_shows_each_step_of_a_resumed_run_once(resumed):
