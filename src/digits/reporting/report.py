@@ -1,5 +1,6 @@
 """The results of one run: as the files in report/ and in the terminal."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,6 @@ def print_summary(folder: RunFolder, metrics: Metrics) -> None:
     print("\n" + "\n".join(f"{name:<15}{text}" for name, text in rows.items() if text))
     for file in (folder.page, folder.onnx):
         print(folder.shown / file.relative_to(folder.path))
+    if find_spec("digits_reader"):
+        print(f"to draw for it: digits serve {folder.shown}")
+    print("to see its curves: make tensorboard")
