@@ -70,7 +70,7 @@ def _looked_at(picture: Image.Image, box: Box, scale: float) -> tuple[Floats, Fl
     size = [max(2, round(scale * side / MULTIPLE)) * MULTIPLE for side in sides]
     pixels = np.asarray(picture.resize(size, BILINEAR, box=box), np.float32) / np.float32(255)
     (logits,) = _network().run(["logits"], {"pictures": pixels.transpose(2, 0, 1)[None]})
-    return pixels, 1 / (1 + np.exp(-logits[0, 0]))
+    return pixels, 1 / (1 + np.exp(-logits[0, 0].clip(-50)))  # 32 bits hold no exp(100)
 
 
 @cache
