@@ -754,6 +754,7 @@ def test_pictures_of_the_docs_are_made_by_one_command(command, chromium, tmp_pat
     for path in (tmp_path / "docs").iterdir():
         with Image.open(path) as picture:
             sizes[path.name] = picture.size
+    assert sizes.pop("photo.jpg") == (800, 600)
     assert sizes.keys() == {f"{what}{dark}.png" for what in ("report", "page") for dark in ("", "-dark")}
     assert all(width == 1000 and height > 700 for width, height in sizes.values())
 

@@ -54,11 +54,13 @@ def test_crops_and_lines_leave_the_digit_alone():
     tight = amount[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     assert np.abs(prepare(pictured(tight)) - alone).mean() < 0.01
     assert np.abs(prepare(pictured(gaussian_filter(amount, 8)[80:320, 80:320])) - alone).mean() < 0.06
-    for lines in LINES.values():
+    for name, lines in LINES.items():
         lined = amount.copy()
         for top, bottom, left, right in lines:
             lined[top:bottom, left:right] = 1
-        assert np.abs(prepare(pictured(lined)) - alone).mean() < 0.02, lines
+        # Where black lines as thick as these cross a stroke, short stubs of them stay.
+        most = 0.03 if name in ("ruled", "squared") else 0.01
+        assert np.abs(prepare(pictured(lined)) - alone).mean() < most, name
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ const DUST = 0.08; // of the largest mark; what is smaller does not count
 const ROOM = 0.25; // heights of a sign that the second look shows round the signs
 const PATCH = 10; // patches along the longest side, in each of which the paper has one colour
 const LEAST_CONTRAST = 0.015; // between ink and paper
-const NOISE = 2; // standard deviations of the paper, below which the network has taken noise for ink
+const NOISE = 3; // standard deviations of the paper, below which the network has taken noise for ink
 const WIDE = [0.2, 0.3]; // probabilities: from the first on a pixel belongs to a stroke, fully after the second more
 
 const load = async () => ort.InferenceSession.create(new Uint8Array(await (await fetch("ink.onnx")).arrayBuffer()));
