@@ -334,7 +334,7 @@ def test_what_a_constructor_refuses_is_told_in_its_own_words(command):
 
 def test_a_figure_that_no_epoch_has_cannot_choose_the_best(command):
     done = command("train.py", "data=mnist_5k", "model=linear", "monitor=val/acc", *QUIET)
-    wanted = "error: monitor: got val/acc, wanted one of val/accuracy, val/loss\n"
+    wanted = "error: monitor: got val/acc, wanted one of epoch, val/accuracy, val/loss\n"
     assert (done.returncode, done.stderr) == (2, wanted)
 
 
