@@ -132,7 +132,7 @@ def _run_rest(driver: Driver, folder: Path, jobs: list[list[str]]) -> None:
     left = [number for number in range(len(jobs)) if driver.jobs.state(number).status != "finished"]
     queued = driver.queue.numbers() if driver.queue else set()
     print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by {METRIC}")
-    for key, values in _swept(jobs).items():  # range(0,0.8,step=0.1) has nine: 0.8 too
+    for key, values in _swept(jobs).items() if left else ():  # range(0,0.8,step=0.1) has nine: 0.8 too
         print(
             f"{key}: {len(values)} values: {', '.join(values if len(values) < 20 else [*values[:9], '…', values[-1]])}"
         )
