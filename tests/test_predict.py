@@ -201,6 +201,8 @@ def test_without_a_run_the_newest_one_reads_or_the_one_that_comes_with_digits(
     )
     done = command("scripts/predict.py", "outputs/run")
     assert done.returncode == 2 and done.stderr.startswith("error: outputs/run: a model and no picture")
+    done = command("scripts/export_site.py", "site", "--runtime", "none")
+    assert done.returncode == 2 and done.stderr.startswith("model: cnn, outputs/run/model.onnx: reads 9")
 
 
 def test_a_thousand_small_pictures_take_seconds(command: Command, quickstart: Path, tmp_path: Path):

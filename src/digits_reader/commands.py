@@ -83,14 +83,13 @@ def serve(
     from digits_reader import server
     from digits_reader.drawings import Drawings
     from digits_reader.guard import check_origin
-    from digits_reader.reader import default_model
 
     for origin in allow_origin or []:
         check_origin(origin)
     folder = Drawings(drawings)
     folder.check_writable()
     with server.listen(host, port) as listener:
-        paths = list(models) or [default_model()]
+        paths = list(models) or [_default_reader().path]
         server.serve(paths, folder, listener, ["localhost", host], allow_host or [], allow_origin or [], workers)
 
 
@@ -102,10 +101,9 @@ def site(folder: Path, /, *models: Path, runtime: Path | None = None) -> None:
         models: runs or their model.onnx (default: the newest in outputs, else the one that comes with digits).
         runtime: dist folder of an unpacked onnxruntime-web (default: fetch it with npm).
     """
-    from digits_reader.reader import default_model
     from digits_reader.site import RUNTIME, export_site
 
-    export_site(folder, list(models) or [default_model()], runtime)
+    export_site(folder, list(models) or [_default_reader().path], runtime)
     print(f"{folder}: written, with {RUNTIME} from {runtime or 'npm'}")
     print(f"to try it: python -m http.server --bind 127.0.0.1 --directory {shlex.quote(str(folder))}")
 
@@ -154,8 +152,8 @@ COMMANDS = [read, serve, site, drawings, score]
 
 
 def _reader_and_pictures(words: tuple[str, ...]) -> tuple["Reader", list[str]]:
-    """Tell a model in front of the pictures from a picture; say which model reads if none is named."""
-    from digits_reader.reader import Reader, default_model
+    """Tell a model in front of the pictures from a picture."""
+    from digits_reader.reader import Reader
 
     if not words:
         raise ConfigError("no picture; name files or folders")
@@ -165,9 +163,16 @@ def _reader_and_pictures(words: tuple[str, ...]) -> tuple["Reader", list[str]]:
     if first.suffix == ".ckpt":
         raise ConfigError(f"{first}: a checkpoint, wanted a run's folder or its model.onnx, which digits export writes")
     if first.suffix != ".onnx" and not any((first / name).exists() for name in ("run.json", "model.onnx")):
-        reader = Reader(default_model())
-        print(f"model: {reader}", file=sys.stderr)
-        return reader, list(words)
+        return _default_reader(), list(words)
     if not words[1:]:
         raise ConfigError(f"{first}: a model and no picture; name pictures after it")
     return Reader(first), list(words[1:])
+
+
+def _default_reader() -> "Reader":
+    """The model that reads where none is named; say which it is."""
+    from digits_reader.reader import Reader, default_model
+
+    reader = Reader(default_model())
+    print(f"model: {reader}", file=sys.stderr)
+    return reader
