@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import lightning
 import pytest
 import torch
+import torch.nn.functional as F
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
@@ -14,6 +15,7 @@ from digits.data.mnist_5k import Mnist5k
 from digits.former import model_settings
 from digits.models.augmentation import Augmentation, RandomAugmentation, thicken
 from digits.models.cnn import CNN
+from digits.models.ensemble import Ensemble
 from digits.models.lenet import LeNet
 from digits.models.linear import Linear
 from digits.models.muon import Muon, orthogonalized
@@ -45,6 +47,42 @@ def test_a_network_that_is_shown_non_digits_learns_a_low_energy_for_them():
     chances = torch.cat([logits, torch.zeros(3, 1)], dim=1).softmax(dim=1)
     wanted = -torch.stack([chances[0, 1], chances[1, 2], chances[2, 0]]).log().mean()
     assert model.training_step((images, labels), 0).item() == pytest.approx(wanted.item())
+
+
+def test_a_student_learns_digits_from_the_teachers_answers_and_marks_from_their_labels():
+    images, labels = torch.rand(3, 1, 28, 28), torch.tensor([1, 2, 0])
+    answers = torch.tensor([[0.1, 0.9], [0.5, 0.5], [0.7, 0.3]])
+    doubts = torch.tensor([[0.1, 0.7, 0.2], [0.4, 0.4, 0.2], [0.7, 0.3, 0.0]])
+    for refuses, given, wanted in [
+        (True, answers, [[0.1, 0.9, 0], [0, 0, 1], [0.7, 0.3, 0]]),
+        (True, doubts, [[0.1, 0.7, 0.2], [0, 0, 1], [0.7, 0.3, 0]]),
+        (False, doubts[[0, 2, 2]], [[0.1, 0.7], [0.7, 0.3], [0.7, 0.3]]),
+    ]:
+        model = Linear(classes=[3, 7], non_digits=refuses, teacher="a run")
+        model.trainer, model.answers = SimpleNamespace(log_every_n_steps=0), lambda _, given=given: given
+        these = labels if refuses else labels % 2
+        logits = model(images)
+        chances = torch.cat([logits, torch.zeros(3, 1)], dim=1)[:, : 2 + refuses].log_softmax(dim=1)
+        loss = -(torch.tensor(wanted) * chances).sum(dim=1).mean()
+        assert model.training_step((images, these), 0).item() == pytest.approx(loss.item())
+
+
+def test_an_ensemble_refuses_what_all_its_members_have_learned_to_refuse():
+    members = [Linear(classes=[3, 7], non_digits=refuses) for refuses in (True, True, False)]
+    images = torch.rand(5, 1, 28, 28)
+
+    def joined(some):
+        ensemble = Ensemble([3, 7], [member.described() for member in some])
+        for copy, member in zip(ensemble.members, some, strict=True):
+            copy.load_state_dict(member.state_dict())
+        return ensemble
+
+    with torch.no_grad():
+        both, mixed = joined(members[:2]), joined(members)
+        mean = sum(F.pad(member(images), (0, 1)).softmax(dim=1) for member in members[:2]) / 2
+        assert torch.allclose(both.answers_to(images), mean, atol=1e-6) and both.refuses
+        mean = sum(member(images).softmax(dim=1) for member in members) / 3
+        assert torch.allclose(mixed.answers_to(images), mean, atol=1e-6) and not mixed.refuses
 
 
 def test_stages_of_a_cnn_set_its_channels_and_pooling():

@@ -1,11 +1,13 @@
 """Marks that are no digit, drawn by program, so that a network learns to tell when it does not know.
 
 D. Hendrycks et al., "Deep anomaly detection with outlier exposure", 2019. Strokes are random, pieces of the digits of
-`hands.txt` which form no digit, or the letters of `letters.txt`. The pens are those of digits.data.hands.
+`hands.txt` which form no digit, or the letters of `letters.txt`. The pens are those of digits.data.hands. Printed
+letters have OpenCV's plotter faces.
 """
 
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -28,7 +30,8 @@ def draw_non_digits(number: int, seed: int) -> Tensor:
     for at, draw in enumerate(KINDS):
         rows = np.flatnonzero(kind == at)
         for some in np.array_split(rows, len(rows) // AT_ONCE + 1):
-            images[some] = inked(draw(len(some), rng).astype(np.float32), rng)
+            drawn = draw(len(some), rng)
+            images[some] = drawn if draw is _printed else inked(drawn.astype(np.float32), rng)
     return torch.from_numpy(images)[:, None]
 
 
@@ -65,6 +68,24 @@ def _letters(number: int, rng: np.random.Generator) -> Positions:
     """A letter that looks like no digit."""
     ways = [way for each in read_ways("letters").values() for way in each]
     return written(ways[rng.integers(len(ways))], number, rng)
+
+
+def _printed(number: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    """A letter that looks like no digit, printed: uint8 [number, 28, 28]."""
+    letters, images = list(read_ways("letters")), np.zeros((number, 28, 28), np.uint8)
+    for image in images:
+        page, face = np.zeros((160, 160), np.uint8), int(rng.integers(8)) + cv2.FONT_ITALIC * int(rng.integers(2))
+        size, thickness = rng.uniform(2.5, 3.5), int(rng.integers(1, 14))
+        cv2.putText(page, letters[rng.integers(len(letters))], (40, 110), face, size, 255, thickness, cv2.LINE_AA)
+        soft = cv2.GaussianBlur(page, (0, 0), rng.uniform(1, 3.5))
+        ink = np.stack((soft > 40).nonzero()[::-1])
+        angle, slant = rng.normal(0, 0.1), rng.normal(0, 0.1)
+        shape = np.array([[np.cos(angle), -np.sin(angle) - slant], [np.sin(angle), np.cos(angle)]])
+        shape *= (np.exp(rng.normal(0, 0.15)), 1)
+        shape *= 20 / np.ptp(shape @ ink, axis=1).max()
+        move = 13.5 - shape @ ink.mean(axis=1, keepdims=True)
+        cv2.warpAffine(soft, np.hstack([shape, move]), (28, 28), dst=image)
+    return images
 
 
 def _pieces(number: int, rng: np.random.Generator) -> Positions:
@@ -149,8 +170,8 @@ def _smudges(number: int, rng: np.random.Generator) -> Positions:
     return heaps[:, np.arange(POINTS) % heaps.shape[1]] + rng.uniform(0, 0.2) * patch
 
 
-KINDS = [*6 * [_letters], *3 * [_glyphs], *2 * [_strokes], _pieces, _several, _moved, _crossed]
-KINDS += [_polygons, _waves, _smudges]
+KINDS = [*5 * [_letters], *3 * [_printed], *3 * [_glyphs], *2 * [_strokes], _pieces, _several, _moved, _crossed]
+KINDS += [*2 * [_polygons], _waves, *3 * [_smudges]]
 
 
 def _a_digit(number: int, rng: np.random.Generator, digits: list[int] | None = None) -> Positions:

@@ -35,10 +35,12 @@ class Classifier(LightningModule):
     Attributes:
         placement: arguments of the Trainer that this class needs; they replace those of the config.
         fitted_once: whether one pass over the data, on one device, fits the model.
+        refuses: whether the model has learned from images that show no digit, too.
     """
 
     placement: ClassVar[dict[str, Any]] = {}
     fitted_once: ClassVar[bool] = False
+    refuses: bool = False
     sharpness: Tensor  # []
 
     def __init__(self, classes: Classes) -> None:
@@ -66,8 +68,18 @@ class Classifier(LightningModule):
 
     @torch.no_grad()
     def answers_to(self, images: Tensor) -> Tensor:
-        """Probabilities [N, classes] for images float32 [N, 1, 28, 28], wherever these are; for a student."""
-        return self.to(images.device)(images).softmax(dim=1)
+        """What a student learns from images float32 [N, 1, 28, 28], wherever these are.
+
+        Probabilities [N, classes]; one more, of no digit, if the model has learned to refuse.
+        """
+        return self.with_no_digit(self.to(images.device)(images)).softmax(dim=1)
+
+    def with_no_digit(self, scores: Tensor) -> Tensor:
+        """Scores [N, classes], with a column for no digit if the model has learned to refuse.
+
+        That score is always 0, so the energy of the others is the log-odds of a digit.
+        """
+        return F.pad(scores, (0, 1)) if self.refuses else scores
 
     @classmethod
     def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:

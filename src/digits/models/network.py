@@ -32,11 +32,10 @@ class Network(Classifier):
         augmentation: the largest random changes of training images, see Augmentation; None for no changes.
         teacher: folder of a run whose answers to the changed images take the place of the labels (G. Hinton et al.,
             "Distilling the knowledge in a neural network", 2015); None to learn from the labels.
-        non_digits: whether some training images show no digit; their label is `len(classes)`.
+        non_digits: whether some training images show no digit; their label is `len(classes)`, also with a teacher.
 
     Attributes:
-        answers: of the teacher, to images as `scores` gets them: probabilities [N, classes]. Whoever sets `teacher`
-            gives this too.
+        answers: of the teacher, see `answers_to`. Whoever sets `teacher` gives this too.
     """
 
     net: nn.Module
@@ -57,6 +56,7 @@ class Network(Classifier):
     ) -> None:
         super().__init__(classes)
         amounts = augmentation or {}
+        self.refuses = non_digits
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
         self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
 
@@ -74,11 +74,8 @@ class Network(Classifier):
         images, labels = batch
         if self.augment:
             images = self.augment(images)
-        scores = self.scores(images)
-        if self.hparams["non_digits"]:
-            # One more class is no digit. Its score is always 0, so the energy of the others is the log-odds of a digit.
-            scores = F.pad(scores, (0, 1))
-        targets = self.answers(images) if self.answers else labels
+        scores = self.with_no_digit(self.scores(images))
+        targets = self._taught(images, labels) if self.answers else labels
         loss = F.cross_entropy(scores, targets, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
@@ -121,6 +118,18 @@ class Network(Classifier):
         moves = not optimizer.defaults.keys().isdisjoint(("momentum", "betas"))
         schedule = OneCycleLR(optimizer, rate, total_steps=steps, pct_start=warmup, cycle_momentum=moves)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _taught(self, images: Tensor, labels: Tensor) -> Tensor:
+        """The teacher's answers to digits, and the labels of marks: [N, classes], or one more for no digit.
+
+        If only one of the two, teacher and student, has learned to refuse, the other's column is 0 or is left out; then
+        an image that the teacher doubts counts less.
+        """
+        classes = len(self.hparams["classes"])
+        marks = F.one_hot(labels, classes + 1)[:, : classes + self.refuses]
+        answers = self.answers(images)  # type: ignore[misc]
+        answers = F.pad(answers, (0, marks.shape[1] - answers.shape[1]))
+        return torch.where(labels[:, None] == classes, marks, answers)
 
     def _check_losses(self) -> None:
         if not self.losses:
