@@ -66,9 +66,13 @@ pictures-score: $(READY)  ## count how many pictures of a folder are read right 
 	@test -n "$(DIR)" || { echo "error: DIR is not set; wanted a folder of pictures whose names begin with their digit" >&2; exit 2; }
 	$(BIN)/digits score $(RUN) $(DIR)
 
-model: $(READY)  ## train the model that comes with the reader with two seeds, keep the better and write its card (STRANGERS='--photos DIR …' adds figures; half an hour on two cores); the same command continues it
-	$(BIN)/python train.py -m experiment=reader seed=0,1 hydra.sweep.dir=outputs/model
-	$(BIN)/python scripts/model.py outputs/model/0 outputs/model/1 $(STRANGERS)
+model: $(READY)  ## train the model that comes with the reader: three teachers, then students with two seeds; keep the better student and write its card (STRANGERS='--photos DIR …' adds figures; about three hours on two cores); the same command continues it
+	$(BIN)/python train.py -m experiment=reader seed=0,1 'model.stages=[[16,32],[32,64],[128]]' hydra.sweep.dir=outputs/model/small
+	$(BIN)/python train.py -m experiment=reader seed=11 'model.stages=[[16,32],[48,96],[192]]' hydra.sweep.dir=outputs/model/wide
+	test -f outputs/model/teacher/report/index.html || { rm -rf outputs/model/teacher && \
+	  $(BIN)/digits export --ensemble outputs/model/small/? outputs/model/wide/0 --into outputs/model/teacher; }
+	$(BIN)/python train.py -m experiment=reader seed=0,1 model.teacher=outputs/model/teacher hydra.sweep.dir=outputs/model/student
+	$(BIN)/python scripts/model.py outputs/model/student/? $(STRANGERS)
 
 ink: $(READY)  ## train the network that finds the ink on photographs, on drawn scenes (forty minutes on two cores); the same command continues it
 	$(BIN)/python -m digits.ink
@@ -83,6 +87,13 @@ load: $(READY) $(GRADIO)/.ready  ## measure how many pictures a second the serve
 	test -n "$(RUN)" || $(BIN)/python train.py experiment=quickstart run_folder=outputs/load
 	$(BIN)/digits draw digits outputs/drawn --each 2 --first 0
 	$(BIN)/python scripts/benchmark/load.py $(or $(RUN),outputs/load) $(GRADIO)/bin/python outputs/drawn/?_canvas_*.png
+
+engines: $(READY)  ## run the models in other engines, each in an environment of its own, and renew the table of docs/engines.md (ten minutes, 2 GB)
+	$(BIN)/python train.py -m data=mnist_5k model=linear,mlp,lenet,cnn,svm,pixel_similarity trainer.max_epochs=2 hydra.sweep.dir=$(ENGINES)/runs
+	test -f $(ENGINES)/ensemble/report/index.html || { rm -rf $(ENGINES)/ensemble && \
+	  $(BIN)/digits export --ensemble $(ENGINES)/runs/1 $(ENGINES)/runs/3 --into $(ENGINES)/ensemble; }
+	$(BIN)/digits export $(ENGINES)/runs/3 --int8
+	$(BIN)/python scripts/benchmark/engines.py $(ENGINES)/runs/? $(ENGINES)/ensemble
 
 schemas: $(READY)  ## write .schemas/, with which an editor completes the keys of the configs and checks their values
 	$(BIN)/python scripts/schemas.py .schemas

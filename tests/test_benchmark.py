@@ -8,7 +8,9 @@ import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -16,6 +18,7 @@ from conftest import run_command
 from hydra import initialize_config_dir
 from PIL import Image
 
+import engines
 import inside
 import references
 from digits.config import mistakes_in_overrides
@@ -228,3 +231,26 @@ def test_under_load_every_answer_is_compared_with_the_models_own(name, answer):
             ask(name, port, [(bodies, {3: 0.8})], clients=2, seconds=60)  # ends at the first answer
     with server(b'{"detail": "busy"}') as port, pytest.raises(DataError, match="busy"):
         ask(name, port, [(bodies, {3: 0.9})], clients=1, seconds=60)
+
+
+# Other engines
+
+
+@pytest.mark.parametrize("name", ["ONNX Runtime", "OpenCV 5"])
+def test_what_the_page_on_engines_says_gives_right_probabilities(name, quickstart):
+    (engine,) = [each for each in engines.engines() if each.name == name]
+    images = Mnist5k().read().test_images[::5].numpy().astype(np.float32) / 255
+    cell, why = engines.tried(engine, Path(sys.executable), quickstart / "model.onnx", images)
+    assert float(cell) < 1e-5, why
+    wrong = engine._replace(code=engine.code + "\nprobabilities = probabilities[:, ::-1]")
+    assert engines.tried(wrong, Path(sys.executable), quickstart / "model.onnx", images)[0] == "**wrong**"
+    broken = engine._replace(code="raise ValueError('no such layer')")
+    assert engines.tried(broken, Path(sys.executable), quickstart / "model.onnx", images) == (
+        "refused",
+        "ValueError: no such layer",
+    )
+
+
+def test_the_table_of_engines_has_a_row_for_each_section():
+    rows = [line.split(" | ")[0].strip("| ") for line in engines.PAGE.read_text().splitlines() if line.startswith("| ")]
+    assert rows == ["engine", "---", *(engine.name for engine in engines.engines())]
