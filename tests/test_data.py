@@ -18,16 +18,20 @@ import torch
 from conftest import QUIET, run_folders
 from lightning import Callback
 from PIL import Image
+from sklearn.datasets import load_digits
 from torchvision import datasets
 
 from digits.data import mnist
 from digits.data.batches import EpochBatches
+from digits.data.by_content import chosen_by_content
 from digits.data.datamodule import DigitsData
 from digits.data.hands import draw_hands, read_ways
 from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
 from digits.data.mnist_files import SHA256, MnistFiles
+from digits.data.mnist_form import in_mnist_form
 from digits.data.non_digits import draw_non_digits
+from digits.data.sklearn_digits import SklearnDigits
 from digits.models.linear import Linear
 from digits.training.trainer import Trainer
 from plain_errors import ConfigError, DataError
@@ -122,8 +126,62 @@ def test_sizes_are_compared_with_the_known_number_of_images_before_any_file_is_r
     assert Mnist.mistakes_in(settings) == DigitsData.mistakes_in(settings) == []
 
 
-def test_the_known_number_of_images_is_that_of_the_files():
-    assert len(Mnist5k().read().train_labels) == Mnist5k.train_total
+@pytest.mark.parametrize("of", [Mnist5k, SklearnDigits])
+def test_the_known_number_of_images_is_that_of_the_files(of):
+    assert len(of().read().train_labels) == of.train_total
+
+
+# The digits of scikit-learn
+
+
+def test_the_digits_of_scikit_learn_have_the_form_of_mnist_and_are_all_there():
+    splits, theirs = SklearnDigits().read(), load_digits()
+    images = torch.cat([splits.train_images, splits.test_images])[:, 0].numpy()
+    labels = torch.cat([splits.train_labels, splits.test_labels])
+    assert labels.bincount().tolist() == np.bincount(theirs.target).tolist()
+    assert splits.test_labels.bincount().min() >= 25, "enough of each digit"
+    sides = [max(np.ptp(np.flatnonzero(image.any(axis=axis))) + 1 for axis in (0, 1)) for image in images]
+    assert set(sides) == {20}
+    for along in np.mgrid[:28, :28]:
+        middles = (along * images.astype(float)).sum(axis=(1, 2)) / images.sum(axis=(1, 2), dtype=float)
+        assert np.abs(middles - 14).max() <= 0.5
+
+
+@pytest.mark.parametrize("shape", [(60, 30), (3, 200), (28, 28), (1, 1)], ids=str)
+def test_a_picture_of_any_size_gets_the_form_of_mnist(shape):
+    image = np.zeros((300, 300), np.uint8)
+    image[50 : 50 + shape[0], 70 : 70 + shape[1]] = 255
+    formed = in_mnist_form(image)
+    rows, columns = (np.flatnonzero(formed.any(axis=axis)) for axis in (1, 0))
+    wanted = [max(1, round(side * 20 / max(shape))) for side in shape]
+    assert formed.shape == (28, 28) and [len(rows), len(columns)] == wanted
+    assert abs(rows.mean() - 14) <= 0.5 and abs(columns.mean() - 14) <= 0.5
+    assert formed.max() == 255
+    assert not in_mnist_form(np.zeros((9, 9), np.uint8)).any()
+
+
+def test_the_heavy_end_of_a_digit_does_not_push_it_out_of_the_picture():
+    image = np.ones((100, 5), np.uint8)
+    image[90:] = 255
+    assert in_mnist_form(image)[0].any() and np.flatnonzero(in_mnist_form(image).any(axis=1)).tolist() == [*range(20)]
+
+
+def test_the_test_split_by_content_stays_when_digits_are_added_or_shuffled():
+    images = np.random.default_rng(0).integers(0, 256, (2000, 28, 28), np.uint8)
+    chosen, order = chosen_by_content(images, 0.2), np.random.default_rng(1).permutation(2000)
+    assert 320 < chosen.sum() < 480
+    assert np.array_equal(chosen_by_content(images[:500], 0.2), chosen[:500])
+    assert np.array_equal(chosen_by_content(images[order], 0.2), chosen[order])
+    assert not chosen_by_content(images, 0).any() and chosen_by_content(images, 1).all()
+
+
+def test_a_small_model_learns_the_digits_of_scikit_learn(command, tmp_path):
+    done = command("train.py", "experiment=quickstart", "data=sklearn_digits", *QUIET)
+    assert done.returncode == 0, done.stderr
+    (folder,) = run_folders(tmp_path)
+    metrics = json.loads((folder / "report" / "metrics.json").read_text())
+    assert [metrics["dataset"][key] for key in ("name", "train", "val", "test")] == ["sklearn_digits", 1262, 150, 385]
+    assert metrics["test/accuracy"] > 0.96
 
 
 # Digits drawn by program
