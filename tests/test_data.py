@@ -93,6 +93,7 @@ def test_images_are_in_0_to_1_and_labels_are_positions_in_classes():
     [
         ({"val_size": 3995}, "data.val_size: got 3995, wanted 10 to 3990 of the 4000 images"),
         ({"val_size": 5}, "data.val_size: got 5, wanted 10 to"),
+        ({"val_size": 0.001}, "data.val_size: got 0.001, wanted 10 to 3990 of the 4000 images"),
         ({"val_size": 500, "train_size": 4000}, "data.train_size: got 4000, wanted 10 to"),
     ],
 )
@@ -110,6 +111,12 @@ def test_train_size_is_stratified_and_can_be_all_that_is_left():
     assert len(data.train_labels) == 3500
 
 
+def test_the_size_for_validation_can_be_a_share():
+    data = Mnist5k(val_size=0.1)
+    data.setup()
+    assert data.val_labels.bincount().tolist() == [40] * 10 and len(data.train_labels) == 3600
+
+
 @pytest.mark.parametrize(
     "settings, lines",
     [
@@ -117,6 +124,8 @@ def test_train_size_is_stratified_and_can_be_all_that_is_left():
         ({"val_size": 3995, "train_size": 10}, ["data.val_size: got 3995, wanted 10 to 3990 of the 4000 images"]),
         ({"val_size": 500, "train_size": 3500}, []),
         ({"val_size": 500, "train_size": None}, []),
+        ({"val_size": 0.25, "train_size": 3000}, []),
+        ({"val_size": 0.25, "train_size": 3001}, ["data.train_size: got 3001, wanted 10 to 2990, or null for all"]),
         ({"val_size": 500, "train_size": 10_000, "classes": [3, 7]}, []),
     ],
 )

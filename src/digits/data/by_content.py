@@ -5,6 +5,8 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
+TEST_SHARE = 0.2
+
 
 def chosen_by_content(images: NDArray[np.uint8], share: float) -> NDArray[np.bool_]:
     """Which of images [N, …] are chosen, bool [N]: about this share of them, and the same ones in any order or number.

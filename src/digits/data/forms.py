@@ -4,7 +4,9 @@ A reader yields what a file holds, whatever it is. That it is MNIST, digits.data
 """
 
 import gzip
+import math
 import re
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -35,7 +37,7 @@ BROKEN = (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFil
 
 
 class Part(NamedTuple):
-    """What a file, or a half of one, holds: images uint8 [N, 28, 28] and labels uint8 [N], or only one of the two."""
+    """What a file holds: images uint8 [N, side, side] and labels uint8 [N], or only one of the two."""
 
     images: NDArray[np.uint8] | None
     labels: NDArray[np.uint8] | None
@@ -120,7 +122,7 @@ def read_npz(path: Path) -> Iterator[Part]:
 
 
 def read_csv(path: Path) -> Iterator[Part]:
-    """A table of numbers, a digit in a row: 784 pixels, and the label in the column `label`, else in the first one."""
+    """A table of numbers, a digit in a row: pixels, and the label in the column `label`, else in the first one."""
     with opened(path) as file:
         first = file.readline().decode("utf-8-sig").strip().lower().replace('"', "").split(",")
     names = None if all(each.strip().isdigit() for each in first) else first
@@ -153,7 +155,7 @@ def read_parquet(path: Path) -> Iterator[Part]:
     with parquet.ParquetFile(path) as table:
         names = table.schema_arrow.names
         target = next((each for each in ("label", "class") if each in names), None)
-        if target is None or len(names) not in (2, SIDE * SIDE + 1):
+        if target is None or not (len(names) == 2 or _is_square(len(names) - 1)):
             return
         parts = [_rows(batch, target) for batch in table.iter_batches(AT_ONCE)]
     yield Part(*map(np.concatenate, zip(*parts, strict=True)))
@@ -217,13 +219,17 @@ def decoded(content: bytes, name: str) -> NDArray[np.uint8]:
 
 
 def numbers(lines: Iterable[bytes], skip: int = 0, quote: str | None = None) -> NDArray[np.uint8]:
-    """Whole numbers 0 to 255 between commas, [rows, columns]; ValueError: there is something else."""
-    return np.loadtxt(lines, np.uint8, delimiter=",", comments=None, skiprows=skip, quotechar=quote, ndmin=2)
+    """Whole numbers 0 to 255 between commas, [rows, columns]; ValueError: there is something else, or nothing."""
+    with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are no rows
+        table = np.loadtxt(lines, np.uint8, delimiter=",", comments=None, skiprows=skip, quotechar=quote, ndmin=2)
+    if len(table) == 0:
+        raise ValueError("no rows of numbers")
+    return table
 
 
 def labelled(table: NDArray[np.uint8], at: int) -> Iterator[Part]:
-    """A table with the label in column `at`; without labels, if it has only the columns of pixels."""
-    if table.shape[1] == SIDE * SIDE:
+    """A table with the label in column `at`; without labels, if it has only the columns of square pictures."""
+    if _is_square(table.shape[1]):
         yield Part(squares(table), None)
     else:
         labels = table[:, at].copy()
@@ -232,10 +238,17 @@ def labelled(table: NDArray[np.uint8], at: int) -> Iterator[Part]:
 
 
 def squares(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels of any shape [N, …] as uint8 [N, 28, 28]; ValueError: they are not that many, or no bytes."""
-    if pixels[:1].size not in (0, SIDE * SIDE):
-        raise ValueError(f"pictures of the shape {pixels.shape[1:]}, wanted {SIDE}x{SIDE}")
-    return as_bytes(pixels.reshape(-1, SIDE, SIDE))
+    """Pixels [N, …] as uint8 [N, side, side]; ValueError: the pictures are not square, or the pixels no bytes."""
+    if pixels.ndim == 2 and _is_square(pixels.shape[1]):
+        pixels = pixels.reshape(-1, math.isqrt(pixels.shape[1]), math.isqrt(pixels.shape[1]))
+    if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
+        shape = "x".join(map(str, pixels.shape[1:])) or "no"
+        raise ValueError(f"{shape} pixels in a picture, wanted a square number like {SIDE * SIDE}, without colours")
+    return as_bytes(pixels)
+
+
+def _is_square(number: int) -> bool:
+    return math.isqrt(number) ** 2 == number
 
 
 def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -144,7 +144,7 @@ def _described(part: Part, unknown: list[str]) -> str:
     """What is there that is not MNIST; `unknown` are the hashes that are not those of MNIST's files."""
     images, labels = part
     if FASHION & set(unknown):
-        return "Fashion-MNIST (clothes, no digits)"
+        return "Fashion-MNIST (clothes, no digits), which data=idx reads"
     if labels is not None and len(labels) == KAGGLE:
         return f"Kaggle's train.csv, {KAGGLE:,} labelled digits without a labelled test split; data=table reads it"
     if images is None or hash_of(images) not in unknown:

@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-from digits.data.by_content import chosen_by_content
+from digits.data.by_content import TEST_SHARE, chosen_by_content
 from digits.data.datamodule import DigitsData, Splits
 from digits.data.mnist_form import in_mnist_form
-
-TEST_SHARE = 0.2
 
 
 class SklearnDigits(DigitsData):
