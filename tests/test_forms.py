@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from conftest import QUIET, run_folders
 from PIL import Image
 from scipy.io import savemat
 
-from digits.data import mnist_files
+from digits.data import forms, mnist_files
 from digits.data.mnist import Mnist
 from digits.data.mnist_5k import Mnist5k
 from digits.data.mnist_files import SHA256, MnistFiles, hash_of, hash_of_rows
@@ -323,6 +324,9 @@ def test_what_is_no_mnist_is_named_and_nothing_is_downloaded(arrays, folder, mon
 
 def test_files_of_other_things_are_no_reason_not_to_download(folder, monkeypatch):
     np.savez(folder / "weights.npz", layer=np.zeros(3))
+    np.savez(folder / "iris.npz", data=np.zeros((5, 3)), target=np.zeros(5))
+    np.savez(folder / "blobs.npz", x=np.zeros((5, 4)), y=np.zeros(5))
+    os.mkfifo(folder / "pipe")
     np.savetxt(folder / "table.csv", np.zeros((3, 4)), delimiter=",")
     torch.save({"a": 1}, folder / "model.pt")
     (folder / "drawings" / "7").mkdir(parents=True)
@@ -338,6 +342,31 @@ def test_fashion_is_named_by_its_content(folder, arrays, monkeypatch):
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(arrays[1][::-1]))
     with pytest.raises(DataError, match=r"\(found .*train-images-idx3-ubyte and 1 more, Fashion-MNIST \(clothes, no"):
         Mnist(folder=str(folder)).setup()
+
+
+def test_a_file_that_may_not_be_read_is_named_and_not_replaced(folder, arrays, monkeypatch):
+    write_npm(folder, arrays)
+    name = "train-images-idx3-ubyte"
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != name)
+    monkeypatch.setattr(forms, "head", lambda path, head=forms.head: b"" if path.name == name else head(path))
+    with pytest.raises(
+        DataError, match=rf"lacks MNIST's training images \(found .*{name}, a file: no permission to re"
+    ):
+        Mnist(folder=str(folder)).setup()
+
+
+def test_a_folder_that_may_not_be_read_is_passed_over(folder, arrays, monkeypatch):
+    write_npm(folder, arrays)
+    (folder / "lost+found").mkdir()
+    iterdir = Path.iterdir
+
+    def refused(path):
+        if path.name == "lost+found":
+            raise PermissionError(13, "Permission denied", str(path))
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    assert not MnistFiles(folder).missing
 
 
 # The whole command, on full MNIST

@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import pandas
 import pytest
 import torch
 from conftest import QUIET, run_folders
@@ -204,11 +205,13 @@ def write_csv(path, images, labels, header=True):
     np.savetxt(path, rows(images, labels), "%d", delimiter=",", header=names if header else "", comments="")
 
 
-@pytest.mark.parametrize("name", ["train.csv", "headless.csv", "packed.csv.gz", "one.npz"])
+@pytest.mark.parametrize("name", ["train.csv", "headless.csv", "packed.csv.gz", "one.npz", "pandas.csv"])
 def test_a_table_is_read_whole(digits, tmp_path, name):
     path = tmp_path / name
     if name == "one.npz":
         np.savez(path, images=digits[0], labels=digits[1])
+    elif name == "pandas.csv":
+        pandas.DataFrame(rows(*digits)).to_csv(path, index=False)
     else:
         write_csv(path, *digits, header=name != "headless.csv")
     data = Table(file=str(path), val_size=0.1)

@@ -5,6 +5,7 @@ A reader yields what a file holds, whatever it is. That it is MNIST, digits.data
 
 import gzip
 import math
+import os
 import re
 import warnings
 import zipfile
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import IO, Any, NamedTuple
@@ -31,9 +33,13 @@ PAIRS = [("x_train", "y_train"), ("x_test", "y_test"), ("train_images", "train_l
 PAIRS += [("images", "labels"), ("data", "target"), ("x", "y")]  # names of arrays in an npz file
 SIDE = 28
 DIGITS = {str(digit) for digit in range(10)}
-MOST = 1_000  # files of a folder that are looked at: one with more holds pictures
+MOST = 10_000  # paths that are looked at, so that a large disk does not take minutes
 AT_ONCE = 5_000  # rows of a parquet file
 BROKEN = (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, RuntimeError)
+
+
+class NoPicturesError(ValueError):
+    """A file holds something else than pictures of digits."""
 
 
 class Part(NamedTuple):
@@ -61,13 +67,21 @@ class Form:
 def forms_in(folders: Iterable[Path]) -> list[tuple[Form, Path]]:
     """The paths in some folders that have a form, those that are read fastest first; a folder may be one file."""
     found = []
-    for folder in folders:
-        paths = sorted(folder.iterdir())[:MOST] if folder.is_dir() else [folder]
-        for path in paths:
-            form = next((form for form in FORMS if form.fits(path, head(path))), None)
-            if form:
-                found.append((form, path))
+    paths = (path for folder in folders for path in (inside(folder) if folder.is_dir() else [folder]))
+    for path in islice(paths, MOST):
+        start = head(path)
+        form = next((form for form in FORMS if form.fits(path, start)), None)
+        if form:
+            found.append((form, path))
     return sorted(found, key=lambda each: (FORMS.index(each[0]), each[1].suffix == ".gz"))
+
+
+def inside(folder: Path) -> list[Path]:
+    """What is in a folder, by name; nothing if it may not be read, like a disk's lost+found."""
+    try:
+        return sorted(folder.iterdir())
+    except PermissionError:
+        return []
 
 
 def parts_of(form: Form, path: Path) -> Iterator[Part]:
@@ -81,6 +95,8 @@ def parts_of(form: Form, path: Path) -> Iterator[Part]:
 
 def head(path: Path) -> bytes:
     """The first bytes of a file, unpacked; none of a folder or of what cannot be opened."""
+    if not path.is_file():  # opening a pipe would wait for ever
+        return b""
     try:
         with path.open("rb") as file:
             start = file.read(HEAD)
@@ -125,7 +141,8 @@ def read_csv(path: Path) -> Iterator[Part]:
     """A table of numbers, a digit in a row: pixels, and the label in the column `label`, else in the first one."""
     with opened(path) as file:
         first = file.readline().decode("utf-8-sig").strip().lower().replace('"', "").split(",")
-    names = None if all(each.strip().isdigit() for each in first) else first
+    numbered = [str(at) for at in range(len(first))]  # pandas' names of columns without names
+    names = None if first != numbered and all(each.strip().isdigit() for each in first) else first
     with opened(path) as file:
         table = numbers(file, skip=0 if names is None else 1)
     at = next((names.index(each) for each in ("label", "class") if each in names), 0) if names else 0
@@ -156,6 +173,8 @@ def read_parquet(path: Path) -> Iterator[Part]:
         names = table.schema_arrow.names
         target = next((each for each in ("label", "class") if each in names), None)
         if target is None or not (len(names) == 2 or _is_square(len(names) - 1)):
+            return
+        if len(names) == 2 and "bytes" not in str(table.schema_arrow):  # no pictures
             return
         parts = [_rows(batch, target) for batch in table.iter_batches(AT_ONCE)]
     yield Part(*map(np.concatenate, zip(*parts, strict=True)))
@@ -238,12 +257,14 @@ def labelled(table: NDArray[np.uint8], at: int) -> Iterator[Part]:
 
 
 def squares(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels [N, …] as uint8 [N, side, side]; ValueError: the pictures are not square, or the pixels no bytes."""
+    """Pixels [N, …] as uint8 [N, side, side]; NoPicturesError: they are not square; ValueError: the pixels are no bytes."""
     if pixels.ndim == 2 and _is_square(pixels.shape[1]):
         pixels = pixels.reshape(-1, math.isqrt(pixels.shape[1]), math.isqrt(pixels.shape[1]))
     if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
         shape = "x".join(map(str, pixels.shape[1:])) or "no"
-        raise ValueError(f"{shape} pixels in a picture, wanted a square number like {SIDE * SIDE}, without colours")
+        raise NoPicturesError(
+            f"{shape} pixels in a picture, wanted a square number like {SIDE * SIDE}, without colours"
+        )
     return as_bytes(pixels)
 
 
@@ -282,11 +303,16 @@ def _is_torch(path: Path, start: bytes) -> bool:
 
 def _is_pictures(path: Path, start: bytes) -> bool:
     named = path.name in ("training", "train", "testing", "test")
-    return named and path.is_dir() and {each.name for each in path.iterdir()} >= DIGITS
+    return named and path.is_dir() and {each.name for each in inside(path)} >= DIGITS
 
 
 def _is_pickle(path: Path, start: bytes) -> bool:
     return "mnist" in path.name.lower() and ".pkl" in path.name
+
+
+def _is_closed(path: Path, start: bytes) -> bool:
+    named = re.search("mnist|ubyte", path.name.lower())
+    return named is not None and path.is_file() and not os.access(path, os.R_OK)
 
 
 def _is_archive(path: Path, start: bytes) -> bool:
@@ -302,6 +328,7 @@ FORMS = (  # those that are read fastest first
     Form("a CSV table", _is_table, read_csv),
     Form("an ARFF table", _is_arff, read_arff),
     Form("a folder of pictures", _is_pictures, read_pictures),
+    Form("a file", _is_closed, refuse("no permission to read it")),
     Form("an archive", _is_archive, refuse("unpack it")),
     Form(
         "a pickle", _is_pickle, refuse("reading it can run code, and its pixels are divided by 256; take another form")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data.forms import DIGITS, Form, Part, forms_in, parts_of
+from digits.data.forms import DIGITS, SIDE, Form, NoPicturesError, Part, forms_in, inside, parts_of
 from plain_errors import DataError
 
 # Of the original IDX files, unpacked: a header of the shape, then a byte for each pixel or label. Pixels and labels
@@ -87,10 +87,14 @@ class MnistFiles:
                 for half in _halves(part):
                     self._keep(path, half)
         except DataError as error:
+            if isinstance(error.__cause__, NoPicturesError):
+                return
             self.others.setdefault(str(error), []).append(path)
 
     def _keep(self, path: Path, part: Part) -> None:
-        """Keep what is MNIST; note what is not."""
+        """Keep what is MNIST; note what is not, except for what nobody takes for it."""
+        if part.images is not None and part.images.shape[1:] != (SIDE, SIDE):
+            return
         hashes = [None if values is None else hash_of(values) for values in part]
         names = {sha256: name for name, sha256 in SHA256.items()}
         unknown = [sha256 for sha256 in hashes if sha256 and sha256 not in names]
@@ -161,6 +165,6 @@ def _below(folder: Path) -> Iterator[Path]:
     """The folders one to three levels below, without hidden ones and those of single digits' pictures."""
     level = [folder]
     for _ in range(3):
-        inside = [child for each in level if each.is_dir() for child in sorted(each.iterdir())]
-        level = [each for each in inside if each.is_dir() and each.name[0] != "." and each.name not in DIGITS]
+        below = [child for each in level if each.is_dir() for child in inside(each)]
+        level = [each for each in below if each.is_dir() and each.name[0] != "." and each.name not in DIGITS]
         yield from level
