@@ -257,7 +257,12 @@ def labelled(table: NDArray[np.uint8], at: int) -> Iterator[Part]:
 
 
 def squares(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels [N, …] as uint8 [N, side, side]; NoPicturesError: they are not square; ValueError: the pixels are no bytes."""
+    """Pixels [N, …] as uint8 [N, side, side].
+
+    Raises:
+        NoPicturesError: the pictures are not square.
+        ValueError: the pixels are not whole numbers from 0 to 255.
+    """
     if pixels.ndim == 2 and _is_square(pixels.shape[1]):
         pixels = pixels.reshape(-1, math.isqrt(pixels.shape[1]), math.isqrt(pixels.shape[1]))
     if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
