@@ -86,7 +86,7 @@ def test_two_folders_are_the_splits(digits, tmp_path, names):
     data = Folder(folder=str(tmp_path))
     splits = data.read()
     assert np.array_equal(in_order(splits.test_images.numpy()), in_order(images[1::2]))
-    assert len(splits.train_labels) == 150 and data.test_split == "given with the data"
+    assert len(splits.train_labels) == 150 and data.test_split == "the test split that came with the digits"
 
 
 @pytest.mark.parametrize("transparent", [False, True])
@@ -244,7 +244,10 @@ def test_a_table_may_come_with_a_test_split(digits, tmp_path, form):
         np.savez(tmp_path / "a.npz", **named)
         data = Table(file=str(tmp_path / "a.npz"))
     splits = data.read()
-    assert np.array_equal(splits.test_images[:, 0], images[1::2]) and data.test_split == "given with the data"
+    assert (
+        np.array_equal(splits.test_images[:, 0], images[1::2])
+        and data.test_split == "the test split that came with the digits"
+    )
 
 
 def test_a_table_of_smaller_pictures_is_brought_into_the_form_of_mnist(tmp_path, caplog):

@@ -46,8 +46,8 @@ class OwnDigits(DigitsData):
     def read(self) -> Splits:
         """Read the digits and split them, if they are not; DataError: they are too few, or no digits."""
         parts = [_paired(self.source, part) for part in self.parts()]
-        given = "given with the data" if len(parts) == 2 else f"{TEST_SHARE:.0%} of the digits, chosen by their pixels"
-        self.test_split = given
+        chosen = f"{TEST_SHARE:.0%} of the digits, chosen by their pixels"
+        self.test_split = chosen if len(parts) == 1 else "the test split that came with the digits"
         if len({images.shape[1:] for images, _ in parts}) > 1:
             raise DataError(f"{self.source}: pictures of one size for training and of another for the test")
         if len(parts) == 1:
