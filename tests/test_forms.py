@@ -214,6 +214,17 @@ def test_images_in_the_original_order_are_not_joined_with_labels_in_another(arra
     assert files.missing == "MNIST's training labels and MNIST's test images and MNIST's test labels"
 
 
+def test_other_folders_are_not_looked_at_where_mnist_is_in_its_usual_place(arrays, folder, monkeypatch):
+    (folder / "MNIST" / "raw").mkdir(parents=True)
+    (folder / "many").mkdir()
+    for name, values in zip(SHA256, arrays, strict=True):
+        (folder / "MNIST" / "raw" / name).write_bytes(idx(values))
+    seen = []
+    monkeypatch.setattr(forms, "inside", lambda path, inside=forms.inside: seen.append(path.name) or inside(path))
+    monkeypatch.setattr(mnist_files, "_below", lambda path: pytest.fail("the folders below are looked at"))
+    assert not MnistFiles(folder).missing and set(seen) == {"raw", "mine"}
+
+
 def test_one_file_may_be_named(arrays, folder):
     write_keras(folder, arrays)
     (folder / "mnist.npz").rename(folder / "k")

@@ -1,7 +1,7 @@
 """Whether files hold MNIST, whatever their form: by the SHA-256 of its four original files."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,10 +51,9 @@ class MnistFiles:
         self.others: dict[str, list[Path]] = {}
         self.reordered: Path | None = None
         usual = [folder / "MNIST" / "raw", folder / "raw", folder]
-        for folders in (filter(Path.exists, usual), (each for each in _below(folder) if each not in usual)):
-            for form, path in forms_in(folders):
-                if self.missing:
-                    self._add(form, path)
+        self._search(filter(Path.exists, usual))
+        if self.missing:
+            self._search(each for each in _below(folder) if each not in usual)
 
     @property
     def missing(self) -> str:
@@ -80,6 +79,12 @@ class MnistFiles:
             whole.update(_header(self.pieces[name]))
             whole.update(self.pieces[name].data)
         return whole.hexdigest()
+
+    def _search(self, folders: Iterable[Path]) -> None:
+        """Read what is in some folders, until nothing is missing."""
+        for form, path in forms_in(folders):
+            if self.missing:
+                self._add(form, path)
 
     def _add(self, form: Form, path: Path) -> None:
         try:
