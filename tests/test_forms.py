@@ -333,7 +333,9 @@ def test_what_is_no_mnist_is_named_and_nothing_is_downloaded(arrays, folder, mon
     assert "\n" not in str(caught.value) and "delete" not in str(caught.value)
 
 
-def test_files_of_other_things_are_no_reason_not_to_download(folder, monkeypatch):
+def test_files_of_other_things_are_no_reason_not_to_download(arrays, folder):
+    (folder / "FashionMNIST" / "raw").mkdir(parents=True)
+    write_npm(folder / "FashionMNIST" / "raw", [255 - values for values in arrays])
     np.savez(folder / "weights.npz", layer=np.zeros(3))
     np.savez(folder / "iris.npz", data=np.zeros((5, 3)), target=np.zeros(5))
     np.savez(folder / "blobs.npz", x=np.zeros((5, 4)), y=np.zeros(5))
@@ -343,7 +345,7 @@ def test_files_of_other_things_are_no_reason_not_to_download(folder, monkeypatch
     (folder / "drawings" / "7").mkdir(parents=True)
     Image.new("L", (28, 28)).save(folder / "drawings" / "7" / "a.png")
     files = MnistFiles(folder)
-    assert files.can_be_downloaded and files.missing == "MNIST"
+    assert not files.others and files.can_be_downloaded and files.missing == "MNIST"
     assert MnistFiles(folder / "nowhere").can_be_downloaded
 
 

@@ -23,9 +23,10 @@ from digits.data.mnist_files import SHA256, MnistFiles
 from plain_errors import DataError
 
 WHAT_TO_DO = (
-    "set MNIST_DIR to the folder that holds MNIST in any form of docs/own-data.md (MNIST_DIR=… python train.py …), "
+    "set MNIST_DIR to the folder that holds MNIST in any form of docs/own-data.md{} (MNIST_DIR=… python train.py …), "
     "or take data=mnist_5k, which needs no download"
 )
+OR_DOWNLOAD = ", or to a new one for a download"
 PATIENCE = 10  # seconds without an answer, then a download has failed
 
 log = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class Mnist(DigitsData):
             lines = [line for line in str(error).splitlines() if line and not line.endswith(":")]
             reason = lines[0].removeprefix("<urlopen error ").removesuffix(">") if lines else type(error).__name__
             raise DataError(
-                f"{self.folder} lacks {self.files.missing}, which could not be downloaded ({reason}): {WHAT_TO_DO}"
+                f"{self.folder} lacks {self.files.missing}, which could not be downloaded ({reason}): {WHAT_TO_DO.format('')}"
             ) from error
 
     def read(self) -> Splits:
@@ -77,7 +78,7 @@ class Mnist(DigitsData):
         files, self.files = self.files or MnistFiles(self.folder), None
         if files.missing:
             found = f" (found {files.found()})" if files.others else ""
-            raise DataError(f"{self.folder} lacks {files.missing}{found}: {WHAT_TO_DO}")
+            raise DataError(f"{self.folder} lacks {files.missing}{found}: {WHAT_TO_DO.format(OR_DOWNLOAD)}")
         if files.reordered:
             log.info(f"{files.reordered}: MNIST in another order than the original files, so other digits validate")
         pieces = [torch.from_numpy(files.pieces[name]) for name in SHA256]

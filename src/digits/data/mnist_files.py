@@ -1,6 +1,7 @@
 """Whether files hold MNIST, whatever their form: by the SHA-256 of its four original files."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data.forms import DIGITS, SIDE, Form, NoPicturesError, Part, forms_in, inside, parts_of
+from digits.data.forms import SIDE, Form, NoPicturesError, Part, forms_in, inside, parts_of
 from plain_errors import DataError
 
 # Of the original IDX files, unpacked: a header of the shape, then a byte for each pixel or label. Pixels and labels
@@ -25,6 +26,8 @@ ROWS_SHA256 = {
     "t10k": "97b756d55950f1841ebd48df7379b9b2fc87a10d63e08d6213dad41d564e8508",
 }
 MOST_TOLD = 3
+# Hidden folders, those of one digit's pictures, and those that torchvision and others make for other sets.
+NOT_LOOKED_INTO = re.compile(r"\.|\d$|(fashion|kuzushiji|k|q|e)[-_]?mnist", re.IGNORECASE)
 COUNTS = (60_000, 10_000)  # training and test digits
 KAGGLE = 42_000  # digits of MNIST's 70,000, shuffled
 WORDS = ("training images", "training labels", "test images", "test labels")
@@ -167,9 +170,9 @@ def _header(values: NDArray[Any]) -> bytes:
 
 
 def _below(folder: Path) -> Iterator[Path]:
-    """The folders one to three levels below, without hidden ones and those of single digits' pictures."""
+    """The folders one to three levels below that may hold MNIST."""
     level = [folder]
     for _ in range(3):
         below = [child for each in level if each.is_dir() for child in inside(each)]
-        level = [each for each in below if each.is_dir() and each.name[0] != "." and each.name not in DIGITS]
+        level = [each for each in below if each.is_dir() and not NOT_LOOKED_INTO.match(each.name)]
         yield from level
