@@ -70,7 +70,8 @@ class Mnist(DigitsData):
             lines = [line for line in str(error).splitlines() if line and not line.endswith(":")]
             reason = lines[0].removeprefix("<urlopen error ").removesuffix(">") if lines else type(error).__name__
             raise DataError(
-                f"{self.folder} lacks {self.files.missing}, which could not be downloaded ({reason}): {WHAT_TO_DO.format('')}"
+                f"{self.folder} lacks {self.files.missing}, which could not be downloaded ({reason}): "
+                f"{WHAT_TO_DO.format('')}"
             ) from error
 
     def read(self) -> Splits:
