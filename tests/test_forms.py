@@ -318,7 +318,7 @@ def write_large_pictures(folder, arrays):
         ),
         (write_truncated_npz, "lacks MNIST (found {}npz, an npz file: File is not a zip file): set MNIST_DIR"),
         (write_code_for_torch, "processed/training.pt, a file of torch's: wanted images and labels, and nothing else)"),
-        (write_large_pictures, "testing, a folder of pictures: 9/0.png has 32x30 pixels, wanted 28x28)"),
+        (write_large_pictures, "a folder of pictures: mine/mnist_png/testing/9/0.png has 32x30 pixels, wanted 28x28)"),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
 )

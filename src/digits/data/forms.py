@@ -210,12 +210,14 @@ def read_torch(path: Path) -> Iterator[Part]:
 
 def read_pictures(folder: Path) -> Iterator[Part]:
     """PNG files in folders 0 to 9, by the numbers in their names, which in mnist_png are places in the IDX file."""
-    paths = [path for digit in sorted(DIGITS) for path in (folder / digit).glob("*.png")]
-    paths.sort(key=lambda path: (int("0" + re.sub(r"\D", "", path.stem)), path))
-    if not paths:
+    found = [(digit, path) for digit in sorted(DIGITS) for path in (folder / digit).glob("*.png")]
+    if not found:
         raise ValueError("no PNG files; JPEG changes pixels, so MNIST cannot be known in it")
-    images = np.stack([decoded(path.read_bytes(), f"{path.parent.name}/{path.name}") for path in paths])
-    yield Part(images, np.array([int(path.parent.name) for path in paths], np.uint8))
+    rows = sorted((int("0" + re.sub(r"\D", "", path.stem)), digit, path) for digit, path in found)
+    images = np.empty((len(rows), SIDE, SIDE), np.uint8)
+    for at, (_, _, path) in enumerate(rows):
+        images[at] = decoded(path.read_bytes(), path)
+    yield Part(images, np.array([int(digit) for _, digit, _ in rows], np.uint8))
 
 
 def refuse(why: str) -> Callable[[Path], Iterable[Part]]:
@@ -227,7 +229,7 @@ def refuse(why: str) -> Callable[[Path], Iterable[Part]]:
     return read
 
 
-def decoded(content: bytes, name: str) -> NDArray[np.uint8]:
+def decoded(content: bytes, name: object) -> NDArray[np.uint8]:
     """The grey values of a picture file: uint8 [28, 28]; ValueError: it is damaged or of another size."""
     image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
     if image is None:
