@@ -7,8 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import IO
 
 import forked
@@ -171,6 +173,13 @@ def joblib() -> list[str]:
     return ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 
+@pytest.fixture(scope="session")
+def pyarrow() -> ModuleType:
+    """What writes parquet files; tests on them are not collected without it."""
+    import_module("pyarrow.parquet")
+    return import_module("pyarrow")
+
+
 def has_ipv6() -> bool:
     with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
         return True
@@ -193,6 +202,7 @@ def missing() -> dict[str, str]:
             find_spec("hydra_plugins.hydra_joblib_launcher"),
             "jobs in parallel: not tested, pip install -e '.[joblib]' to test them",
         ),
+        "pyarrow": (find_spec("pyarrow"), "parquet files: not tested, pip install pyarrow to test them"),
         "cluster": (
             not slurm.missing() and find_spec("hydra_plugins.hydra_submitit_launcher"),
             f"sweeps on a cluster: not tested, install slurm-wlm and munge ({', '.join(slurm.missing())} not found)",

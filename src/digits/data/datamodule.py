@@ -16,7 +16,7 @@ from digits.data.batches import EpochBatches, InMemory, scaled
 from digits.data.drawings import read_drawings
 from digits.data.hands import draw_hands
 from digits.data.non_digits import draw_non_digits
-from digits.ranges import Classes, Count, NonNegativeCount, Seed, Text
+from digits.ranges import Classes, Count, NonNegativeCount, Seed, Share, Text
 from plain_errors import ConfigError
 
 DIGITS = list(range(10))
@@ -47,7 +47,8 @@ class DigitsData(LightningDataModule):
     Args:
         classes: the digits to tell apart; None for all ten.
         batch_size: images in a training step on one device.
-        val_size: number of images of the training split that are used for validation only, stratified by class.
+        val_size: number of images of the training split that are used for validation only, stratified by class; or
+            their share of it, like 0.1.
         train_size: number of images to train on, stratified by class; None for all except the validation images.
         seed: of the split and of the order of training.
         drawings: folder of drawings, like 7/name.png, which are further training images.
@@ -67,7 +68,7 @@ class DigitsData(LightningDataModule):
         self,
         classes: Classes | None = None,
         batch_size: Count = 256,
-        val_size: NonNegativeCount = 5000,
+        val_size: NonNegativeCount | Share = 5000,
         train_size: Count | None = None,
         seed: Seed = 0,
         drawings: Text | None = None,
@@ -116,7 +117,7 @@ class DigitsData(LightningDataModule):
         del splits  # frees memory: below, the training images are copied
         if mistakes := _wrong_sizes(len(labels), len(self.classes), self.val_size, self.train_size):
             raise ConfigError("\n".join(mistakes))
-        rest, val = self._stratified(torch.arange(len(labels)), labels, self.val_size)
+        rest, val = self._stratified(torch.arange(len(labels)), labels, _number(self.val_size, len(labels)))
         if self.train_size not in (None, len(rest)):
             _, rest = self._stratified(rest, labels, self.train_size)
         self.train_images, self.train_labels = images[rest], labels[rest]
@@ -200,11 +201,16 @@ class DigitsData(LightningDataModule):
         return torch.from_numpy(rest), torch.from_numpy(chosen)
 
 
-def _wrong_sizes(images: int, classes: int, val_size: int, train_size: int | None) -> list[str]:
+def _number(size: float, images: int) -> int:
+    """A size as a number of images: it may be a share of them."""
+    return size if isinstance(size, int) else round(size * images)
+
+
+def _wrong_sizes(images: int, classes: int, val_size: float, train_size: int | None) -> list[str]:
     """A line for each size that is not possible: every split needs an image of each class."""
-    if val_size and not classes <= val_size <= images - classes:
+    left = images - _number(val_size, images)
+    if val_size and not classes <= left <= images - classes:
         return [f"data.val_size: got {val_size}, wanted {classes} to {images - classes} of the {images} images, or 0"]
-    left = images - val_size
     if train_size in (None, left) or classes <= train_size <= left - classes:
         return []
     return [
