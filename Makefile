@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 GRADIO := .venv/gradio
+ENGINES := outputs/engines
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results records pictures-score model ink bench pictures load gpu schemas lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results records pictures-score model ink bench pictures load engines gpu schemas lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
