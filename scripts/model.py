@@ -7,10 +7,12 @@ from pathlib import Path
 import cyclopts
 import numpy as np
 import onnx
+import torch
 
 from atomic_files import atomic_path, sha256_of, write_text
 from digits.onnx_file import with_half_weights
 from digits.pictures.folder import write_pictures
+from digits.reporting.metrics import calibration_error, reliability
 from digits.run_folder import RunFolder
 from digits_reader.reader import SHIPPED, Reader
 from digits_reader.score import Judged, judge
@@ -19,7 +21,7 @@ from plain_errors import ConfigError, plain_errors
 NAME = "reader"
 DRAWN = ("digits", "harder", "sheets", "numbers", "marks")  # as `digits draw` names them
 CHOSEN_ON = {"harder": 5000, "sheets": 5000, "marks": 100}  # first numbers of drawn pictures that no figure counts
-Figures = dict[str, float]  # pictures, and shares of them in percent
+Figures = dict[str, float]  # pictures, and in percent shares of them and the calibration error of what was answered
 
 
 def main(*runs: Path, photos: str | None = None, pictures: str | None = None, numbers: str | None = None) -> None:
@@ -69,8 +71,11 @@ def _all_figures(reader: Reader, sets: dict[str, tuple[str, bool]]) -> dict[str,
 
 def _figures(judged: list[Judged]) -> Figures:
     right, refused = (np.array([getattr(each, name) for each in judged]) for name in ("is_right", "is_refused"))
-    shares = {"right": right, "refused": refused, "wrong": ~(right | refused)}
-    return {"pictures": len(judged)} | {name: round(100 * float(each.mean()), 2) for name, each in shares.items()}
+    figures = {"right": right.mean(), "refused": refused.mean(), "wrong": 1 - (right | refused).mean()}
+    if answers := [(each.confidence, each.is_right) for each in judged if each.confidence is not None]:
+        confidence, is_right = torch.tensor(answers).T
+        figures["ece"] = calibration_error(reliability(confidence, is_right))
+    return {"pictures": len(judged)} | {name: round(100 * float(each), 2) for name, each in figures.items()}
 
 
 def _write(best: RunFolder, strangers: str, runs: list[RunFolder], figures: dict[Path, dict[str, Figures]]) -> None:
@@ -91,13 +96,12 @@ def _write(best: RunFolder, strangers: str, runs: list[RunFolder], figures: dict
         "bytes": (SHIPPED / "model.onnx").stat().st_size,
         "parameters": metrics.parameters,
         "checkpoint_sha256": metrics.checkpoint_sha256,
-        "seed": metrics.seed,
+        "chosen_seed": metrics.seed,
         "seeds": [each.seed for each in tested],
         "data": record.data.model_dump(by_alias=True),
         "test_accuracy": [each.test_accuracy for each in tested],
         "test_ece": [each.test_ece for each in tested],
-        "figures": figures[best.path],
-        "figures_of_seeds": {name: [figures[run.path][name] for run in runs] for name in figures[best.path]},
+        "figures": {name: [figures[run.path][name] for run in runs] for name in figures[best.path]},
     }
     write_text(SHIPPED / "card.json", json.dumps(card, indent=2) + "\n")
     print(json.dumps(card, indent=2))

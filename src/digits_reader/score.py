@@ -25,6 +25,7 @@ class Judged:
     group: str  # that its name names
     is_right: bool  # the answer, or the best guess, is what the name says
     is_refused: bool  # there is no answer, or a doubted one
+    confidence: float | None  # in the digit that was found on a picture of one
     said: str
 
 
@@ -45,10 +46,10 @@ def _judged(reading: Reading, number: bool) -> Judged:
     answer, lines = reading.answer, reading.lines or []
     is_refused = not (answer.certain if answer else lines)
     found = str(answer.digit) if answer else "-".join(line.number for line in lines)
+    confidence = answer.confidence if answer and name[1] != "no" else None
     said = f"{found}, {answer.confidence:.1%} sure" if answer else reading.error or found
-    return Judged(
-        name[2], is_refused if name[1] == "no" else found == name[1], is_refused, f"{reading.picture}: {said}"
-    )
+    is_right = is_refused if name[1] == "no" else found == name[1]
+    return Judged(name[2], is_right, is_refused, confidence, f"{reading.picture}: {said}")
 
 
 def write_scores(judged: list[Judged]) -> None:

@@ -42,7 +42,7 @@ def measure(
     train = record.data.train
     classes = evaluation.model.hparams["classes"]
     labels, probabilities, history = evaluation.labels, evaluation.probabilities, record.history
-    bins = _reliability(evaluation)  # the ECE is their mean gap; torchmetrics has one more bin, for a confidence of 1
+    bins = reliability(evaluation.confidence, evaluation.correct)
     seconds = sum(epoch.seconds for epoch in history)
     # older runs did not record the images of an epoch: each took the whole training split
     images = sum(train if epoch.images is None else epoch.images for epoch in history)
@@ -52,7 +52,7 @@ def measure(
         seed=record.config["seed"],
         test_accuracy=evaluation.accuracy,
         test_loss=F.cross_entropy(evaluation.logits.double(), labels).item(),
-        test_ece=sum(row.count * abs(row.accuracy - row.confidence) for row in bins) / len(labels),
+        test_ece=calibration_error(bins),
         val_accuracy=evaluation.val_accuracy,
         val_loss=evaluation.val_loss,
         per_class=_per_class(evaluation, classes),
@@ -104,13 +104,17 @@ def _per_class(evaluation: Evaluation, classes: list[int]) -> dict[str, ClassSco
     }
 
 
-def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
+def reliability(confidence: Tensor, correct: Tensor) -> list[ReliabilityBin]:
     """Confidence and accuracy in bins of equal width, without the empty bins; an upper edge belongs to its bin.
 
     C. Guo et al., "On calibration of modern neural networks", 2017.
+
+    Args:
+        confidence: of the predictions, float [N], 0 to 1.
+        correct: whether they are right, [N], 1 or 0.
     """
-    confidence, correct = evaluation.confidence.double(), evaluation.correct.double()
-    bins = (evaluation.confidence * BINS).ceil().long().clamp(1, BINS) - 1
+    bins = (confidence * BINS).ceil().long().clamp(1, BINS) - 1
+    confidence, correct = confidence.double(), correct.double()
     return [
         ReliabilityBin(
             low=index / BINS,
@@ -121,6 +125,11 @@ def _reliability(evaluation: Evaluation) -> list[ReliabilityBin]:
         )
         for index in bins.unique().tolist()
     ]
+
+
+def calibration_error(bins: list[ReliabilityBin]) -> float:
+    """The mean gap between confidence and accuracy, 0 to 1 (ECE); torchmetrics has one more bin, for confidence 1."""
+    return sum(row.count * abs(row.accuracy - row.confidence) for row in bins) / sum(row.count for row in bins)
 
 
 def _refusals(evaluation: Evaluation) -> list[Refusal]:
