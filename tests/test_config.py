@@ -244,12 +244,36 @@ def test_data_that_are_not_there_end_with_3(command, tmp_path):
     assert "MNIST_DIR=" in done.stderr and "data=mnist_5k" in done.stderr
 
 
-def test_checkpoint_that_is_not_there_ends_with_4(command):
-    done = command("train.py", "data=mnist_5k", "ckpt_path=none.ckpt")
-    assert (done.returncode, done.stderr) == (
-        4,
-        "error: none.ckpt: No such file or directory; wanted a checkpoint file\n",
-    )
+@pytest.mark.parametrize(
+    "override, code, line",
+    [
+        ("ckpt_path=no", 4, "ckpt_path: no: no such file; wanted a checkpoint, like RUN/checkpoints/last.ckpt"),
+        ("model.teacher=no", 4, "model.teacher: no has no best.ckpt; wanted the folder of a finished run"),
+        ("data.drawings=no", 3, "data.drawings: no: no such folder; wanted one of drawings like 7/name.png"),
+        ("data.folder=file", 3, "data.folder: file is a file; wanted a folder"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_before_a_folder_is_made(command, tmp_path, override, code, line):
+    (tmp_path / "file").touch()
+    done = command("train.py", override)
+    assert (done.returncode, done.stderr) == (code, f"error: {line}\n")
+    for multirun in ((), ("-m",)):
+        done = command("train.py", override, "model.dropout=2", "trainer.max_epochs=0", *multirun)
+        assert done.returncode == 2
+        assert done.stderr.splitlines() == [
+            "error: model.dropout: got 2, wanted less than 1",
+            "trainer.max_epochs: got 0, wanted greater than or equal to 1",
+            line,
+        ]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("words", [["ckpt_path=there.ckpt"], ["-m", "ckpt_path=there.ckpt", "seed=1,2"]])
+def test_paths_are_sought_where_the_command_starts(command, tmp_path, words):
+    (tmp_path / "there.ckpt").touch()
+    done = command("train.py", *words, "hydra.job.chdir=true")
+    wanted = "error: hydra.job.chdir: got true, but paths are relative to the folder that the command starts in; "
+    assert (done.returncode, done.stderr) == (2, f"{wanted}leave this out\n")
 
 
 def test_output_folder_that_cannot_be_made_ends_with_2(command, tmp_path):

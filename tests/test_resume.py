@@ -231,4 +231,4 @@ def test_a_student_of_a_run_is_resumed_bit_for_bit_and_outlives_its_teacher(quic
     assert command("scripts/evaluate.py", "whole").returncode == 0
     done = train("orphan")
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
-    assert "teacher/checkpoints/best.ckpt: No such file" in done.stderr
+    assert "model.teacher: teacher has no best.ckpt" in done.stderr

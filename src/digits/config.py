@@ -12,6 +12,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
@@ -20,11 +21,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
+from digits.run_folder import RunFolder
 from digits.schema import located, mistakes_in_node, mistakes_in_values, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
-from plain_errors import ConfigError, PlainError, in_one_line
+from plain_errors import ConfigError, DataError, ModelFileError, PlainError, in_one_line
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
@@ -39,7 +41,20 @@ USUAL = {  # what other projects call a key
     **{name: f"trainer.{name}" for name in ("accelerator", "devices", "precision")},
     **{"gpus": "trainer.devices", "max_steps": "+trainer.max_steps", "batch_size": "data.batch_size"},
 }
+CHDIR = "hydra.job.chdir: got true, but paths are relative to the folder that the command starts in; leave this out"
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
+
+
+def check(config: DictConfig) -> None:
+    """Refuse a composed config with all its mistakes.
+
+    Raises:
+        ConfigError: there are some.
+        DataError, ModelFileError: a file that it names is absent, and nothing else is wrong.
+    """
+    if lines := "\n".join(dict.fromkeys(mistakes_in(config))):
+        absent = {str(error): error for error in _absent(config)}
+        raise absent.get(lines, ConfigError(lines))
 
 
 def mistakes_in(config: DictConfig) -> list[str]:
@@ -66,7 +81,10 @@ def mistakes_in(config: DictConfig) -> list[str]:
     for name, node in plain.items():
         if name not in GROUPS and isinstance(node, dict) and "_target_" in node:
             mistakes += mistakes_in_node(name, node)
-    return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
+    mistakes = [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
+    hydra: Any = config.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else {})
+    mistakes += [CHDIR] if OmegaConf.select(hydra, "job.chdir") else []
+    return mistakes + [str(error) for error in _absent(config)]
 
 
 def mistakes_in_overrides(overrides: list[str]) -> list[str]:
@@ -162,6 +180,25 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
                 "take _target_=digits.training.callbacks.AveragedWeights"
             )
     return mistakes
+
+
+def _absent(config: DictConfig) -> list[PlainError]:
+    """An error for each file or folder that a config names and that is not there."""
+
+    keys = ("ckpt_path", "model.teacher", "data.drawings", "data.folder")
+    values = {key: OmegaConf.select(config, key, throw_on_resolution_failure=False) for key in keys}
+    given = {key: Path(value) for key, value in values.items() if value and isinstance(value, str)}
+    errors: list[PlainError] = []
+    if (path := given.get("ckpt_path")) and not path.is_file():
+        wanted = f"wanted a checkpoint, like {RunFolder('RUN').last}"
+        errors.append(ModelFileError(f"ckpt_path: {path}: no such file; {wanted}"))
+    if (path := given.get("model.teacher")) and not RunFolder(path).best.is_file():
+        errors.append(ModelFileError(f"model.teacher: {path} has no best.ckpt; wanted the folder of a finished run"))
+    if (path := given.get("data.drawings")) and not path.expanduser().is_dir():
+        errors.append(DataError(f"data.drawings: {path}: no such folder; wanted one of drawings like 7/name.png"))
+    if (path := given.get("data.folder")) and path.expanduser().is_file():  # one that is absent is made
+        errors.append(DataError(f"data.folder: {path} is a file; wanted a folder"))
+    return errors
 
 
 def _missing_package(choice: str, node: dict[str, Any]) -> list[str]:
