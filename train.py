@@ -1,5 +1,7 @@
 """Train a classifier of handwritten digits; `python train.py --help` shows the choices."""
 
+import sys
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -44,5 +46,6 @@ def explain(error: Exception) -> Exception:
 
 
 if __name__ == "__main__":
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word != "-m")  # Hydra refuses it between overrides
     with plain_errors(explain):
         main()

@@ -61,7 +61,11 @@ def test_every_experiment_says_what_to_expect(experiment):
     "overrides, lines",
     [
         (["trainer.acelerator=gpu"], ["trainer.acelerator: no such key; did you mean trainer.accelerator?"]),
-        (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
+        (
+            ["model=cn"],
+            ["model=cn: no such choice; did you mean cnn? There are cnn, cnn_augmented, lenet, linear, mlp, "],
+        ),
+        (["data=fashion_mnist"], ["data=fashion_mnist: no such choice; there are mnist, mnist_5k"]),
         (["modle=cnn"], ["modle: no such key; did you mean model?"]),
         (
             ["epochs=5", "lr=0.1"],
@@ -70,6 +74,13 @@ def test_every_experiment_says_what_to_expect(experiment):
         (
             ["batch_size=8", "trainer.gpus=1"],
             ["batch_size: no such key; take data.batch_size=8", "trainer.gpus: no such key; take trainer.devices=1"],
+        ),
+        (
+            ["weight_decay=1", "max_epochs=3"],
+            [
+                "weight_decay: no such key; take model.weight_decay=1",
+                "max_epochs: no such key; take trainer.max_epochs=3",
+            ],
         ),
         (["trainer.max_steps=30"], ["trainer.max_steps: no such key; take +trainer.max_steps=30"]),
         (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
@@ -208,6 +219,21 @@ def test_grid_is_taken_apart():
 
 
 # Through the command
+
+
+def test_multirun_may_stand_between_overrides_and_not_with_cfg(command, tmp_path):
+    done = command("train.py", "data=mnist_5k", "-m", "seed=1,2", "trainer.max_epochs=0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "error: trainer.max_epochs: got 0" in done.stderr
+    done = command("train.py", "-m", "seed=1,2", "--cfg", "job")
+    wanted = "error: --cfg and --info show one run; leave out -m and the values to sweep over\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", wanted)
+
+
+@pytest.mark.parametrize("one", ["trainer.devices=2", "optimizer=sgd"])
+def test_a_mistake_of_one_job_names_the_job(command, one):
+    done = command("train.py", "-m", "data=mnist_5k", "model=linear,svm", one, "name=3")
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2 and sorted(line.endswith(" (model=svm)") for line in lines) == [False, True], lines
 
 
 def test_wrong_config_ends_with_2_and_leaves_no_folder(command, tmp_path):

@@ -26,7 +26,7 @@ from digits.schema import located, mistakes_in_node, mistakes_in_values, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
-from plain_errors import ConfigError, DataError, ModelFileError, PlainError, in_one_line
+from plain_errors import ConfigError, DataError, ModelFileError, PlainError, each_once, in_one_line
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
@@ -36,12 +36,13 @@ TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path
 TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
 GROUPS = ("data", "model", "trainer", "callbacks", "logger")
 USUAL = {  # what other projects call a key
-    **dict.fromkeys(("epochs", "max_epochs"), "trainer.max_epochs"),
-    **dict.fromkeys(("lr", "learning_rate"), "model.learning_rate"),
-    **{name: f"trainer.{name}" for name in ("accelerator", "devices", "precision")},
-    **{"gpus": "trainer.devices", "max_steps": "+trainer.max_steps", "batch_size": "data.batch_size"},
+    "epochs": "trainer.max_epochs",
+    "lr": "model.learning_rate",
+    "gpus": "trainer.devices",
+    "max_steps": "+trainer.max_steps",
 }
 CHDIR = "hydra.job.chdir: got true, but paths are relative to the folder that the command starts in; leave this out"
+TWO_FLAGS = "Only one of --run, --multirun"  # the start of another one
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
 
 
@@ -71,7 +72,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
     of_model = [*mistakes_in_node("model", plain["model"], given={"classes"})]
     mistakes += of_model or located(plain["model"]["_target_"]).mistakes_in(plain["model"])
-    mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
+    mistakes += _mistakes_in_trainer(plain, knows_model=not of_data and not of_model)
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
             mistakes += [*mistakes_in_node(f"{group}.{name}", node)] or _missing_package(f"{group}={name}", node)
@@ -107,6 +108,8 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
 def explained(error: Exception) -> Exception:
     """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
     error = refusal(error)
+    if str(error).startswith(TWO_FLAGS):
+        return ConfigError("--cfg and --info show one run; leave out -m and the values to sweep over")
     if not isinstance(error, COMPOSING) and not str(error).startswith(NULL_GROUP):
         return error
     overrides, multirun = _command_line()
@@ -114,12 +117,12 @@ def explained(error: Exception) -> Exception:
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             jobs = _samples(overrides) if multirun else [overrides]
-            mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
+            mistakes = each_once([(job, mistakes_in_overrides(job)) for job in jobs])
     except OverrideParseException as unreadable:
         mistakes = [_override_mistake(str(unreadable.override), unreadable)]
     except HydraException as other:
         mistakes = [in_one_line(other)]
-    plain = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
+    plain = ConfigError("\n".join(mistakes) or in_one_line(error))
     plain.__cause__ = error
     return plain
 
@@ -265,11 +268,19 @@ def _override_mistake(override: str, error: Exception) -> str:
     if override in ("hydra/launcher=joblib", "hydra/launcher=slurm"):
         return NOT_INSTALLED.format(choice=override, extra=value)
     if isinstance(error, MissingConfigException) and error.options:
-        return f"{override}: no such choice{nearest(value, error.options)}"
+        near, names = nearest(value, error.options), ", ".join(sorted(error.options))
+        return f"{override}: no such choice{near}{f' There are {names}' if near.endswith('?') else ''}"
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, DictConfig):
         parent = str(cause.full_key or "").rpartition(".")[0]
-        if usual := USUAL.get(str(cause.key)):
+        if usual := USUAL.get(str(cause.key)) or _only_key(cause.parent_node, str(cause.key)):
             return f"{key}: no such key; take {usual}={value}"
         return f"{key}: no such key{nearest(str(cause.key), cause.parent_node, parent)}"
     return f"{override}: {reason}"
+
+
+def _only_key(node: DictConfig, name: str) -> str | None:
+    """The key in a part of a config that ends in `.name`, if there is one only: weight_decay is model.weight_decay."""
+    plain: Any = OmegaConf.to_container(node)
+    keys = [key for key in flat(plain | {"hydra": None}) if key.endswith(f".{name}")]
+    return keys[0] if len(keys) == 1 else None

@@ -49,7 +49,7 @@ class Job:
             self.jobs.print_end(job.num, job.name, f"failed: {error}")
         else:
             self.jobs.print_end(job.num, job.name, "failed")
-            print_error(error)
+            print_error(error, f"#{job.num} {job.name}")
 
     def _error(self, config: DictConfig, folder: Path, name: str) -> Exception | None:
         """Run the task; return why it failed, or None."""
