@@ -184,7 +184,23 @@ def test_what_looks_like_no_digit_is_said_and_the_guess_stays(opened, quickstart
         expect(page.locator("#first .card")).to_have_class("card refused")
         expect(page.locator("#announcement")).to_contain_text(f"{said}, {guess}; ")
         expect(page.locator("#others")).not_to_contain_text(said)
+        expect(page.locator("#others .text")).to_contain_text(re.compile("if it is a digit|falls es eine Ziffer ist"))
         audit(page)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "certain", "text"),
+    [
+        (0.988, True, "98.8% sure"),
+        (0.988, None, "98.8% sure, if it is a digit"),
+        (0.517, True, "only 51.7% sure"),
+        (0.517, None, "only 51.7% sure, if it is a digit"),
+        (0.517, False, "most like a 4"),
+    ],
+)
+def test_a_low_probability_is_worded_as_doubt(opened, url, confidence, certain, text):
+    given = {"digit": 4, "confidence": confidence, "certain": certain}
+    assert opened(url).evaluate("async (given) => (await import('./cards.js')).sureText(given)", given) == text
 
 
 def placed(digit, left):

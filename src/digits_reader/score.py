@@ -43,7 +43,7 @@ def _judged(reading: Reading, number: bool) -> Judged:
     if name is None:
         raise DataError(f"{reading.picture}: wanted pictures whose names begin with {wanted}")
     answer, lines = reading.answer, reading.lines or []
-    is_refused = not (answer.certain if answer else lines)
+    is_refused = answer.certain is False if answer else not lines
     found = str(answer.digit) if answer else "-".join(line.number for line in lines)
     said = f"{found}, {answer.confidence:.1%} sure" if answer else reading.error or found
     return Judged(
