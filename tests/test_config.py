@@ -396,8 +396,15 @@ def test_scripts_without_a_run_say_that_there_is_none(command, script):
 
 def test_evaluate_takes_the_newest_run_and_names_it(quickstart, tmp_path):
     shutil.copytree(quickstart, tmp_path / "outputs" / "run")
+    job = shutil.copytree(quickstart, tmp_path / "outputs" / "sweeps" / "later" / "0")
+    (job.parent / "jobs.json").write_text("[]")
+    (job / "run.json").touch()
     done = run_command("scripts/evaluate.py", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "the newest finished run: outputs/run\n")
+    assert done.returncode == 0
+    assert re.fullmatch(r"the newest finished run: outputs/run \(cnn, mnist_5k, val 9\d\.\d\d%\)\n", done.stderr)
+    shutil.rmtree(tmp_path / "outputs" / "run")
+    done = run_command("scripts/evaluate.py", cwd=tmp_path)
+    assert done.returncode == 2 and "no finished run in it, jobs of sweeps left out" in done.stderr
 
 
 # Secrets

@@ -41,7 +41,7 @@ def evaluate(run: Path | None = None, /) -> None:
     """Test a finished run's best checkpoint again and rewrite its report.
 
     Args:
-        run: a run's folder (default: the newest one in outputs).
+        run: a run's folder (default: the newest one in outputs but a sweep's).
     """
     folder = _run(run)  # first: the next imports take seconds
 
@@ -60,7 +60,7 @@ def export(
     """Export a finished run's best checkpoint to ONNX again, and compare the file with the checkpoint.
 
     Args:
-        run: a run's folder (default: the newest one in outputs).
+        run: a run's folder (default: the newest one in outputs but a sweep's).
         ensemble: make one model of several runs, the mean of their probabilities, in a new run folder.
         into: the ensemble's run folder (default: a new one in outputs).
         int8: also write a smaller model.int8.onnx if it is as accurate.
