@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> float | None:
     if not is_job and rank() == 0 and cfg.resume is None:
         chosen = HydraConfig.get().runtime.choices
         parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
-        print("   ".join(parts), flush=True)
+        print("   ".join(parts), "  loading PyTorch …", flush=True)
     prepare_threads()
     from digits.start import started  # after the first line, as the imports take seconds
 

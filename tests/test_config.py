@@ -333,6 +333,27 @@ def test_help_config_and_completion_need_no_torch(command, arguments):
     assert shown in done.stdout
 
 
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["train.py", "data=mnist_5k"], "model cnn   data mnist_5k   loading PyTorch …\n"),
+        (["train.py", "-m", "seed=1,2"], "checking all jobs …\n"),
+        (["scripts/compare.py", "RUN", "other"], "comparing all finished runs …\n"),
+        (["scripts/evaluate.py", "RUN"], "testing RUN again …\n"),
+        (["scripts/export.py", "RUN"], "exporting RUN again …\n"),
+        (["scripts/export.py", "--ensemble", "RUN", "RUN"], "making one model of 2 runs …\n"),
+    ],
+    ids=["train", "sweep", "compare", "evaluate", "export", "ensemble"],
+)
+def test_a_command_says_what_it_does_before_it_imports_torch(quickstart, tmp_path, words, line):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("import os; os._exit(9)")
+    (tmp_path / "RUN").symlink_to(quickstart)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = run_command(*words, cwd=tmp_path, PYTHONPATH=path)
+    assert (done.returncode, done.stdout) == (9, line)
+
+
 def test_config_job_is_yaml_that_names_everything(command):
     config = yaml.safe_load(command("train.py", "--cfg", "job").stdout)
     assert config.keys() == {

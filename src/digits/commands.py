@@ -32,6 +32,8 @@ def compare(
         csv: also write a row for each run, comma-separated.
         json: the same as a list of objects.
     """
+    print("comparing all finished runs …", flush=True)  # the next import takes seconds
+
     from digits.reporting import compare
 
     compare.compare(list(folders) or [Path("outputs")], page, shlex.join(sys.argv), tag, csv, json)
@@ -43,7 +45,8 @@ def evaluate(run: Path | None = None, /) -> None:
     Args:
         run: a run's folder (default: the newest one in outputs but a sweep's).
     """
-    folder = _run(run)  # first: the next imports take seconds
+    folder = _run(run)
+    print(f"testing {folder} again …", flush=True)  # the next imports take seconds
 
     from digits.reporting.report import print_summary, write_report
     from digits.training.finish import evaluate_again, metrics_of
@@ -71,6 +74,7 @@ def export(
         raise ConfigError(f"got {run} and --ensemble, wanted one run or an ensemble")
     if ensemble:
         runs = [_run(each) for each in ensemble]
+        print(f"making one model of {len(runs)} runs …", flush=True)
 
         from digits.reporting.report import print_summary
         from digits.training.ensemble import export_ensemble
@@ -117,6 +121,8 @@ def _run(path: Path | None) -> "RunFolder":
 
 
 def _export_again(folder: "RunFolder") -> None:
+    print(f"exporting {folder} again …", flush=True)
+
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 

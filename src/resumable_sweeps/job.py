@@ -40,6 +40,7 @@ class Job:
         """Run the job that a composed config describes."""
         job = HydraConfig.get().job
         get_ready(self.jobs, job.num)
+        print(f"begins   #{job.num} {job.name}", flush=True)
         error = self._error(config, self.jobs.folder / str(job.num), job.name)
         if error is None or isinstance(error, Pruned):
             self.jobs.print_end(job.num, job.name, str(error or ""))
