@@ -5,8 +5,9 @@ import sys
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from digits.choices import listed
 from digits.threads import prepare_threads
 from digits.training.ranks import rank
 from plain_errors import plain_errors, stop
@@ -46,6 +47,7 @@ def explain(error: Exception) -> Exception:
 
 
 if __name__ == "__main__":
+    OmegaConf.register_new_resolver("choices", listed)  # for --help
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word != "-m")  # Hydra refuses it between overrides
     with plain_errors(explain):
         main()

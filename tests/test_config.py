@@ -208,7 +208,7 @@ def test_automatic_precision_follows_the_processor(monkeypatch, units, precision
 # What --help, --cfg and tab completion may import of this project. Hydra imports the plugin of the sweeps.
 OURS = {"digits", "digits_reader", "resumable_sweeps", "hydra_plugins", "plain_errors", "atomic_files"}
 # Of the others, none needs more than the standard library.
-BEFORE_COMPOSING = {"hydra_plugins.resumable_sweeper", "plain_errors"}
+BEFORE_COMPOSING = {"hydra_plugins.resumable_sweeper", "plain_errors", "digits.choices"}
 BEFORE_COMPOSING |= {"digits", "digits.threads", "digits.training", "digits.training.ranks"}
 
 
@@ -352,6 +352,31 @@ def test_a_command_says_what_it_does_before_it_imports_torch(quickstart, tmp_pat
     path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = run_command(*words, cwd=tmp_path, PYTHONPATH=path)
     assert (done.returncode, done.stdout) == (9, line)
+
+
+def test_help_says_in_a_few_words_what_each_choice_is(command):
+    lines = command("train.py", "--help").stdout.splitlines()
+    groups = [path for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra"]
+    for group in groups:
+        at = lines.index(group.name)
+        for place, file in enumerate(sorted(group.glob("*.yaml")), start=1):
+            name, words = lines[at + place].split(maxsplit=1)
+            assert name == file.stem and len(words) > 5 and f"\n# {words}\n" in file.read_text()
+    assert max(map(len, lines)) <= 80
+
+
+def test_explain_prints_the_configs_of_a_choice_with_their_comments(command):
+    done = command("src/digits_command.py", "explain", "experiment=reader")
+    assert done.returncode == 0, done.stderr
+    files = re.findall("^# --- configs/(.*)$", done.stdout, flags=re.M)
+    assert [files[0], *files[-2:]] == ["dataset.yaml", "callbacks/averaged.yaml", "experiment/reader.yaml"]
+    assert {"network.yaml", "optimizer/muon.yaml", "model/cnn.yaml"} < set(files)
+    assert "warmup: 0.25          # fraction of the steps in which one_cycle raises the learning rate" in done.stdout
+    assert "seed: 0          # decides " in command("src/digits_command.py", "explain").stdout
+    for wrong in ("model=resnet", "model", "../x"):
+        done = command("src/digits_command.py", "explain", wrong)
+        wanted = f"error: {wrong}: no such choice; wanted one like model=cnn; python train.py --help lists them\n"
+        assert (done.returncode, done.stderr) == (2, wanted)
 
 
 def test_config_job_is_yaml_that_names_everything(command):

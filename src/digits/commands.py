@@ -88,6 +88,17 @@ def export(
         _export_int8(folder)
 
 
+def explain(choice: str = "", /) -> None:
+    """Print the config files that a choice is made of, whose comments say what each key means.
+
+    Args:
+        choice: like model=cnn, data=mnist or trainer=default (default: the keys that belong to no group).
+    """
+    from digits.choices import explained
+
+    print(explained(choice))
+
+
 def draw(
     kind: Literal["digits", "harder", "sheets", "numbers", "marks", "hands"],
     folder: Path,
@@ -144,4 +155,4 @@ def _export_int8(folder: "RunFolder") -> None:
     print("ms for a picture on one thread: " + ", ".join(times))
 
 
-COMMANDS = [compare, evaluate, export, *([draw] if find_spec("digits.pictures") else [])]
+COMMANDS = [compare, evaluate, export, explain, *([draw] if find_spec("digits.pictures") else [])]

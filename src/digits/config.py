@@ -19,6 +19,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from digits.choices import CONFIGS
 from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
 from digits.run_folder import RunFolder
@@ -28,7 +29,6 @@ from digits.settings import flat
 from digits.training.ranks import is_distributed
 from plain_errors import ConfigError, DataError, ModelFileError, PlainError, each_once, in_one_line
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e '.[{extra}]' installs it"
