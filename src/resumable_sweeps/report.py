@@ -9,11 +9,11 @@ from typing import Any
 
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
-from optuna.importance import get_param_importances
 
 from atomic_files import write_text
 from plain_errors import PlainError
 from resumable_sweeps.driver import Driver
+from resumable_sweeps.importance import LEAST, importances
 from resumable_sweeps.names import short
 from resumable_sweeps.search_figures import history, parallel
 from resumable_sweeps.space import trial_overrides
@@ -119,7 +119,8 @@ def _write_page(
         command=command,
         short=short,
         history=style.svg(history(style, rows, unit)),
-        shares=get_param_importances(study) if len(complete) > 1 else {},
+        shares=importances(study.trials),
+        least=LEAST,
         parallel=style.svg(parallel(style, complete, best, space, unit)),
     )
     write_text(trials.folder / "index.html", page)
