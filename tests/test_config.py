@@ -447,7 +447,7 @@ def test_evaluate_takes_the_newest_run_and_names_it(quickstart, tmp_path):
     (job / "run.json").touch()
     done = run_command("scripts/evaluate.py", cwd=tmp_path)
     assert done.returncode == 0
-    assert re.fullmatch(r"the newest finished run: outputs/run \(cnn, mnist_5k, val 9\d\.\d\d%\)\n", done.stderr)
+    assert re.fullmatch(r"the newest finished run: outputs/run \(cnn, mnist_5k, val 9\d\.\d\d %\)\n", done.stderr)
     shutil.rmtree(tmp_path / "outputs" / "run")
     done = run_command("scripts/evaluate.py", cwd=tmp_path)
     assert done.returncode == 2 and "no finished run in it, jobs of sweeps left out" in done.stderr

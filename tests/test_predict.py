@@ -95,16 +95,16 @@ def test_csv_and_table_give_a_line_for_each_picture(command: Command, quickstart
     assert done.returncode == 0, done.stderr
     assert [row["digit"] for row in rows] == [Path(row["picture"]).stem for row in rows] == list("01234")
     done = command("scripts/predict.py", str(quickstart), "pictures/2.png")
-    assert re.fullmatch(r"2 +\d+\.\d\d%(, unsure)?, if it is a digit  \(or \d, .*%\)  pictures/2.png\n", done.stdout)
+    assert re.fullmatch(r"2 +\d+\.\d\d %(, unsure)?, if it is a digit  \(or \d, .* %\)  pictures/2.png\n", done.stdout)
     assert {row["certain"] for row in rows} == {""}, "the model has not learned to tell"
 
 
 @pytest.mark.parametrize(
     ("probability", "certain", "line"),
     [
-        (0.9, True, "4   90.00%  (or 9, 5.00%)  x.png"),
-        (0.52, True, "4   52.00%, unsure  (or 9, 5.00%)  x.png"),
-        (0.52, None, "4   52.00%, unsure, if it is a digit  (or 9, 5.00%)  x.png"),
+        (0.9, True, "4   90.00 %  (or 9, 5.00 %)  x.png"),
+        (0.52, True, "4   52.00 %, unsure  (or 9, 5.00 %)  x.png"),
+        (0.52, None, "4   52.00 %, unsure, if it is a digit  (or 9, 5.00 %)  x.png"),
         (0.52, False, "?  no digit I know (perhaps 4)  x.png"),
     ],
 )
@@ -142,7 +142,7 @@ def test_numbers_are_read_and_one_digit_is_wanted_without_the_option(
     row.save(tmp_path / "number.png")
     done = command("scripts/predict.py", "--number", str(quickstart), "number.png")
     assert done.returncode == 0 and done.stdout.startswith("42 "), done.stderr
-    assert done.stdout.endswith("%, if these are digits  number.png\n")
+    assert done.stdout.endswith(" %, if these are digits  number.png\n")
     done = command("scripts/predict.py", "--number", "--json", str(quickstart), "number.png")
     (result,) = json.loads(done.stdout)
     assert result["number"] == "42" and [each["digit"] for each in result["lines"][0]["digits"]] == [4, 2]
@@ -219,7 +219,7 @@ def test_without_a_run_the_newest_one_reads_or_the_one_that_comes_with_digits(
     done = command(*two)
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["1", "2"]
     assert re.fullmatch(
-        r"newest model: cnn, outputs/run/model.onnx: reads 9\d.\d\d% of the test split of mnist_5k\n", done.stderr
+        r"newest model: cnn, outputs/run/model.onnx: reads 9\d.\d\d % of the test split of mnist_5k\n", done.stderr
     )
     done = command("scripts/predict.py", "outputs/run")
     assert done.returncode == 2 and done.stderr.startswith("error: outputs/run: a model and no picture")

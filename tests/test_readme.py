@@ -61,7 +61,12 @@ def module_of(name, code, monkeypatch):
 
 
 @pytest.mark.parametrize("shown", [each for each in TRAININGS if "--config-dir" not in each])  # test_search.py has it
-def test_train_commands_are_good(shown):
+def test_train_commands_are_good(shown, tmp_path, monkeypatch):
+    """In a folder that has what they name: a run, and drawings."""
+    (tmp_path / "data" / "drawings").mkdir(parents=True)
+    (tmp_path / "RUN" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "RUN" / "checkpoints" / "best.ckpt").touch()
+    monkeypatch.chdir(tmp_path)
     words = [word for word in shlex.split(shown) if word != "-m" and word not in HARDWARE]
     assert len(TRAININGS) >= 6
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):

@@ -69,7 +69,7 @@ def test_killed_and_resumed_ends_in_the_same_weights_bit_for_bit(tmp_path):
     assert done.returncode == 0, done.stderr
     (whole,) = run_folders(tmp_path / "whole")
 
-    _, code, _ = signalled(tmp_path / "killed", after="epoch 3:", number=signal.SIGKILL)
+    _, code, _ = signalled(tmp_path / "killed", after="epoch 4:", number=signal.SIGKILL)
     assert code == -signal.SIGKILL
     (killed,) = run_folders(tmp_path / "killed")
     assert json.loads((killed / "run.json").read_text())["status"] == "running"

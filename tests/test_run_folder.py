@@ -183,7 +183,8 @@ def test_terminal_begins_with_what_is_done_and_has_a_line_for_each_epoch(quickst
         "to see its curves: make tensorboard",
     ]
     assert f"{shown}/report/index.html" in lines
-    assert "epoch 0:" in (quickstart / "train.log").read_text()
+    assert max(map(len, lines)) <= 80, "nothing is broken inside a word"
+    assert "epoch 1:" in (quickstart / "train.log").read_text()
 
 
 @pytest.mark.slow

@@ -137,10 +137,8 @@ def test_only_the_best_trial_is_tested(searched):
     assert [path.parent.parent.name for path in sweep.glob("*/report/metrics.json")] == [str(best.number)]
     metrics = json.loads((sweep / str(best.number) / "report" / "metrics.json").read_text())
     assert metrics["val/accuracy"] == pytest.approx(best.value, abs=0.011)  # 32-bit after bf16, 500 digits
-    assert (
-        f"best: #{best.number}, val/accuracy {best.value:.2%}, test accuracy {metrics['test/accuracy']:.2%}:"
-        in done.stdout
-    )
+    val, test = (f"{100 * value:.2f} %" for value in (best.value, metrics["test/accuracy"]))
+    assert f"best: #{best.number}, val/accuracy {val}, test accuracy {test}:" in done.stdout
     page = (sweep / "index.html").read_text()
     assert page.count("<svg") == 2 and f'href="{best.number}/report/index.html"' in page
     assert page.count("/train.log") == TRIALS

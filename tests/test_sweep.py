@@ -23,7 +23,7 @@ from digits.sweep_jobs import DigitJobs
 from plain_errors import ConfigError
 from resumable_sweeps.grid import claim_sweep, smaller_sweep
 from resumable_sweeps.job import Job
-from resumable_sweeps.jobs import Jobs
+from resumable_sweeps.jobs import Jobs, say
 from resumable_sweeps.names import sweep_name
 
 # `make test-kills` asks for more
@@ -361,3 +361,15 @@ def test_the_former_line_is_explained_by_the_command(command, mode):
         "error: sweep=cnn: sweep is now called search; take search=cnn\n"
         "sweep.trials=5: sweep is now called search; take search.trials=5\n",
     )
+
+
+def test_a_line_is_broken_between_words_in_a_terminal_only(capsys, monkeypatch):
+    line = (
+        "4 of 12   #3 cnn_augmented learning_rate=0.003 seed=2   val 99.12 %   31.0 s   best so far   about 36 s left"
+    )
+    say(line)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    say(line)
+    whole, *parts = capsys.readouterr().out.splitlines()
+    assert whole == line and len(parts) == 2 and max(map(len, parts)) <= 80 and " ".join(parts).split() == line.split()

@@ -141,7 +141,7 @@ def _export_again(folder: "RunFolder") -> None:
     file = export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best))
     print(
         f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
-        f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"
+        f"largest difference {file.max_abs_diff:.1e}, {100 * file.argmax_agreement:.2f} % equal predictions"
     )
 
 

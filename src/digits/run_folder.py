@@ -72,7 +72,11 @@ class RunFolder:
         newest = max(reported, key=lambda run: run.record_file.stat().st_mtime)
         record = newest.record()
         accuracy = record.value("val/accuracy")
-        figures = [record.model, record.data.name if record.data else "", f"val {accuracy:.2%}" if accuracy else ""]
+        figures = [
+            record.model,
+            record.data.name if record.data else "",
+            f"val {100 * accuracy:.2f} %" if accuracy else "",
+        ]
         print(f"the newest finished run: {newest} ({', '.join(filter(None, figures))})", file=sys.stderr)
         return newest
 

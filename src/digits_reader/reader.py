@@ -84,7 +84,7 @@ class Reader:
     def __str__(self) -> str:
         """Which model this is, where from, and how good."""
         where = "which comes with digits" if self.path.parent == SHIPPED else str(self.path)
-        tested = f"{self.test_accuracy:.2%} of the test split of {self.dataset}"
+        tested = f"{100 * self.test_accuracy:.2f} % of the test split of {self.dataset}"
         return f"{self.name}, {where}: reads {self.strangers or tested}"
 
     def read(self, picture: Path | str) -> Answer:

@@ -45,7 +45,7 @@ def _judged(reading: Reading, number: bool) -> Judged:
     answer, lines = reading.answer, reading.lines or []
     is_refused = answer.certain is False if answer else not lines
     found = str(answer.digit) if answer else "-".join(line.number for line in lines)
-    said = f"{found}, {answer.confidence:.1%} sure" if answer else reading.error or found
+    said = f"{found}, {100 * answer.confidence:.1f} % sure" if answer else reading.error or found
     return Judged(
         name[2], is_refused if name[1] == "no" else found == name[1], is_refused, f"{reading.picture}: {said}"
     )

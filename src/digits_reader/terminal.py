@@ -86,14 +86,15 @@ def write_table(readings: Iterable[Reading]) -> None:
         if reading.answer:
             first, second = reading.answer.probabilities[:2]
             doubt = _doubt(first.probability, reading.answer.certain, "it is a digit")
-            text = f"{first.digit}  {first.probability:7.2%}{doubt}  (or {second.digit}, {second.probability:.2%})"
+            other = f"(or {second.digit}, {100 * second.probability:.2f} %)"
+            text = f"{first.digit}  {100 * first.probability:6.2f} %{doubt}  {other}"
             if reading.answer.certain is False:
                 text = f"?  no digit I know (perhaps {first.digit})"
             print(f"{text}  {reading.picture}")
         for line in reading.lines or []:
             least = min(digit.confidence for digit in line.digits)
             doubt = _doubt(least, line.digits[0].certain, "these are digits")
-            print(f"{line.number}  {least:7.2%}{doubt}  {reading.picture}")
+            print(f"{line.number}  {100 * least:6.2f} %{doubt}  {reading.picture}")
 
 
 def _doubt(probability: float, certain: bool | None, condition: str) -> str:
@@ -168,7 +169,7 @@ def _tile(reading: Reading, answer: Answer) -> Image.Image:
     is_refused = answer.certain is False
     draw.text((216, 16), str(answer.digit), fill="#9aa4b1" if is_refused else "#2563eb", font=large)
     if_digit = " if a digit" if answer.certain is None else ""
-    text = "no digit I know" if is_refused else f"{answer.confidence:.1%}{if_digit}"
+    text = "no digit I know" if is_refused else f"{100 * answer.confidence:.1f} %{if_digit}"
     draw.text((238, 28), text, fill="#1b1f24", font=small)
     for place, each in enumerate(sorted(answer.probabilities, key=lambda each: each.digit)):
         left, height = 216 + 11 * place, round(44 * each.probability)

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from plain_errors import Pruned, StudyError, is_disk_full, print_error, stop
 from resumable_sweeps.apart import run_apart
-from resumable_sweeps.jobs import Jobs, free_lock
+from resumable_sweeps.jobs import Jobs, free_lock, say
 from resumable_sweeps.slurm import claim_job
 
 # By this process: the lock of its GPU until it ends, that of its job until the next job.
@@ -40,7 +40,7 @@ class Job:
         """Run the job that a composed config describes."""
         job = HydraConfig.get().job
         get_ready(self.jobs, job.num)
-        print(f"begins   #{job.num} {job.name}", flush=True)
+        say(f"begins   #{job.num} {job.name}")
         error = self._error(config, self.jobs.folder / str(job.num), job.name)
         if error is None or isinstance(error, Pruned):
             self.jobs.print_end(job.num, job.name, str(error or ""))

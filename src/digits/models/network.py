@@ -140,7 +140,7 @@ class Network(Classifier):
         if len(wrong):
             step = self.global_step - len(self.losses) + int(wrong[0])
             raise PlainError(
-                f"train/loss is {self.losses[int(wrong[0])].item()} at step {step} (epoch {self.current_epoch}): "
+                f"train/loss is {self.losses[int(wrong[0])].item()} at step {step} (epoch {self.current_epoch + 1}): "
                 f"lower model.learning_rate (it is {self.hparams['learning_rate']:g}) or take "
                 "trainer.precision=32-true"
             )
