@@ -666,6 +666,7 @@ def test_static_site_works_without_the_network(opened, exported, host):
             expect(page.locator(".digit")).to_have_text([str(digit)] * 2)
             expect(page.locator(".card").nth(1)).to_contain_text("no digit I know")
             expect(page.locator("#first")).not_to_contain_text("no digit I know")
+            expect(page.locator("#first .text")).to_contain_text(" sure, if it is a digit")
         page.click("#clear")
         page.set_input_files("#file", {"name": "6.png", "mimeType": "image/png", "buffer": photograph("desk", 6)})
         answer(page, 6)
