@@ -1,10 +1,13 @@
 """Train a classifier of handwritten digits; `python train.py --help` shows the choices."""
 
+import sys
+
 import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from digits.choices import listed
 from digits.threads import prepare_threads
 from digits.training.ranks import rank
 from plain_errors import plain_errors, stop
@@ -17,7 +20,7 @@ def main(cfg: DictConfig) -> float | None:
     if not is_job and rank() == 0 and cfg.resume is None:
         chosen = HydraConfig.get().runtime.choices
         parts = (f"{group} {chosen[group]}" for group in ("experiment", "model", "data") if chosen[group])
-        print("   ".join(parts), flush=True)
+        print("   ".join(parts), "  loading PyTorch …", flush=True)
     prepare_threads()
     from digits.start import started  # after the first line, as the imports take seconds
 
@@ -44,5 +47,7 @@ def explain(error: Exception) -> Exception:
 
 
 if __name__ == "__main__":
+    OmegaConf.register_new_resolver("choices", listed)  # for --help
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word != "-m")  # Hydra refuses it between overrides
     with plain_errors(explain):
         main()

@@ -8,10 +8,11 @@ import atexit
 import errno
 import multiprocessing
 import os
+import re
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import NoReturn, TypeGuard
@@ -61,6 +62,26 @@ class Terminated(KeyboardInterrupt):
 def in_one_line(error: BaseException) -> str:
     """The message of a library's error, which may have several lines."""
     return "; ".join(line.strip() for line in str(error).splitlines() if line.strip())
+
+
+def each_once(jobs: Sequence[tuple[Sequence[str], Iterable[str]]]) -> list[str]:
+    """The mistakes of several jobs, each once. Where not all jobs have one, it names the values of a job that has it.
+
+    Args:
+        jobs: the overrides of each, and its mistakes, which begin with a key.
+    """
+    swept = {text for overrides, _ in jobs for text in overrides if not all(text in each for each, _ in jobs)}
+    having: dict[str, list[Sequence[str]]] = {}
+    for overrides, mistakes in jobs:
+        for mistake in dict.fromkeys(mistakes):
+            having.setdefault(mistake, []).append([text for text in overrides if text in swept])
+
+    def told(mistake: str, job: Sequence[str]) -> str:
+        pairs = [text.partition("=")[::2] for text in job]
+        says = any(re.split("[:=]", mistake)[0] == key and value in mistake for key, value in pairs)
+        return mistake if says or len(having[mistake]) == len(jobs) else f"{mistake} ({' '.join(job)})"
+
+    return [told(mistake, found[0]) for mistake, found in having.items()]
 
 
 def end_of(interrupt: KeyboardInterrupt) -> str:
@@ -126,8 +147,8 @@ def stop(error: Exception) -> NoReturn:
     sys.exit(getattr(error, "exit_code", 1))
 
 
-def print_error(error: Exception) -> None:
-    """Print an error in one line."""
+def print_error(error: Exception, job: str = "") -> None:
+    """Print an error in one line, which begins with the `job` that it is of."""
     if WANTS_TRACEBACK:
         traceback.print_exception(error)
     if isinstance(error, PlainError):
@@ -140,7 +161,7 @@ def print_error(error: Exception) -> None:
         text = error.strerror
     else:
         text = f"{type(error).__name__}: {error} (HYDRA_FULL_ERROR=1 shows where)"
-    print(f"error: {text}", file=sys.stderr)
+    print(f"error: {f'{job}: ' if job else ''}{text}", file=sys.stderr)
 
 
 def is_disk_full(error: object) -> TypeGuard[OSError]:

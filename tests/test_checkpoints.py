@@ -183,7 +183,7 @@ def test_run_that_diverges_fails_in_one_line_and_keeps_no_best(command, tmp_path
         *("data=mnist_5k", "model=mlp", "model.schedule=constant", "model.learning_rate=1e30", *QUIET),
     )
     assert done.returncode == 1
-    assert "train/loss is" in done.stderr and "at step" in done.stderr and "(epoch 0)" in done.stderr
+    assert "train/loss is" in done.stderr and "at step" in done.stderr and "(epoch 1)" in done.stderr
     assert "Traceback" not in done.stderr and done.stderr.count("\n") == 1
     (run,) = run_folders(tmp_path)
     assert not (run / "checkpoints" / "best.ckpt").exists()

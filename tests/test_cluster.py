@@ -106,7 +106,7 @@ def test_a_job_that_is_requeued_ends_in_the_same_weights(cluster, tmp_path):
         assert done.returncode == 0, done.stderr
         torch.testing.assert_close(weights(sweep / str(number)), weights(alone), rtol=0, atol=0)
         log = (sweep / f"{number}/train.log").read_text()
-        assert log.count("epoch 0:") == 1 and log.count("epoch 2:") == 1, "it went on, and not from the start"
+        assert log.count("epoch 1:") == 1 and log.count("epoch 3:") == 1, "it went on, and not from the start"
         assert [row.val_loss for row in RunFolder(sweep / str(number)).record().history] == [
             row.val_loss for row in RunFolder(alone).record().history
         ]

@@ -61,7 +61,11 @@ def test_every_experiment_says_what_to_expect(experiment):
     "overrides, lines",
     [
         (["trainer.acelerator=gpu"], ["trainer.acelerator: no such key; did you mean trainer.accelerator?"]),
-        (["model=cn"], ["model=cn: no such choice; did you mean cnn?"]),
+        (
+            ["model=cn"],
+            ["model=cn: no such choice; did you mean cnn? There are cnn, cnn_augmented, lenet, linear, mlp, "],
+        ),
+        (["data=fashion_mnist"], ["data=fashion_mnist: no such choice; there are mnist, mnist_5k"]),
         (["modle=cnn"], ["modle: no such key; did you mean model?"]),
         (
             ["epochs=5", "lr=0.1"],
@@ -70,6 +74,13 @@ def test_every_experiment_says_what_to_expect(experiment):
         (
             ["batch_size=8", "trainer.gpus=1"],
             ["batch_size: no such key; take data.batch_size=8", "trainer.gpus: no such key; take trainer.devices=1"],
+        ),
+        (
+            ["weight_decay=1", "max_epochs=3"],
+            [
+                "weight_decay: no such key; take model.weight_decay=1",
+                "max_epochs: no such key; take trainer.max_epochs=3",
+            ],
         ),
         (["trainer.max_steps=30"], ["trainer.max_steps: no such key; take +trainer.max_steps=30"]),
         (["experiment=quick"], ["experiment=quick: no such choice; did you mean quickstart?"]),
@@ -197,7 +208,7 @@ def test_automatic_precision_follows_the_processor(monkeypatch, units, precision
 # What --help, --cfg and tab completion may import of this project. Hydra imports the plugin of the sweeps.
 OURS = {"digits", "digits_reader", "resumable_sweeps", "hydra_plugins", "plain_errors", "atomic_files"}
 # Of the others, none needs more than the standard library.
-BEFORE_COMPOSING = {"hydra_plugins.resumable_sweeper", "plain_errors"}
+BEFORE_COMPOSING = {"hydra_plugins.resumable_sweeper", "plain_errors", "digits.choices"}
 BEFORE_COMPOSING |= {"digits", "digits.threads", "digits.training", "digits.training.ranks"}
 
 
@@ -208,6 +219,21 @@ def test_grid_is_taken_apart():
 
 
 # Through the command
+
+
+def test_multirun_may_stand_between_overrides_and_not_with_cfg(command, tmp_path):
+    done = command("train.py", "data=mnist_5k", "-m", "seed=1,2", "trainer.max_epochs=0")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "error: trainer.max_epochs: got 0" in done.stderr
+    done = command("train.py", "-m", "seed=1,2", "--cfg", "job")
+    wanted = "error: --cfg and --info show one run; leave out -m and the values to sweep over\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", wanted)
+
+
+@pytest.mark.parametrize("one", ["trainer.devices=2", "optimizer=sgd"])
+def test_a_mistake_of_one_job_names_the_job(command, one):
+    done = command("train.py", "-m", "data=mnist_5k", "model=linear,svm", one, "name=3")
+    lines = done.stderr.splitlines()
+    assert done.returncode == 2 and sorted(line.endswith(" (model=svm)") for line in lines) == [False, True], lines
 
 
 def test_wrong_config_ends_with_2_and_leaves_no_folder(command, tmp_path):
@@ -244,12 +270,36 @@ def test_data_that_are_not_there_end_with_3(command, tmp_path):
     assert "MNIST_DIR=" in done.stderr and "data=mnist_5k" in done.stderr
 
 
-def test_checkpoint_that_is_not_there_ends_with_4(command):
-    done = command("train.py", "data=mnist_5k", "ckpt_path=none.ckpt")
-    assert (done.returncode, done.stderr) == (
-        4,
-        "error: none.ckpt: No such file or directory; wanted a checkpoint file\n",
-    )
+@pytest.mark.parametrize(
+    "override, code, line",
+    [
+        ("ckpt_path=no", 4, "ckpt_path: no: no such file; wanted a checkpoint, like RUN/checkpoints/last.ckpt"),
+        ("model.teacher=no", 4, "model.teacher: no has no best.ckpt; wanted the folder of a finished run"),
+        ("data.drawings=no", 3, "data.drawings: no: no such folder; wanted one of drawings like 7/name.png"),
+        ("data.folder=file", 3, "data.folder: file is a file; wanted a folder"),
+    ],
+)
+def test_a_file_that_is_not_there_is_told_before_a_folder_is_made(command, tmp_path, override, code, line):
+    (tmp_path / "file").touch()
+    done = command("train.py", override)
+    assert (done.returncode, done.stderr) == (code, f"error: {line}\n")
+    for multirun in ((), ("-m",)):
+        done = command("train.py", override, "model.dropout=2", "trainer.max_epochs=0", *multirun)
+        assert done.returncode == 2
+        assert done.stderr.splitlines() == [
+            "error: model.dropout: got 2, wanted less than 1",
+            "trainer.max_epochs: got 0, wanted greater than or equal to 1",
+            line,
+        ]
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("words", [["ckpt_path=there.ckpt"], ["-m", "ckpt_path=there.ckpt", "seed=1,2"]])
+def test_paths_are_sought_where_the_command_starts(command, tmp_path, words):
+    (tmp_path / "there.ckpt").touch()
+    done = command("train.py", *words, "hydra.job.chdir=true")
+    wanted = "error: hydra.job.chdir: got true, but paths are relative to the folder that the command starts in; "
+    assert (done.returncode, done.stderr) == (2, f"{wanted}leave this out\n")
 
 
 def test_output_folder_that_cannot_be_made_ends_with_2(command, tmp_path):
@@ -281,6 +331,52 @@ def test_help_config_and_completion_need_no_torch(command, arguments):
     assert seconds < 5, "ten times what it takes, for noisy machines"
     shown = {"--help": "cnn_augmented", "--cfg": "batch_size: 256", "-sc": "model=cnn_augmented"}[arguments[0]]
     assert shown in done.stdout
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["train.py", "data=mnist_5k"], "model cnn   data mnist_5k   loading PyTorch …\n"),
+        (["train.py", "-m", "seed=1,2"], "checking all jobs …\n"),
+        (["scripts/compare.py", "RUN", "other"], "comparing all finished runs …\n"),
+        (["scripts/evaluate.py", "RUN"], "testing RUN again …\n"),
+        (["scripts/export.py", "RUN"], "exporting RUN again …\n"),
+        (["scripts/export.py", "--ensemble", "RUN", "RUN"], "making one model of 2 runs …\n"),
+    ],
+    ids=["train", "sweep", "compare", "evaluate", "export", "ensemble"],
+)
+def test_a_command_says_what_it_does_before_it_imports_torch(quickstart, tmp_path, words, line):
+    (tmp_path / "torch").mkdir()
+    (tmp_path / "torch" / "__init__.py").write_text("import os; os._exit(9)")
+    (tmp_path / "RUN").symlink_to(quickstart)
+    path = os.pathsep.join([str(tmp_path), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = run_command(*words, cwd=tmp_path, PYTHONPATH=path)
+    assert (done.returncode, done.stdout) == (9, line)
+
+
+def test_help_says_in_a_few_words_what_each_choice_is(command):
+    lines = command("train.py", "--help").stdout.splitlines()
+    groups = [path for path in CONFIGS.iterdir() if path.is_dir() and path.name != "hydra"]
+    for group in groups:
+        at = lines.index(group.name)
+        for place, file in enumerate(sorted(group.glob("*.yaml")), start=1):
+            name, words = lines[at + place].split(maxsplit=1)
+            assert name == file.stem and len(words) > 5 and f"\n# {words}\n" in file.read_text()
+    assert max(map(len, lines)) <= 80
+
+
+def test_explain_prints_the_configs_of_a_choice_with_their_comments(command):
+    done = command("src/digits_command.py", "explain", "experiment=reader")
+    assert done.returncode == 0, done.stderr
+    files = re.findall("^# --- configs/(.*)$", done.stdout, flags=re.M)
+    assert [files[0], *files[-2:]] == ["dataset.yaml", "callbacks/averaged.yaml", "experiment/reader.yaml"]
+    assert {"network.yaml", "optimizer/muon.yaml", "model/cnn.yaml"} < set(files)
+    assert "warmup: 0.25          # fraction of the steps in which one_cycle raises the learning rate" in done.stdout
+    assert "seed: 0          # decides " in command("src/digits_command.py", "explain").stdout
+    for wrong in ("model=resnet", "model", "../x"):
+        done = command("src/digits_command.py", "explain", wrong)
+        wanted = f"error: {wrong}: no such choice; wanted one like model=cnn; python train.py --help lists them\n"
+        assert (done.returncode, done.stderr) == (2, wanted)
 
 
 def test_config_job_is_yaml_that_names_everything(command):
@@ -346,8 +442,15 @@ def test_scripts_without_a_run_say_that_there_is_none(command, script):
 
 def test_evaluate_takes_the_newest_run_and_names_it(quickstart, tmp_path):
     shutil.copytree(quickstart, tmp_path / "outputs" / "run")
+    job = shutil.copytree(quickstart, tmp_path / "outputs" / "sweeps" / "later" / "0")
+    (job.parent / "jobs.json").write_text("[]")
+    (job / "run.json").touch()
     done = run_command("scripts/evaluate.py", cwd=tmp_path)
-    assert (done.returncode, done.stderr) == (0, "the newest finished run: outputs/run\n")
+    assert done.returncode == 0
+    assert re.fullmatch(r"the newest finished run: outputs/run \(cnn, mnist_5k, val 9\d\.\d\d %\)\n", done.stderr)
+    shutil.rmtree(tmp_path / "outputs" / "run")
+    done = run_command("scripts/evaluate.py", cwd=tmp_path)
+    assert done.returncode == 2 and "no finished run in it, jobs of sweeps left out" in done.stderr
 
 
 # Secrets

@@ -118,6 +118,22 @@ def test_rank_variables_do_not_make_a_rank_of_a_run_on_one_device(command, tmp_p
     assert '"finished"' in (folder / "run.json").read_text()
 
 
+def test_several_tasks_of_slurm_without_srun_are_refused_at_once(command, tmp_path):
+    """As in a script that sbatch has started."""
+    slurm = {"SLURM_JOB_ID": "1", "SLURM_JOB_NAME": "train.sh", "SLURM_NTASKS": "2", "SLURM_PROCID": "0"}
+    done = command("train.py", *TWO, "model=linear", **slurm)
+    line = "error: trainer.devices: got 2 in a job of Slurm; put srun in front of python, to start its tasks\n"
+    assert (done.returncode, done.stderr, list(tmp_path.iterdir())) == (2, line, [])
+
+
+def test_a_warning_that_is_not_known_is_shown(command, tmp_path):
+    warn = "import warnings, atexit; import digits.training\n"
+    warn += "for text in ('the folder exists and is not empty', 'Checkpoint directory x exists and is not empty.'):\n"
+    warn += "    warnings.warn(text)\n"
+    done = subprocess.run([sys.executable, "-c", warn], capture_output=True, text=True)
+    assert "the folder exists and is not empty" in done.stderr and "Checkpoint" not in done.stderr
+
+
 TWO = ("trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "data=mnist_5k", *QUIET)
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", str(ROOT / "train.py"))
 

@@ -316,5 +316,5 @@ def test_a_loss_of_nan_stops_training_and_is_reported_with_its_step(small):
             if batch_idx == 7:
                 self.net[1].weight.data.fill_(torch.nan)
 
-    with pytest.raises(PlainError, match=r"train/loss is nan at step 7 \(epoch 0\): lower model.learning_rate"):
+    with pytest.raises(PlainError, match=r"train/loss is nan at step 7 \(epoch 1\): lower model.learning_rate"):
         fit(Broken(classes=list(range(10))), small)

@@ -184,7 +184,23 @@ def test_what_looks_like_no_digit_is_said_and_the_guess_stays(opened, quickstart
         expect(page.locator("#first .card")).to_have_class("card refused")
         expect(page.locator("#announcement")).to_contain_text(f"{said}, {guess}; ")
         expect(page.locator("#others")).not_to_contain_text(said)
+        expect(page.locator("#others .text")).to_contain_text(re.compile("if it is a digit|falls es eine Ziffer ist"))
         audit(page)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "certain", "text"),
+    [
+        (0.988, True, "98.8% sure"),
+        (0.988, None, "98.8% sure, if it is a digit"),
+        (0.517, True, "only 51.7% sure"),
+        (0.517, None, "only 51.7% sure, if it is a digit"),
+        (0.517, False, "most like a 4"),
+    ],
+)
+def test_a_low_probability_is_worded_as_doubt(opened, url, confidence, certain, text):
+    given = {"digit": 4, "confidence": confidence, "certain": certain}
+    assert opened(url).evaluate("async (given) => (await import('./cards.js')).sureText(given)", given) == text
 
 
 def placed(digit, left):
@@ -650,6 +666,7 @@ def test_static_site_works_without_the_network(opened, exported, host):
             expect(page.locator(".digit")).to_have_text([str(digit)] * 2)
             expect(page.locator(".card").nth(1)).to_contain_text("no digit I know")
             expect(page.locator("#first")).not_to_contain_text("no digit I know")
+            expect(page.locator("#first .text")).to_contain_text(" sure, if it is a digit")
         page.click("#clear")
         page.set_input_files("#file", {"name": "6.png", "mimeType": "image/png", "buffer": photograph("desk", 6)})
         answer(page, 6)

@@ -27,6 +27,8 @@ from digits.data.mnist_5k import Mnist5k
 from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
 from digits_reader.drawings import Drawing, Drawings
+from digits_reader.reader import Answer, DigitProbability
+from digits_reader.terminal import Reading, write_table
 from plain_errors import DataError
 
 
@@ -52,7 +54,7 @@ def test_json_lists_each_picture_with_its_answer_or_error(command: Command, quic
     assert sorted(results) == ["0", "1", "2", "3", "4", "broken"]
     assert results["broken"].keys() == {"picture", "error"}
     assert results["3"].keys() == {"picture", "digit", "confidence", "runner_up", "probabilities", "certain", "reason"}
-    assert all(results[str(digit)]["certain"] is True and results[str(digit)]["reason"] is None for digit in range(5))
+    assert all(results[str(digit)]["certain"] is results[str(digit)]["reason"] is None for digit in range(5))
     assert [results[str(digit)]["digit"] for digit in range(5)] == list(range(5))
 
 
@@ -93,7 +95,23 @@ def test_csv_and_table_give_a_line_for_each_picture(command: Command, quickstart
     assert done.returncode == 0, done.stderr
     assert [row["digit"] for row in rows] == [Path(row["picture"]).stem for row in rows] == list("01234")
     done = command("scripts/predict.py", str(quickstart), "pictures/2.png")
-    assert done.stdout.split()[0] == "2" and done.stdout.endswith("pictures/2.png\n")
+    assert re.fullmatch(r"2 +\d+\.\d\d %(, unsure)?, if it is a digit  \(or \d, .* %\)  pictures/2.png\n", done.stdout)
+    assert {row["certain"] for row in rows} == {""}, "the model has not learned to tell"
+
+
+@pytest.mark.parametrize(
+    ("probability", "certain", "line"),
+    [
+        (0.9, True, "4   90.00 %  (or 9, 5.00 %)  x.png"),
+        (0.52, True, "4   52.00 %, unsure  (or 9, 5.00 %)  x.png"),
+        (0.52, None, "4   52.00 %, unsure, if it is a digit  (or 9, 5.00 %)  x.png"),
+        (0.52, False, "?  no digit I know (perhaps 4)  x.png"),
+    ],
+)
+def test_a_low_probability_is_worded_as_doubt(capsys, probability: float, certain: bool | None, line: str):
+    ranked = [DigitProbability(4, probability), DigitProbability(9, 0.05)]
+    write_table([Reading("x.png", Answer(4, probability, 9, ranked, certain, None))])
+    assert capsys.readouterr().out == f"{line}\n"
 
 
 def test_what_looks_like_no_digit_is_said_in_each_format(command: Command, quickstart: Path, pictures: Path):
@@ -102,6 +120,9 @@ def test_what_looks_like_no_digit_is_said_in_each_format(command: Command, quick
     assert command(*words).stdout == "?  no digit I know (perhaps 2)  pictures/2.png\n"
     (answer,) = json.loads(command(*words, "--json").stdout)
     assert (answer["digit"], answer["certain"]) == (2, False)
+    taught = with_metadata(quickstart, pictures.parent / "taught", least_energy="-1000")
+    (known,) = json.loads(command(words[0], str(taught), "pictures/2.png", "--json").stdout)
+    assert (known["digit"], known["certain"], known["reason"]) == (2, True, None)
     assert answer["reason"] == "it looks like no digit that this model knows"
     (row,) = csv.DictReader(io.StringIO(command(*words, "--csv").stdout))
     assert (row["digit"], row["certain"]) == ("2", "False")
@@ -120,7 +141,8 @@ def test_numbers_are_read_and_one_digit_is_wanted_without_the_option(
         row.paste(picture_of("canvas", digit, 0), (280 * place, 0))
     row.save(tmp_path / "number.png")
     done = command("scripts/predict.py", "--number", str(quickstart), "number.png")
-    assert done.returncode == 0 and done.stdout.startswith("42 ") and done.stdout.endswith("number.png\n"), done.stderr
+    assert done.returncode == 0 and done.stdout.startswith("42 "), done.stderr
+    assert done.stdout.endswith(" %, if these are digits  number.png\n")
     done = command("scripts/predict.py", "--number", "--json", str(quickstart), "number.png")
     (result,) = json.loads(done.stdout)
     assert result["number"] == "42" and [each["digit"] for each in result["lines"][0]["digits"]] == [4, 2]
@@ -197,12 +219,12 @@ def test_without_a_run_the_newest_one_reads_or_the_one_that_comes_with_digits(
     done = command(*two)
     assert [line.split()[0] for line in done.stdout.splitlines()] == ["1", "2"]
     assert re.fullmatch(
-        r"model: cnn, outputs/run/model.onnx: reads 9\d.\d\d% of the test split of mnist_5k\n", done.stderr
+        r"newest model: cnn, outputs/run/model.onnx: reads 9\d.\d\d % of the test split of mnist_5k\n", done.stderr
     )
     done = command("scripts/predict.py", "outputs/run")
     assert done.returncode == 2 and done.stderr.startswith("error: outputs/run: a model and no picture")
     done = command("scripts/export_site.py", "site", "--runtime", "none")
-    assert done.returncode == 2 and done.stderr.startswith("model: cnn, outputs/run/model.onnx: reads 9")
+    assert done.returncode == 2 and done.stderr.startswith("newest model: cnn, outputs/run/model.onnx: reads 9")
 
 
 def test_a_thousand_small_pictures_take_seconds(command: Command, quickstart: Path, tmp_path: Path):

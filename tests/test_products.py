@@ -151,9 +151,9 @@ def toy(tmp_path):
 
 def test_another_project_sweeps(toy):
     wrong = toy("x=1,-10,-20")
-    assert (wrong.code, wrong.err) == (2, "error: x: got a number below -9\n")
+    assert (wrong.code, wrong.err) == (2, "error: x: got a number below -9 (x=-10)\n")
     first = toy("x=1,0,3")
-    assert first.code == 1 and "error: ZeroDivisionError: nothing lies there" in first.err
+    assert first.code == 1 and "error: #1 x=0: ZeroDivisionError: nothing lies there" in first.err
     assert "3 of 3" not in first.out and "swept: {'x': ['1', '0', '3']}" in first.out
     assert "#1 not begun: killed" in first.out and "\nx: 3 values: 1, 0, 3\n" in first.out
     again = toy("x=1,0,3")

@@ -61,7 +61,12 @@ def module_of(name, code, monkeypatch):
 
 
 @pytest.mark.parametrize("shown", [each for each in TRAININGS if "--config-dir" not in each])  # test_search.py has it
-def test_train_commands_are_good(shown):
+def test_train_commands_are_good(shown, tmp_path, monkeypatch):
+    """In a folder that has what they name: a run, and drawings."""
+    (tmp_path / "data" / "drawings").mkdir(parents=True)
+    (tmp_path / "RUN" / "checkpoints").mkdir(parents=True)
+    (tmp_path / "RUN" / "checkpoints" / "best.ckpt").touch()
+    monkeypatch.chdir(tmp_path)
     words = [word for word in shlex.split(shown) if word != "-m" and word not in HARDWARE]
     assert len(TRAININGS) >= 6
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
@@ -102,6 +107,23 @@ def test_every_script_is_shown_and_explains_itself(script, tmp_path):
 
 
 SUBCOMMANDS = {each.__name__: each for each in (*digits.commands.COMMANDS, *digits_reader.commands.COMMANDS)}
+
+
+def test_an_environment_without_cuda_has_all_else_of_the_lock():
+    shown = subprocess.run(["make", "-n", "-B", "setup", "CPU=1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    torch, awk, rest = shown.stdout.splitlines()[2:5]
+    words = re.search(r"whl/cpu (\$\(grep .*\))", torch)[1]
+    ours = subprocess.run(
+        f"echo {words}; {awk.rpartition(' > ')[0]}", shell=True, cwd=ROOT, capture_output=True, text=True
+    )
+    first, *lines = ours.stdout.splitlines()
+    assert re.fullmatch(r"torch==\S+ torchvision==\S+", first) and "-r .venv/cpu.lock" in rest
+    whole, kept = (
+        set(re.findall(r"^([a-z][\w-]*)==", text, flags=re.M))
+        for text in ((ROOT / "requirements.lock").read_text(), "\n".join(lines))
+    )
+    gone = {name.partition("-")[0] for name in whole - kept}
+    assert gone == {"torch", "torchvision", "triton", "nvidia", "cuda"} and "torchmetrics" in kept and kept < whole
 
 
 @pytest.mark.parametrize("name", SUBCOMMANDS)

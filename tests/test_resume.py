@@ -69,7 +69,7 @@ def test_killed_and_resumed_ends_in_the_same_weights_bit_for_bit(tmp_path):
     assert done.returncode == 0, done.stderr
     (whole,) = run_folders(tmp_path / "whole")
 
-    _, code, _ = signalled(tmp_path / "killed", after="epoch 3:", number=signal.SIGKILL)
+    _, code, _ = signalled(tmp_path / "killed", after="epoch 4:", number=signal.SIGKILL)
     assert code == -signal.SIGKILL
     (killed,) = run_folders(tmp_path / "killed")
     assert json.loads((killed / "run.json").read_text())["status"] == "running"
@@ -231,4 +231,4 @@ def test_a_student_of_a_run_is_resumed_bit_for_bit_and_outlives_its_teacher(quic
     assert command("scripts/evaluate.py", "whole").returncode == 0
     done = train("orphan")
     assert (done.returncode, done.stderr.count("\n")) == (4, 1)
-    assert "teacher/checkpoints/best.ckpt: No such file" in done.stderr
+    assert "model.teacher: teacher has no best.ckpt" in done.stderr

@@ -170,7 +170,7 @@ def test_terminal_ends_with_a_short_table_and_no_warning(quickstart):
 
 def test_terminal_begins_with_what_is_done_and_has_a_line_for_each_epoch(quickstart):
     lines = (quickstart / "stdout.txt").read_text().splitlines()
-    assert lines[0] == "experiment quickstart   model cnn   data mnist_5k"
+    assert lines[0] == "experiment quickstart   model cnn   data mnist_5k   loading PyTorch …"
     assert lines[1] == f"folder {quickstart.relative_to(quickstart.parents[2])}"
     assert re.fullmatch(r"94,186 parameters   1 x (cpu|cuda:0|mps:0), (32-true|bf16-mixed)", lines[2])
     figures = r"loss \d\.\d{3}   val (\d\d\.\d\d %)   best (\d\d\.\d\d %) \((\d)\)   \d+\.\d s"
@@ -183,7 +183,8 @@ def test_terminal_begins_with_what_is_done_and_has_a_line_for_each_epoch(quickst
         "to see its curves: make tensorboard",
     ]
     assert f"{shown}/report/index.html" in lines
-    assert "epoch 0:" in (quickstart / "train.log").read_text()
+    assert max(map(len, lines)) <= 80, "nothing is broken inside a word"
+    assert "epoch 1:" in (quickstart / "train.log").read_text()
 
 
 @pytest.mark.slow

@@ -75,6 +75,7 @@ def test_a_picture_is_read(server: Server, seven: bytes):
     shares = [each["probability"] for each in answer["probabilities"]]
     assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(1, abs=1e-5)
     assert np.abs(np.array(answer["image"]) - read_picture(seven)[0]).max() < 1e-3
+    assert answer["certain"] is None, "the model has not learned to tell"
     assert answer["model"] == "cnn" and 0 < answer["milliseconds"] < 10_000
 
 
@@ -88,6 +89,7 @@ def test_a_number_is_read_and_is_no_digit(server: Server, seven: bytes):
     assert reply.status == 200 and reply.json["model"] == "cnn" and line["number"] == "77"
     left, top, right, bottom = line["digits"][1]["box"]
     assert 280 < left < right < 560 and 0 < top < bottom < 280 and 0 < line["digits"][1]["confidence"] <= 1
+    assert line["digits"][1]["certain"] is None
     reply = server.ask("POST", "/api/predict", both, "image/png")
     assert (reply.status, reply.json["code"]) == (409, "several_digits") and "several digits" in reply.json["error"]
     assert server.ask("POST", "/api/number", seven, "image/png").json["lines"][0]["number"] == "7"
@@ -464,6 +466,8 @@ def test_the_newest_model_is_the_default(quickstart: Path, tmp_path: Path):
         folder = with_metadata(quickstart, tmp_path / "outputs" / "2026-01-31" / name, model=name)
         os.utime(folder / "model.onnx", (time_of_end, time_of_end))
     (tmp_path / "outputs" / "2026-01-31" / "failed").mkdir()
+    job = with_metadata(quickstart, tmp_path / "outputs" / "sweeps" / "newest" / "0", model="job")
+    (job.parent / "jobs.json").write_text("[]")
     with serving(cwd=tmp_path) as server:
         assert [model["name"] for model in server.ask("GET", "/api/models").json["models"]] == ["new"]
 

@@ -23,7 +23,7 @@ from digits.sweep_jobs import DigitJobs
 from plain_errors import ConfigError
 from resumable_sweeps.grid import claim_sweep, smaller_sweep
 from resumable_sweeps.job import Job
-from resumable_sweeps.jobs import Jobs
+from resumable_sweeps.jobs import Jobs, say
 from resumable_sweeps.names import sweep_name
 
 # `make test-kills` asks for more
@@ -166,7 +166,7 @@ def test_a_finished_sweep_prints_its_table_and_trains_nothing(swept):
     assert (done.returncode, done.stderr) == (0, "")
     assert the_sweep(sweep.parents[2]) == sweep and finished(sweep) == before
     assert "epoch" not in done.stdout and "Launching" not in done.stdout
-    assert done.stdout[done.stdout.index("\n") + 1 :] == first.stdout[first.stdout.rindex(f"{JOBS} jobs in") :]
+    assert done.stdout.split("\n", 2)[2] == first.stdout[first.stdout.rindex(f"{JOBS} jobs in") :]
 
 
 def test_the_page_of_a_sweep_says_what_it_was_and_links_to_each_job(swept, browser):
@@ -210,7 +210,7 @@ def test_signals_end_a_sweep_and_a_second_driver_is_refused(tmp_path, number, co
             second = run_command("train.py", *endless, cwd=tmp_path)
             assert second.returncode == 2
             assert f"another process works in outputs/sweeps/{the_sweep(tmp_path).name};" in second.stderr
-            assert second.stdout == "" and second.stderr.count("\n") == 1
+            assert second.stdout == "checking all jobs …\n" and second.stderr.count("\n") == 1
         os.kill(process.pid, number)
         assert process.wait(60) == code
     printed = (tmp_path / "printed.txt").read_text()
@@ -241,7 +241,8 @@ def test_a_sweep_runs_on_after_a_failed_job_and_tries_it_again_next_time(command
     assert status == {0: "failed", 1: "failed", 2: "finished", 3: "finished"}
     assert records(sweep)[0]["error"].startswith("train/loss is nan at step")
     assert any("raise" in line for line in records(sweep)[0]["traceback"])
-    assert done.stderr.count("error: train/loss is nan") == 2 and "Traceback" not in done.stderr
+    failed = [line.partition(" is nan")[0] for line in done.stderr.splitlines()]
+    assert failed == [f"error: #{number} mlp learning_rate=1e+30 seed={number + 1}: train/loss" for number in (0, 1)]
     table = done.stdout[done.stdout.rindex("4 jobs in") :]
     assert "#0 failed: train/loss is nan at step" in table and "#1 failed" in table
     row = next(line for line in table.splitlines() if "│ mlp" in line)
@@ -360,3 +361,15 @@ def test_the_former_line_is_explained_by_the_command(command, mode):
         "error: sweep=cnn: sweep is now called search; take search=cnn\n"
         "sweep.trials=5: sweep is now called search; take search.trials=5\n",
     )
+
+
+def test_a_line_is_broken_between_words_in_a_terminal_only(capsys, monkeypatch):
+    line = (
+        "4 of 12   #3 cnn_augmented learning_rate=0.003 seed=2   val 99.12 %   31.0 s   best so far   about 36 s left"
+    )
+    say(line)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    say(line)
+    whole, *parts = capsys.readouterr().out.splitlines()
+    assert whole == line and len(parts) == 2 and max(map(len, parts)) <= 80 and " ".join(parts).split() == line.split()

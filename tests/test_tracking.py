@@ -85,7 +85,6 @@ def test_a_resumed_run_has_the_rows_of_metrics_csv_that_a_whole_run_has(resumed)
 
 
 @pytest.mark.parametrize("step, kept", [(None, ["0", "1"]), (1, ["0"])])
-@pytest.mark.filterwarnings("ignore:.*exists and is not empty")
 def test_rows_stay_but_for_those_that_are_trained_again(tmp_path, step, kept):
     """None are after a search, when its best trial is tested."""
     node = {"_target_": "lightning.pytorch.loggers.CSVLogger", "save_dir": str(tmp_path), "name": "csv", "version": ""}
@@ -169,3 +168,11 @@ def test_a_tracker_that_is_not_installed_is_named_with_its_extra(monkeypatch, lo
     with initialize_config_dir(str(CONFIGS), version_base="1.3"):
         mistakes = mistakes_in(compose("train", [f"logger={logger}"], return_hydra_config=True))
     assert mistakes == [f"logger={logger}: not installed; pip install -e '.[{logger}]' installs it"]
+
+
+def test_a_run_of_few_steps_logs_some_of_them(command, tmp_path):
+    short = ("data=mnist_5k", "data.train_size=640", "model=linear", "trainer.max_epochs=1", "run_folder=run", *QUIET)
+    done = command("train.py", *short, "logger=csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    steps = [int(row["step"]) for row in rows(tmp_path / "run") if row["train/loss"]]
+    assert steps == [1, 3, 5, 7, 9], "every second of ten"

@@ -32,6 +32,8 @@ def compare(
         csv: also write a row for each run, comma-separated.
         json: the same as a list of objects.
     """
+    print("comparing all finished runs …", flush=True)  # the next import takes seconds
+
     from digits.reporting import compare
 
     compare.compare(list(folders) or [Path("outputs")], page, shlex.join(sys.argv), tag, csv, json)
@@ -41,9 +43,10 @@ def evaluate(run: Path | None = None, /) -> None:
     """Test a finished run's best checkpoint again and rewrite its report.
 
     Args:
-        run: a run's folder (default: the newest one in outputs).
+        run: a run's folder (default: the newest one in outputs but a sweep's).
     """
-    folder = _run(run)  # first: the next imports take seconds
+    folder = _run(run)
+    print(f"testing {folder} again …", flush=True)  # the next imports take seconds
 
     from digits.reporting.report import print_summary, write_report
     from digits.training.finish import evaluate_again, metrics_of
@@ -60,7 +63,7 @@ def export(
     """Export a finished run's best checkpoint to ONNX again, and compare the file with the checkpoint.
 
     Args:
-        run: a run's folder (default: the newest one in outputs).
+        run: a run's folder (default: the newest one in outputs but a sweep's).
         ensemble: make one model of several runs, the mean of their probabilities, in a new run folder.
         into: the ensemble's run folder (default: a new one in outputs).
         int8: also write a smaller model.int8.onnx if it is as accurate.
@@ -71,6 +74,7 @@ def export(
         raise ConfigError(f"got {run} and --ensemble, wanted one run or an ensemble")
     if ensemble:
         runs = [_run(each) for each in ensemble]
+        print(f"making one model of {len(runs)} runs …", flush=True)
 
         from digits.reporting.report import print_summary
         from digits.training.ensemble import export_ensemble
@@ -82,6 +86,17 @@ def export(
         _export_again(folder)
     if int8:
         _export_int8(folder)
+
+
+def explain(choice: str = "", /) -> None:
+    """Print the config files that a choice is made of, whose comments say what each key means.
+
+    Args:
+        choice: like model=cnn, data=mnist or trainer=default (default: the keys that belong to no group).
+    """
+    from digits.choices import explained
+
+    print(explained(choice))
 
 
 def draw(
@@ -117,6 +132,8 @@ def _run(path: Path | None) -> "RunFolder":
 
 
 def _export_again(folder: "RunFolder") -> None:
+    print(f"exporting {folder} again …", flush=True)
+
     from digits.training.export import export_onnx, onnx_metadata
     from digits.training.finish import evaluate_again
 
@@ -124,7 +141,7 @@ def _export_again(folder: "RunFolder") -> None:
     file = export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best))
     print(
         f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
-        f"largest difference {file.max_abs_diff:.1e}, {file.argmax_agreement:.2%} equal predictions"
+        f"largest difference {file.max_abs_diff:.1e}, {100 * file.argmax_agreement:.2f} % equal predictions"
     )
 
 
@@ -138,4 +155,4 @@ def _export_int8(folder: "RunFolder") -> None:
     print("ms for a picture on one thread: " + ", ".join(times))
 
 
-COMMANDS = [compare, evaluate, export, *([draw] if find_spec("digits.pictures") else [])]
+COMMANDS = [compare, evaluate, export, explain, *([draw] if find_spec("digits.pictures") else [])]

@@ -12,21 +12,23 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from digits.choices import CONFIGS
 from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
+from digits.run_folder import RunFolder
 from digits.schema import located, mistakes_in_node, mistakes_in_values, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
-from plain_errors import ConfigError, PlainError, in_one_line
+from plain_errors import ConfigError, DataError, ModelFileError, PlainError, each_once, in_one_line
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
 EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e '.[{extra}]' installs it"
@@ -34,12 +36,26 @@ TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path
 TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
 GROUPS = ("data", "model", "trainer", "callbacks", "logger")
 USUAL = {  # what other projects call a key
-    **dict.fromkeys(("epochs", "max_epochs"), "trainer.max_epochs"),
-    **dict.fromkeys(("lr", "learning_rate"), "model.learning_rate"),
-    **{name: f"trainer.{name}" for name in ("accelerator", "devices", "precision")},
-    **{"gpus": "trainer.devices", "max_steps": "+trainer.max_steps", "batch_size": "data.batch_size"},
+    "epochs": "trainer.max_epochs",
+    "lr": "model.learning_rate",
+    "gpus": "trainer.devices",
+    "max_steps": "+trainer.max_steps",
 }
+CHDIR = "hydra.job.chdir: got true, but paths are relative to the folder that the command starts in; leave this out"
+TWO_FLAGS = "Only one of --run, --multirun"  # the start of another one
 NULL_GROUP = "Config group override must be"  # the start of a ValueError that Hydra raises
+
+
+def check(config: DictConfig) -> None:
+    """Refuse a composed config with all its mistakes.
+
+    Raises:
+        ConfigError: there are some.
+        DataError, ModelFileError: a file that it names is absent, and nothing else is wrong.
+    """
+    if lines := "\n".join(dict.fromkeys(mistakes_in(config))):
+        absent = {str(error): error for error in _absent(config)}
+        raise absent.get(lines, ConfigError(lines))
 
 
 def mistakes_in(config: DictConfig) -> list[str]:
@@ -56,7 +72,7 @@ def mistakes_in(config: DictConfig) -> list[str]:
     mistakes += of_data or located(plain["data"]["_target_"]).mistakes_in(plain["data"])
     of_model = [*mistakes_in_node("model", plain["model"], given={"classes"})]
     mistakes += of_model or located(plain["model"]["_target_"]).mistakes_in(plain["model"])
-    mistakes += _mistakes_in_trainer(plain, knows_model=not mistakes)
+    mistakes += _mistakes_in_trainer(plain, knows_model=not of_data and not of_model)
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
             mistakes += [*mistakes_in_node(f"{group}.{name}", node)] or _missing_package(f"{group}={name}", node)
@@ -66,7 +82,10 @@ def mistakes_in(config: DictConfig) -> list[str]:
     for name, node in plain.items():
         if name not in GROUPS and isinstance(node, dict) and "_target_" in node:
             mistakes += mistakes_in_node(name, node)
-    return [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
+    mistakes = [mistake for mistake in mistakes if not _is_interpolated(config, mistake)]
+    hydra: Any = config.get("hydra") or (HydraConfig.get() if HydraConfig.initialized() else {})
+    mistakes += [CHDIR] if OmegaConf.select(hydra, "job.chdir") else []
+    return mistakes + [str(error) for error in _absent(config)]
 
 
 def mistakes_in_overrides(overrides: list[str]) -> list[str]:
@@ -89,6 +108,8 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
 def explained(error: Exception) -> Exception:
     """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
     error = refusal(error)
+    if str(error).startswith(TWO_FLAGS):
+        return ConfigError("--cfg and --info show one run; leave out -m and the values to sweep over")
     if not isinstance(error, COMPOSING) and not str(error).startswith(NULL_GROUP):
         return error
     overrides, multirun = _command_line()
@@ -96,12 +117,12 @@ def explained(error: Exception) -> Exception:
     try:
         with initialize_config_dir(str(CONFIGS), version_base="1.3"):
             jobs = _samples(overrides) if multirun else [overrides]
-            mistakes = [line for job in jobs for line in mistakes_in_overrides(job)]
+            mistakes = each_once([(job, mistakes_in_overrides(job)) for job in jobs])
     except OverrideParseException as unreadable:
         mistakes = [_override_mistake(str(unreadable.override), unreadable)]
     except HydraException as other:
         mistakes = [in_one_line(other)]
-    plain = ConfigError("\n".join(dict.fromkeys(mistakes)) or in_one_line(error))
+    plain = ConfigError("\n".join(mistakes) or in_one_line(error))
     plain.__cause__ = error
     return plain
 
@@ -162,6 +183,25 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
                 "take _target_=digits.training.callbacks.AveragedWeights"
             )
     return mistakes
+
+
+def _absent(config: DictConfig) -> list[PlainError]:
+    """An error for each file or folder that a config names and that is not there."""
+
+    keys = ("ckpt_path", "model.teacher", "data.drawings", "data.folder")
+    values = {key: OmegaConf.select(config, key, throw_on_resolution_failure=False) for key in keys}
+    given = {key: Path(value) for key, value in values.items() if value and isinstance(value, str)}
+    errors: list[PlainError] = []
+    if (path := given.get("ckpt_path")) and not path.is_file():
+        wanted = f"wanted a checkpoint, like {RunFolder('RUN').last}"
+        errors.append(ModelFileError(f"ckpt_path: {path}: no such file; {wanted}"))
+    if (path := given.get("model.teacher")) and not RunFolder(path).best.is_file():
+        errors.append(ModelFileError(f"model.teacher: {path} has no best.ckpt; wanted the folder of a finished run"))
+    if (path := given.get("data.drawings")) and not path.expanduser().is_dir():
+        errors.append(DataError(f"data.drawings: {path}: no such folder; wanted one of drawings like 7/name.png"))
+    if (path := given.get("data.folder")) and path.expanduser().is_file():  # one that is absent is made
+        errors.append(DataError(f"data.folder: {path} is a file; wanted a folder"))
+    return errors
 
 
 def _missing_package(choice: str, node: dict[str, Any]) -> list[str]:
@@ -228,11 +268,19 @@ def _override_mistake(override: str, error: Exception) -> str:
     if override in ("hydra/launcher=joblib", "hydra/launcher=slurm"):
         return NOT_INSTALLED.format(choice=override, extra=value)
     if isinstance(error, MissingConfigException) and error.options:
-        return f"{override}: no such choice{nearest(value, error.options)}"
+        near, names = nearest(value, error.options), ", ".join(sorted(error.options))
+        return f"{override}: no such choice{near}{f' There are {names}' if near.endswith('?') else ''}"
     cause = error.__cause__
     if isinstance(cause, OmegaConfBaseException) and isinstance(cause.parent_node, DictConfig):
         parent = str(cause.full_key or "").rpartition(".")[0]
-        if usual := USUAL.get(str(cause.key)):
+        if usual := USUAL.get(str(cause.key)) or _only_key(cause.parent_node, str(cause.key)):
             return f"{key}: no such key; take {usual}={value}"
         return f"{key}: no such key{nearest(str(cause.key), cause.parent_node, parent)}"
     return f"{override}: {reason}"
+
+
+def _only_key(node: DictConfig, name: str) -> str | None:
+    """The key in a part of a config that ends in `.name`, if there is one only: weight_decay is model.weight_decay."""
+    plain: Any = OmegaConf.to_container(node)
+    keys = [key for key in flat(plain | {"hydra": None}) if key.endswith(f".{name}")]
+    return keys[0] if len(keys) == 1 else None

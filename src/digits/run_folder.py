@@ -57,12 +57,27 @@ class RunFolder:
 
     @staticmethod
     def newest() -> "RunFolder":
-        """Find the run in outputs whose report was finished last, and print its name; ConfigError if there is none."""
-        reported = [run for run in RunFolder.below(Path("outputs")) if run.record().reported]
+        """Find the run in outputs whose report was finished last, but no job of a sweep, and print what it is.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        single = [run for run in RunFolder.below(Path("outputs")) if not (run.path.parent / "jobs.json").exists()]
+        reported = [run for run in single if run.record().reported]
         if not reported:
-            raise ConfigError("outputs: no finished run in it; name a run's folder, or train one: python train.py")
+            raise ConfigError(
+                "outputs: no finished run in it, jobs of sweeps left out; name a run's folder, or train one: "
+                "python train.py"
+            )
         newest = max(reported, key=lambda run: run.record_file.stat().st_mtime)
-        print(f"the newest finished run: {newest}", file=sys.stderr)
+        record = newest.record()
+        accuracy = record.value("val/accuracy")
+        figures = [
+            record.model,
+            record.data.name if record.data else "",
+            f"val {100 * accuracy:.2f} %" if accuracy else "",
+        ]
+        print(f"the newest finished run: {newest} ({', '.join(filter(None, figures))})", file=sys.stderr)
         return newest
 
     @staticmethod

@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from digits.config import mistakes_in
+from digits.config import check
 from digits.record import RunRecord
 from digits.run_folder import RunFolder
 from digits.secrets import masked
@@ -77,11 +77,10 @@ def _folder_of_rank_0(several: bool) -> RunFolder:
 
 
 def _check(cfg: DictConfig, several: bool) -> None:
-    """Refuse a config with all its mistakes."""
+    """Refuse a config with all its mistakes, as digits.config.check."""
     if not several and not is_distributed(cfg.trainer):
         forget_rank()  # before the check, which imports Lightning
-    if mistakes := mistakes_in(cfg):
-        raise ConfigError("\n".join(dict.fromkeys(mistakes)))
+    check(cfg)
 
 
 def _new_folder(cfg: DictConfig, hydra: HydraConf, several: bool) -> RunFolder:

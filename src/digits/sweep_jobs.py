@@ -103,7 +103,7 @@ class DigitJobs:
 
         run = RunFolder(trial)
         metrics = run.metrics() if run.record().reported else finish_trial(run)
-        return {"test accuracy": f"{metrics.test_accuracy:.2%}"}
+        return {"test accuracy": f"{100 * metrics.test_accuracy:.2f} %"}
 
 
 def _mistakes_in_trial(config: DictConfig, knows_model: bool) -> list[str]:

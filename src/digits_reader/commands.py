@@ -22,7 +22,7 @@ def read(
 
     Args:
         pictures: files, folders, patterns like 'scans/*.png', - for standard input; before them a run's folder or its
-            model.onnx (default: the newest model in outputs, else the one that comes with digits).
+            model.onnx (default: the newest in outputs but a sweep's, else the one that comes with digits).
         json: print a list of objects.
         csv: print comma-separated values.
         number: read several digits, line by line; they must not touch.
@@ -69,7 +69,7 @@ def serve(
     """Read digits over HTTP, with a page to draw on: http://127.0.0.1:8000.
 
     Args:
-        models: runs or their model.onnx (default: the newest in outputs, else the one that comes with digits).
+        models: runs or their model.onnx (default: the newest in outputs but a sweep's, else the one of digits itself).
         host: address to listen on; 0.0.0.0 for the whole network, :: with IPv6.
         port: port to listen on; 0 for any free one.
         allow_host: another name of this server, for instance at a reverse proxy.
@@ -98,7 +98,7 @@ def site(folder: Path, /, *models: Path, runtime: Path | None = None) -> None:
 
     Args:
         folder: the folder to write; an earlier export is replaced.
-        models: runs or their model.onnx (default: the newest in outputs, else the one that comes with digits).
+        models: runs or their model.onnx (default: the newest in outputs but a sweep's, else the one of digits itself).
         runtime: dist folder of an unpacked onnxruntime-web (default: fetch it with npm).
     """
     from digits_reader.site import RUNTIME, export_site
@@ -171,8 +171,9 @@ def _reader_and_pictures(words: tuple[str, ...]) -> tuple["Reader", list[str]]:
 
 def _default_reader() -> "Reader":
     """The model that reads where none is named; say which it is."""
-    from digits_reader.reader import Reader, default_model
+    from digits_reader.reader import SHIPPED, Reader, default_model
 
-    reader = Reader(default_model())
-    print(f"model: {reader}", file=sys.stderr)
+    path = default_model()
+    reader = Reader(path)
+    print(f"{'model' if path == SHIPPED else 'newest model'}: {reader}", file=sys.stderr)
     return reader

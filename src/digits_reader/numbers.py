@@ -33,6 +33,7 @@ class PlacedDigit:
 
     digit: int
     confidence: float  # its probability, 0 to 1
+    certain: bool | None  # true, as other marks are refused; None if the model has not learned to tell
     box: tuple[int, int, int, int]  # left, top, right, bottom, pixels of the upright picture
 
 
@@ -70,8 +71,8 @@ def _placed(cluster: Cluster, crowding: float, answer: Answer, tallest: int, sca
         + LIMITS["crowding_weight"] * crowding**0.5
         + LIMITS["unlikeliness_weight"] * math.log(1.001 - answer.confidence)
     )
-    is_likely = answer.certain and answer.confidence >= LIMITS["min_confidence"]
+    is_likely = answer.certain is not False and answer.confidence >= LIMITS["min_confidence"]
     if not is_likely or doubt > LIMITS["max_doubt"] or cluster.height < LIMITS["min_height"] * tallest:
         raise PictureError(UNCLEAR, "no_single_digit")
     left, top, right, bottom = (round(scale * side) for side in cluster[1:])
-    return PlacedDigit(answer.digit, answer.confidence, (left, top, right, bottom))
+    return PlacedDigit(answer.digit, answer.confidence, answer.certain, (left, top, right, bottom))

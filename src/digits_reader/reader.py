@@ -33,8 +33,8 @@ class Answer:
     confidence: float  # its probability, 0 to 1
     runner_up: int  # the second most probable
     probabilities: list[DigitProbability]  # of every digit the model knows, the highest first
-    certain: bool  # whether this looks like a digit; a model that did not learn to refuse is always certain
-    reason: str | None  # why it is not certain, in plain words
+    certain: bool | None  # whether this looks like a digit; None if the model has not learned to tell
+    reason: str | None  # why it looks like none, in plain words
 
 
 class Reader:
@@ -84,7 +84,7 @@ class Reader:
     def __str__(self) -> str:
         """Which model this is, where from, and how good."""
         where = "which comes with digits" if self.path.parent == SHIPPED else str(self.path)
-        tested = f"{self.test_accuracy:.2%} of the test split of {self.dataset}"
+        tested = f"{100 * self.test_accuracy:.2f} % of the test split of {self.dataset}"
         return f"{self.name}, {where}: reads {self.strangers or tested}"
 
     def read(self, picture: Path | str) -> Answer:
@@ -112,8 +112,10 @@ class Reader:
             ranked = [DigitProbability(*pair) for pair in zip(self.classes, row, strict=True)]
             ranked.sort(key=lambda each: -each.probability)
             first, second = ranked[:2]
-            certain = self.least_energy is None or (energy >= self.least_energy and first.probability >= EVEN)
-            reason = None if certain else NOT_KNOWN
+            certain = None
+            if self.least_energy is not None:
+                certain = energy >= self.least_energy and first.probability >= EVEN
+            reason = NOT_KNOWN if certain is False else None
             answers.append(Answer(first.digit, first.probability, second.digit, ranked, certain, reason))
         return answers
 
@@ -127,8 +129,12 @@ def _session_of(path: Path) -> onnxruntime.InferenceSession:
 
 
 def default_model() -> Path:
-    """The newest model.onnx below outputs; where there is none, the one that comes with the reader."""
-    return max(Path("outputs").rglob("model.onnx"), key=lambda path: path.stat().st_mtime, default=SHIPPED)
+    """The newest model.onnx below outputs, but none of a sweep's jobs; else the one that comes with the reader.
+
+    A sweep trains to compare: its last job may be its worst. Of a search, only the best trial has a model.
+    """
+    found = (path for path in Path("outputs").rglob("model.onnx") if not (path.parents[1] / "jobs.json").exists())
+    return max(found, key=lambda path: path.stat().st_mtime, default=SHIPPED)
 
 
 def by_name(readers: list[Reader]) -> dict[str, Reader]:

@@ -72,8 +72,11 @@ class Prediction(BaseModel):
     confidence: float
     runner_up: int
     probabilities: list[DigitProbability] = Field(description="of every digit the model knows, the highest first")
-    certain: bool = Field(description="false if this looks like no digit; then `digit` is only the most similar one")
-    reason: str | None = Field(description="why it is not certain")
+    certain: bool | None = Field(
+        description="whether this looks like a digit, else `digit` is only the most similar one; "
+        "null if the model has not learned to tell"
+    )
+    reason: str | None = Field(description="why it looks like no digit")
     image: list[list[float]] = Field(description=f"the model's input: {PIXELS}")
     model: str
     pages: int = Field(description="of the file; the first was read")

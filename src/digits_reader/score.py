@@ -44,10 +44,10 @@ def _judged(reading: Reading, number: bool) -> Judged:
     if name is None:
         raise DataError(f"{reading.picture}: wanted pictures whose names begin with {wanted}")
     answer, lines = reading.answer, reading.lines or []
-    is_refused = not (answer.certain if answer else lines)
+    is_refused = answer.certain is False if answer else not lines
     found = str(answer.digit) if answer else "-".join(line.number for line in lines)
     confidence = answer.confidence if answer and name[1] != "no" else None
-    said = f"{found}, {answer.confidence:.1%} sure" if answer else reading.error or found
+    said = f"{found}, {100 * answer.confidence:.1f} % sure" if answer else reading.error or found
     is_right = is_refused if name[1] == "no" else found == name[1]
     return Judged(name[2], is_right, is_refused, confidence, f"{reading.picture}: {said}")
 

@@ -19,6 +19,7 @@ from digits_reader.reader import Answer, Reader
 
 HEIC = {".heic", ".heif"}  # these too without pillow-heif: whoever has such a file is told what it needs
 SUFFIXES = {suffix for suffix, kind in Image.registered_extensions().items() if kind in FORMATS} | HEIC
+UNSURE = 0.8  # below this probability an answer is worded as doubt
 TILE, COLUMNS = (330, 120), 4  # of the sheet: pixels of a tile, tiles in a row
 
 
@@ -84,13 +85,21 @@ def write_table(readings: Iterable[Reading]) -> None:
     for reading in readings:
         if reading.answer:
             first, second = reading.answer.probabilities[:2]
-            chances = f"{first.probability:7.2%}  (or {second.digit}, {second.probability:.2%})"
-            text = f"{first.digit}  {chances}"
-            if not reading.answer.certain:
+            doubt = _doubt(first.probability, reading.answer.certain, "it is a digit")
+            other = f"(or {second.digit}, {100 * second.probability:.2f} %)"
+            text = f"{first.digit}  {100 * first.probability:6.2f} %{doubt}  {other}"
+            if reading.answer.certain is False:
                 text = f"?  no digit I know (perhaps {first.digit})"
             print(f"{text}  {reading.picture}")
         for line in reading.lines or []:
-            print(f"{line.number}  {min(digit.confidence for digit in line.digits):7.2%}  {reading.picture}")
+            least = min(digit.confidence for digit in line.digits)
+            doubt = _doubt(least, line.digits[0].certain, "these are digits")
+            print(f"{line.number}  {100 * least:6.2f} %{doubt}  {reading.picture}")
+
+
+def _doubt(probability: float, certain: bool | None, condition: str) -> str:
+    """What follows a probability that is low, or that of a model which takes anything for a digit."""
+    return ", unsure" * (probability < UNSURE) + f", if {condition}" * (certain is None)
 
 
 def write_sheet(readings: Iterable[Reading], path: Path) -> None:
@@ -157,8 +166,10 @@ def _tile(reading: Reading, answer: Answer) -> Image.Image:
     image = Image.fromarray(np.rint(255 * (1 - reading.image[0])).astype(np.uint8))
     tile.paste(image.resize((96, 96), Image.Resampling.NEAREST), (112, 18))
     draw.rectangle((111, 17, 208, 114), outline="#d5d9e0")
-    draw.text((216, 16), str(answer.digit), fill="#2563eb" if answer.certain else "#9aa4b1", font=large)
-    text = f"{answer.confidence:.1%}" if answer.certain else "no digit I know"
+    is_refused = answer.certain is False
+    draw.text((216, 16), str(answer.digit), fill="#9aa4b1" if is_refused else "#2563eb", font=large)
+    if_digit = " if a digit" if answer.certain is None else ""
+    text = "no digit I know" if is_refused else f"{100 * answer.confidence:.1f} %{if_digit}"
     draw.text((238, 28), text, fill="#1b1f24", font=small)
     for place, each in enumerate(sorted(answer.probabilities, key=lambda each: each.digit)):
         left, height = 216 + 11 * place, round(44 * each.probability)

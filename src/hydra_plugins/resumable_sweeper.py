@@ -23,6 +23,7 @@ class ResumableSweeper(Sweeper):
         self.driver = Driver(self.project, hydra_context, task_function, config)
 
     def sweep(self, arguments: list[str]) -> None:
+        print("checking all jobs …", flush=True)  # which imports what the project needs
         if self.driver.config.get("search"):
             from resumable_sweeps.search import run_search as run  # imports Optuna, which a sweep does not need
         else:

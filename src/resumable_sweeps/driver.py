@@ -12,7 +12,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from plain_errors import ConfigError, PlainError, print_error
+from plain_errors import ConfigError, PlainError, each_once, print_error
 from resumable_sweeps.job import Job
 from resumable_sweeps.jobs import ENDED, Jobs
 from resumable_sweeps.names import job_name
@@ -35,18 +35,19 @@ class Driver:
         """The config of a job, as the launchers compose it."""
         return self.context.config_loader.load_sweep_config(self.config, overrides)
 
-    def check(self, jobs: Iterable[list[str]], others: Callable[[DictConfig], Iterable[str]]) -> list[DictConfig]:
+    def check(self, jobs: list[list[str]], others: Callable[[DictConfig], Iterable[str]]) -> list[DictConfig]:
         """The configs of jobs, given as overrides.
 
         Raises:
             ConfigError: with every mistake in them, also those that `others` finds.
         """
         configs = [self.compose(job) for job in jobs]
-        mistakes = [line for config in configs for line in (*self.project.mistakes(config), *others(config))]
+        lines = [[*self.project.mistakes(config), *others(config)] for config in configs]
+        mistakes = each_once([*zip(jobs, lines, strict=True)])
         if self._given("hydra.sweep.subdir"):
             mistakes.append("hydra.sweep.subdir: the folder of a job is its number; leave this out")
         if mistakes:
-            raise ConfigError("\n".join(dict.fromkeys(mistakes)))
+            raise ConfigError("\n".join(mistakes))
         return configs
 
     @property

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 from atomic_files import write_text
 from plain_errors import ConfigError
 from resumable_sweeps.driver import Driver
-from resumable_sweeps.jobs import free_lock, make
+from resumable_sweeps.jobs import free_lock, make, say
 from resumable_sweeps.names import changes, job_name, meaning_of, sweep_name, varied_in
 from resumable_sweeps.project import Project
 
@@ -77,7 +77,7 @@ def _folder_for(driver: Driver, jobs: list[list[str]]) -> Path:
     parent = Path(driver.config.hydra.sweep.dir)
     folder, smaller = parent / sweep_name(jobs), smaller_sweep(parent, jobs)
     if smaller and not folder.exists():
-        print(f"{smaller} has some of these jobs; hydra.sweep.dir={smaller} adds the others to it")
+        say(f"{smaller} has some of these jobs; hydra.sweep.dir={smaller} adds the others to it")
     return folder
 
 
@@ -131,11 +131,10 @@ def _run_rest(driver: Driver, folder: Path, jobs: list[list[str]]) -> None:
     """Run the jobs that have not finished. On a cluster, wait for those that are already in its queue."""
     left = [number for number in range(len(jobs)) if driver.jobs.state(number).status != "finished"]
     queued = driver.queue.numbers() if driver.queue else set()
-    print(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by {METRIC}")
+    say(f"{len(jobs)} jobs in {folder}, {len(jobs) - len(left)} of them finished before; best by {METRIC}")
     for key, values in _swept(jobs).items() if left else ():  # range(0,0.8,step=0.1) has nine: 0.8 too
-        print(
-            f"{key}: {len(values)} values: {', '.join(values if len(values) < 20 else [*values[:9], '…', values[-1]])}"
-        )
+        listed = values if len(values) < 20 else [*values[:9], "…", values[-1]]
+        say(f"{key}: {len(values)} values: {', '.join(listed)}")
     if driver.queue:
         print(f"{len(queued)} already in Slurm's queue; scancel --me --name={folder.name} ends them", flush=True)
     new, varied = {number: jobs[number] for number in left if number not in queued}, varied_in(jobs)
@@ -154,7 +153,7 @@ def _report(driver: Driver, folder: Path, jobs: list[list[str]]) -> bool:
     states = [driver.jobs.state(number) for number in range(len(jobs))]
     for number, state in enumerate(states):
         if state.status != "finished":
-            print(f"#{number} {state.status}: {state.error or 'killed'}")
+            say(f"#{number} {state.status}: {state.error or 'killed'}")
     return all(state.status == "finished" for state in states)
 
 

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 
 from plain_errors import Pruned, StudyError, is_disk_full, print_error, stop
 from resumable_sweeps.apart import run_apart
-from resumable_sweeps.jobs import Jobs, free_lock
+from resumable_sweeps.jobs import Jobs, free_lock, say
 from resumable_sweeps.slurm import claim_job
 
 # By this process: the lock of its GPU until it ends, that of its job until the next job.
@@ -40,6 +40,7 @@ class Job:
         """Run the job that a composed config describes."""
         job = HydraConfig.get().job
         get_ready(self.jobs, job.num)
+        say(f"begins   #{job.num} {job.name}")
         error = self._error(config, self.jobs.folder / str(job.num), job.name)
         if error is None or isinstance(error, Pruned):
             self.jobs.print_end(job.num, job.name, str(error or ""))
@@ -49,7 +50,7 @@ class Job:
             self.jobs.print_end(job.num, job.name, f"failed: {error}")
         else:
             self.jobs.print_end(job.num, job.name, "failed")
-            print_error(error)
+            print_error(error, f"#{job.num} {job.name}")
 
     def _error(self, config: DictConfig, folder: Path, name: str) -> Exception | None:
         """Run the task; return why it failed, or None."""

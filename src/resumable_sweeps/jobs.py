@@ -1,6 +1,8 @@
 """The numbered folders of jobs: who works in them, and how far they are."""
 
 import shutil
+import sys
+import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,7 +55,7 @@ class Jobs:
         at_once = 1 + sum(state.status == "running" for state in states)
         if left := mean * (self.total - len(ended)) / at_once:
             words.append(f"about {left:.0f} s left")
-        print("   ".join(words), flush=True)
+        say("   ".join(words))
 
     def _shown(self, value: float | None) -> str:
         if value is None:
@@ -64,6 +66,14 @@ class Jobs:
         values = [state.value(self.metric) for state in states if state.status == "finished"]
         best = min if self.metric == "val/loss" else max
         return best((value for value in values if value is not None), default=None)
+
+
+def say(line: str) -> None:
+    """Print a line. In a terminal it is broken between words, which the terminal itself would not do."""
+    if sys.stdout.isatty():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    print(line, flush=True)
 
 
 def free_lock(path: Path) -> FileLock | None:

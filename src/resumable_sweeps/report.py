@@ -9,11 +9,12 @@ from typing import Any
 
 from filelock import FileLock
 from omegaconf import DictConfig, OmegaConf
-from optuna.importance import get_param_importances
 
 from atomic_files import write_text
 from plain_errors import PlainError
 from resumable_sweeps.driver import Driver
+from resumable_sweeps.importance import LEAST, importances
+from resumable_sweeps.jobs import say
 from resumable_sweeps.names import short
 from resumable_sweeps.search_figures import history, parallel
 from resumable_sweeps.space import trial_overrides
@@ -34,7 +35,7 @@ def report_search(driver: Driver, trials: Trials, plain: list[str]) -> None:
         rows = [trials.row_of(trial) for trial in trials.journal.study().trials]
         counts = Counter(row.state for row in rows)
         counted = ", ".join(f"{counts[state]} {state}" for state in ORDER if counts[state])
-        print(f"{len(rows)} trials in {folder}: {counted}, {sum(row.seconds for row in rows):.0f} s")
+        say(f"{len(rows)} trials in {folder}: {counted}, {sum(row.seconds for row in rows):.0f} s")
         if counts["running"]:
             print(f"{counts['running']} still run in another process, which will test the best")
             return
@@ -49,7 +50,7 @@ def report_search(driver: Driver, trials: Trials, plain: list[str]) -> None:
         found += f"trial {best.number}, {', '.join(named)}."
         command = _write_experiment(driver, folder, trial_overrides(plain, best.params), found, list(best.params))
         _write_page(driver, trials, rows, best, results, command)
-    print(f"best: #{best.number}, {', '.join(named)}: {best.settings}")
+    say(f"best: #{best.number}, {', '.join(named)}: {best.settings}")
     print(f"page: {folder / 'index.html'}")
     print(f"again: {command}")
 
@@ -119,7 +120,8 @@ def _write_page(
         command=command,
         short=short,
         history=style.svg(history(style, rows, unit)),
-        shares=get_param_importances(study) if len(complete) > 1 else {},
+        shares=importances(study.trials),
+        least=LEAST,
         parallel=style.svg(parallel(style, complete, best, space, unit)),
     )
     write_text(trials.folder / "index.html", page)

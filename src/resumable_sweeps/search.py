@@ -10,6 +10,7 @@ from joblib import effective_n_jobs
 from pydantic import Field
 
 from resumable_sweeps.driver import Driver
+from resumable_sweeps.jobs import say
 from resumable_sweeps.names import job_name, search_name
 from resumable_sweeps.report import report_search
 from resumable_sweeps.slurm import POLL
@@ -74,7 +75,7 @@ def _run_rest(driver: Driver, search: Search, trials: Trials, plain: list[str], 
     at_once = search.at_once or effective_n_jobs(driver.config.hydra.launcher.get("n_jobs", 1))
     ended = sum(trials.has_ended(number) for number in range(search.trials))
     folder = driver.jobs.folder
-    print(f"{search.trials} trials in {folder}, {ended} of them ended before; best by {search.metric}", flush=True)
+    say(f"{search.trials} trials in {folder}, {ended} of them ended before; best by {search.metric}")
     while True:
         queued = driver.queue.numbers() if driver.queue else set()
         for number in sorted(trials.held.keys() - queued):

@@ -125,7 +125,7 @@ class Trials:
         value = trial.value if trial.value is not None else next(reversed(trial.intermediate_values.values()), None)
         cost, text = math.inf, ""
         if value is not None and self.jobs.metric == "val/accuracy":
-            cost, text = 100 * (1 - value), f"{value:.2%}"
+            cost, text = 100 * (1 - value), f"{100 * value:.2f} %"
         elif value is not None:
             cost, text = value, f"{value:.4f}"
         error = job.error or ("no epoch of it was validated" if job.status == "finished" else "killed")

@@ -84,8 +84,10 @@ class Network(Classifier):
         return loss
 
     def on_train_start(self) -> None:
-        """Refuse to resume if the schedule in the checkpoint has another length."""
-        schedule, steps = self.lr_schedulers(), self.trainer.estimated_stepping_batches
+        """Refuse to resume if the schedule in the checkpoint has another length; log some points of a short run too."""
+        schedule, steps = self.lr_schedulers(), int(self.trainer.estimated_stepping_batches)
+        if steps < self.trainer.log_every_n_steps:  # type: ignore[attr-defined]
+            self.trainer.log_every_n_steps = max(1, steps // 5)  # type: ignore[attr-defined]
         if isinstance(schedule, OneCycleLR) and schedule.total_steps != steps:
             raise ConfigError(
                 f"trainer.max_epochs: got a run of {steps} steps, but the one_cycle schedule in the checkpoint is for "
@@ -138,7 +140,7 @@ class Network(Classifier):
         if len(wrong):
             step = self.global_step - len(self.losses) + int(wrong[0])
             raise PlainError(
-                f"train/loss is {self.losses[int(wrong[0])].item()} at step {step} (epoch {self.current_epoch}): "
+                f"train/loss is {self.losses[int(wrong[0])].item()} at step {step} (epoch {self.current_epoch + 1}): "
                 f"lower model.learning_rate (it is {self.hparams['learning_rate']:g}) or take "
                 "trainer.precision=32-true"
             )

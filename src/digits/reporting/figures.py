@@ -75,7 +75,9 @@ def confusion_matrix(metrics: Metrics) -> Figure:
         axes.set_xticks(range(len(classes)), classes)
         axes.set_yticks(range(len(classes)), classes)
         axes.set(
-            xlabel="predicted digit", ylabel="true digit", title=f"{metrics.model}: {metrics.test_accuracy:.2%} correct"
+            xlabel="predicted digit",
+            ylabel="true digit",
+            title=f"{metrics.model}: {100 * metrics.test_accuracy:.2f} % correct",
         )
     return figure
 
@@ -93,7 +95,7 @@ def mistakes(metrics: Metrics, evaluation: Evaluation) -> Figure:
             left, top = position % columns, position // columns * height
             extent = (left + 0.05, left + 0.95, top + height, top + height - 0.9)
             axes.imshow(evaluation.images[index, 0], cmap="gray_r", vmin=0, vmax=255, extent=extent)
-            text = f"{true} → {predicted}  {confidence[index]:.1%}"
+            text = f"{true} → {predicted}  {100 * confidence[index]:.1f} %"
             axes.text(left + 0.5, top + height - 0.95, text, ha="center", fontsize=9)
         axes.set(xlim=(0, columns), ylim=(rows * height, 0), title=title if len(worst) else "no mistakes")
         axes.axis("off")

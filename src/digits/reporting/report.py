@@ -1,5 +1,6 @@
 """The results of one run: as the files in report/ and in the terminal."""
 
+import textwrap
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -100,10 +101,12 @@ def print_summary(folder: RunFolder, metrics: Metrics) -> None:
     data, onnx = metrics.dataset, metrics.onnx
     refused = [row.test_refused for row in metrics.refusals if row.least_energy == metrics.least_energy]
     epochs = f"{metrics.epochs} epoch{'s' * (metrics.epochs > 1)}"
+    split = f"  on {'the ' * data.test_split.startswith('official')}{data.test_split}"
+    split = textwrap.fill(split, 80, subsequent_indent="  ")
     rows = {
         "model": f"{metrics.model}, {metrics.parameters:,} parameters",
         "data": f"{data.name}: {data.train:,} train, {data.val:,} validation, {data.test:,} test",
-        "test accuracy": f"{100 * metrics.test_accuracy:.2f} %\n  on {data.test_split}",
+        "test accuracy": f"{100 * metrics.test_accuracy:.2f} %\n{split}",
         "test loss": f"{metrics.test_loss:.4f}, ECE {100 * metrics.test_ece:.2f} %",
         "refused": f"{100 * refused[0]:.2f} % of the test digits, as no digit" if refused else "",
         "validation": "" if metrics.val_accuracy is None else f"{100 * metrics.val_accuracy:.2f} %, again in 32-bit",

@@ -3,6 +3,7 @@
 import csv
 import logging
 import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,12 @@ def _keep_rows(logger: CSVLogger, step: int | None) -> None:
         return
     with file.open(newline="") as lines:
         rows = [{name: value for name, value in row.items() if value} for row in csv.DictReader(lines)]
-    logger.experiment.metrics = [row for row in rows if step is None or int(row["step"]) < step]
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", "Experiment logs directory .* exists and is not empty"
+        )  # the file is in `rows`
+        writer = logger.experiment
+    writer.metrics = [row for row in rows if step is None or int(row["step"]) < step]
     logger.save()
 
 

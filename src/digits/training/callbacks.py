@@ -66,7 +66,7 @@ class History(Callback):
         self.rows.append(row)
         numbers = [f"{name} {value:.4f}" for name, value in figures.items() if "/" in name]
         if trainer.is_global_zero and numbers:
-            log.info("epoch %d: %s (%.1f s)", row.epoch, ", ".join(numbers), row.seconds)
+            log.info("epoch %d: %s (%.1f s)", row.epoch + 1, ", ".join(numbers), row.seconds)
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, as plain values."""

@@ -110,7 +110,7 @@ def _compare(path: Path, evaluation: Evaluation) -> dict[str, Any]:
         agreeing = min(agreeing, float((found[0].argmax(axis=1) == wanted[0].argmax(axis=1)).mean()))
     if not (largest <= TOLERANCE and agreeing == 1.0):
         raise PlainError(
-            f"model.onnx differs from the checkpoint: by up to {largest:.2e}, and in {1 - agreeing:.2%} of the "
-            f"predictions; wanted at most {TOLERANCE:.0e}, and none; nothing was exported"
+            f"model.onnx differs from the checkpoint: by up to {largest:.2e}, and in {100 * (1 - agreeing):.2f} % of "
+            f"the predictions; wanted at most {TOLERANCE:.0e}, and none; nothing was exported"
         )
     return {"max_abs_diff": largest, "argmax_agreement": agreeing, "samples": len(images)}

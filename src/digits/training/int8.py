@@ -59,8 +59,9 @@ def export_int8(folder: RunFolder) -> tuple[Path, dict[str, float]]:
         # Q. McNemar, 1947: digits that only one of the two reads tell how large a difference is chance.
         if before.sum() - after.sum() > BOUND * len(val) + CHANCE * (before != after).sum() ** 0.5:
             raise ModelFileError(
-                f"{path}: in int8 it reads {after.mean():.2%} of the validation digits, not {before.mean():.2%}; "
-                f"wanted to lose at most {BOUND:.2%}, beside chance; nothing was written"
+                f"{path}: in int8 it reads {100 * after.mean():.2f} % of the validation digits, not "
+                f"{100 * before.mean():.2f} %; wanted to lose at most {100 * BOUND:.2f} %, beside chance; "
+                "nothing was written"
             )
         found, wanted = probabilities_of(temporary, test), evaluation.probabilities.numpy()
         facts = {"val_accuracy": after.mean(), "test_accuracy": _is_right(found, evaluation.labels).mean()}

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+SLURM_TASKS = "SLURM_NTASKS"  # in a job of Slurm
 RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
 
 _stores: list[Any] = []  # rank 0 answers the others as long as its store lives
@@ -26,14 +27,27 @@ def started_processes() -> int:
     """How many processes torchrun or srun has started for this run; 1 without them."""
     if "TORCHELASTIC_RUN_ID" in os.environ:
         return int(os.environ["WORLD_SIZE"])
-    if os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive"):  # Lightning also ignores Slurm in such a shell
+    if _in_slurms_shell():
         return 1
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))
+
+
+def _in_slurms_shell() -> bool:
+    """Whether this is a shell of Slurm's, in which Lightning ignores Slurm too."""
+    return os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+
+
+def _lacks_srun() -> bool:
+    """Whether this is a job of Slurm without srun: Lightning then waits for tasks that nobody has started."""
+    starters = ("SLURM_STEP_NUM_TASKS", "TORCHELASTIC_RUN_ID")
+    return SLURM_TASKS in os.environ and not _in_slurms_shell() and not any(name in os.environ for name in starters)
 
 
 def mistakes_in_start(config: Mapping[str, Any]) -> list[str]:
     """Compare a checked trainer config with the number of processes that torchrun or srun has started."""
     started, nodes, devices = started_processes(), config.get("num_nodes") or 1, config.get("devices", 1)
+    if is_distributed(config) and _lacks_srun():
+        return [f"trainer.devices: got {devices} in a job of Slurm; put srun in front of python, to start its tasks"]
     each = len(devices) if isinstance(devices, list) else devices
     if started == 1 and nodes > 1:
         return [f"trainer.num_nodes: got {nodes}, but this is one process; start the others with srun or torchrun"]
@@ -50,7 +64,7 @@ def forget_rank() -> None:
 
     Lightning reads them when it is imported, and would take the process for a rank that writes nothing.
     """
-    for name in (*RANKS, "SLURM_NTASKS"):
+    for name in (*RANKS, SLURM_TASKS):
         os.environ.pop(name, None)
 
 
@@ -65,7 +79,7 @@ def share_folder(folder: str | None = None) -> str:
 
     attempt = f"run_folder {os.environ.get('TORCHELASTIC_RESTART_COUNT', 0)}"  # torchrun keeps its store for the next
     started = started_processes()
-    if "SLURM_NTASKS" in os.environ:  # Lightning reads this, which srun --ntasks=2 does not set
+    if SLURM_TASKS in os.environ:  # Lightning reads this, which srun --ntasks=2 does not set
         os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(started // int(os.environ["SLURM_NNODES"])))
     environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment()
     url = f"tcp://{environment.main_address}:{environment.main_port}"

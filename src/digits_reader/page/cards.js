@@ -7,14 +7,17 @@ const cards = new Map(); // model name -> its card's elements, the default model
 
 /** "a 4, perhaps a 9", or that it is no digit. */
 export function digitText({ digit, confidence, runner_up: second, certain }) {
-  if (!certain) return words.noDigit;
+  if (certain === false) return words.noDigit;
   const first = words.digit(digit);
   return confidence < UNSURE && second != null ? words.unsure(first, words.digit(second)) : first;
 }
 
-/** "98.7% sure", or the digit that a picture without a digit is most like. */
-export const sureText = ({ digit, confidence, certain }) =>
-  certain ? words.confidence(percent(confidence)) : words.likest(words.digit(digit));
+/** "98.7% sure", "only 51.7% sure, if it is a digit", or the digit that a picture without a digit is most like. */
+export function sureText({ digit, confidence, certain }) {
+  if (certain === false) return words.likest(words.digit(digit));
+  const sure = (confidence < UNSURE ? words.doubt : words.confidence)(percent(confidence));
+  return certain == null ? words.ifDigit(sure) : sure; // null: the model has not learned to tell
+}
 
 /** Adds an empty card for a model, as from loadModels(), to a section of the page. */
 export function addCard({ name, classes, test_accuracy: testAccuracy, dataset, strangers }, section) {
@@ -39,7 +42,8 @@ export function addCard({ name, classes, test_accuracy: testAccuracy, dataset, s
 /** "42", and how sure the model is of its least sure digit: an answer of readNumber() as the card shows it. */
 const ofNumber = ({ model, lines }) => ({
   model, number: lines.map(({ number }) => number).join("\n"), probabilities: [],
-  certain: true, confidence: Math.min(...lines.flatMap(({ digits }) => digits.map(({ confidence }) => confidence))),
+  certain: lines[0].digits[0].certain,
+  confidence: Math.min(...lines.flatMap(({ digits }) => digits.map(({ confidence }) => confidence))),
 });
 
 /** Shows the answers of readNumber(), and returns them as text. */
@@ -68,7 +72,7 @@ function fillCard(card, answer, text, firstDigit) {
   card.text.textContent = text;
   card.confidence.textContent = isBlank ? "" : sureText(answer);
   card.article.classList.toggle("blank", isBlank);
-  card.article.classList.toggle("refused", digit !== undefined && !certain);
+  card.article.classList.toggle("refused", digit !== undefined && certain === false);
   card.article.classList.toggle("differs", !isBlank && shown !== firstDigit);
   card.article.classList.toggle("number", number !== undefined);
   const shares = new Map(probabilities.map(({ digit, probability }) => [digit, probability]));

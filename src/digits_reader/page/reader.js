@@ -12,7 +12,7 @@ export const loadModels = async () => (await request("GET", "api/models")).model
  * @param {string[]} names - of the models, at least one.
  * @returns {Promise<{image: number[][], answers: object[]}>} the models' input, 28 rows of 28 numbers (ink 1, paper 0),
  *   and from each model {model, digit, confidence, runner_up, certain, probabilities: [{digit, probability}, highest first]};
- *   `certain` is false if the picture looks like no digit that the model knows.
+ *   `certain` is false if the picture looks like no digit that the model knows, null if it has not learned to tell.
  * @throws {Error} with the server's `status`, the `code` of what is wrong with a picture and, if it sent Retry-After,
  *   `wait` in seconds.
  */

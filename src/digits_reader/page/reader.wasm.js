@@ -69,7 +69,7 @@ export async function readNumber(picture, names) {
 function isDigit({ width, height, crowding }, { certain, confidence }) {
   const unlikeliness = Math.log(1.001 - confidence);
   const doubt = limits.width_weight * width + limits.crowding_weight * Math.sqrt(crowding) + limits.unlikeliness_weight * unlikeliness;
-  return certain && confidence >= limits.min_confidence && height >= limits.min_height && doubt <= limits.max_doubt;
+  return certain !== false && confidence >= limits.min_confidence && height >= limits.min_height && doubt <= limits.max_doubt;
 }
 
 async function answer(model, pixels) {
@@ -81,7 +81,7 @@ async function answer(model, pixels) {
     .sort((a, b) => b.probability - a.probability);
   const [{ digit, probability: confidence }, second] = probabilities;
   const isKnown = (least) => energyOf([...logits.data]) >= least && confidence >= EVEN;
-  const certain = session.leastEnergy == null || isKnown(session.leastEnergy);
+  const certain = session.leastEnergy == null ? null : isKnown(session.leastEnergy);
   return { digit, confidence, runner_up: second?.digit, certain, probabilities };
 }
 
