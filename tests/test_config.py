@@ -276,15 +276,16 @@ def test_data_that_are_not_there_end_with_3(command, tmp_path):
         ("ckpt_path=no", 4, "ckpt_path: no: no such file; wanted a checkpoint, like RUN/checkpoints/last.ckpt"),
         ("model.teacher=no", 4, "model.teacher: no has no best.ckpt; wanted the folder of a finished run"),
         ("data.drawings=no", 3, "data.drawings: no: no such folder; wanted one of drawings like 7/name.png"),
-        ("data.folder=file", 3, "data.folder: file is a file; wanted a folder"),
+        ("data.test_file=no", 3, "data.test_file: no: no such file or folder; docs/own-data.md says what it holds"),
     ],
 )
 def test_a_file_that_is_not_there_is_told_before_a_folder_is_made(command, tmp_path, override, code, line):
     (tmp_path / "file").touch()
-    done = command("train.py", override)
+    override = [*(["data=table", "data.file=file"] if "test_file" in override else []), override]
+    done = command("train.py", *override)
     assert (done.returncode, done.stderr) == (code, f"error: {line}\n")
     for multirun in ((), ("-m",)):
-        done = command("train.py", override, "model.dropout=2", "trainer.max_epochs=0", *multirun)
+        done = command("train.py", *override, "model.dropout=2", "trainer.max_epochs=0", *multirun)
         assert done.returncode == 2
         assert done.stderr.splitlines() == [
             "error: model.dropout: got 2, wanted less than 1",

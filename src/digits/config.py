@@ -187,20 +187,23 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
 
 def _absent(config: DictConfig) -> list[PlainError]:
     """An error for each file or folder that a config names and that is not there."""
-
-    keys = ("ckpt_path", "model.teacher", "data.drawings", "data.folder")
+    files = ["data.file", "data.test_file", "data.folder"]
+    if config.data.get("_target_") == "digits.data.mnist.Mnist":
+        files.remove("data.folder")  # it is downloaded to one that is absent
+    keys = ("ckpt_path", "model.teacher", "data.drawings", *files)
     values = {key: OmegaConf.select(config, key, throw_on_resolution_failure=False) for key in keys}
-    given = {key: Path(value) for key, value in values.items() if value and isinstance(value, str)}
+    given = {key: Path(value).expanduser() for key, value in values.items() if value and isinstance(value, str)}
     errors: list[PlainError] = []
     if (path := given.get("ckpt_path")) and not path.is_file():
         wanted = f"wanted a checkpoint, like {RunFolder('RUN').last}"
         errors.append(ModelFileError(f"ckpt_path: {path}: no such file; {wanted}"))
     if (path := given.get("model.teacher")) and not RunFolder(path).best.is_file():
         errors.append(ModelFileError(f"model.teacher: {path} has no best.ckpt; wanted the folder of a finished run"))
-    if (path := given.get("data.drawings")) and not path.expanduser().is_dir():
+    if (path := given.get("data.drawings")) and not path.is_dir():
         errors.append(DataError(f"data.drawings: {path}: no such folder; wanted one of drawings like 7/name.png"))
-    if (path := given.get("data.folder")) and path.expanduser().is_file():  # one that is absent is made
-        errors.append(DataError(f"data.folder: {path} is a file; wanted a folder"))
+    for key in files:
+        if (path := given.get(key)) and not path.exists():
+            errors.append(DataError(f"{key}: {path}: no such file or folder; docs/own-data.md says what it holds"))
     return errors
 
 
