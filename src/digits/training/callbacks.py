@@ -57,7 +57,7 @@ class History(Callback):
                 figures[name] = trainer.callback_metrics[name].item()
         row = Epoch(
             epoch=trainer.current_epoch,
-            step=trainer.global_step,
+            step=trainer.global_step or int(trainer.num_training_batches),  # of a closed form loggers count batches
             seconds=time.monotonic() - self._started,
             # limit_train_batches may have taken a part of the loader only
             images=round(len(loader.dataset) * int(trainer.num_training_batches) / len(loader)),
