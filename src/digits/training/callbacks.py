@@ -52,6 +52,7 @@ class History(Callback):
         if isinstance(pl_module, Network):
             figures["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
             figures["train/loss"] = torch.stack(pl_module.losses).mean().item()
+            figures["train/accuracy"] = torch.stack(pl_module.accuracies).mean().item()
         for name in ("val/loss", "val/accuracy"):
             if name in trainer.callback_metrics:
                 figures[name] = trainer.callback_metrics[name].item()
