@@ -10,6 +10,7 @@ import onnx
 import pandas as pd
 import pytest
 from conftest import QUIET, audit, run_command
+from playwright.sync_api import expect
 
 from digits.reporting.compare import holm, mcnemar, write_page
 from digits.reporting.runs import candidates_of, find_runs, results
@@ -200,6 +201,63 @@ def test_the_page_of_twenty_runs_is_whole(twenty, browser):
     assert "digits compare runs --csv" in text and "train/loss is nan" in text
     assert "corrected for the number of pairs, 66, by Holm's method" in text
     assert re.search(r"\d by 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12", text), "what each model read"
+
+
+def test_columns_are_sorted_and_learning_curves_chosen_by_click_and_keyboard(twenty, browser):
+    cwd, _ = twenty
+    page = next(views(browser, cwd / "comparison.html"))
+    ranking = page.get_by_role("region", name="ranking")
+    column = "(rows, at) => rows.map(row => parseFloat(row.cells[at].textContent))"
+    rows, validated, fitted = ranking.locator("tbody tr"), 3, 5
+    heading = ranking.get_by_role("columnheader", name="fit s")
+    heading.get_by_role("button").click()
+    falling = rows.evaluate_all(column, fitted)
+    assert falling == sorted(falling, reverse=True) and len(set(falling)) == 3
+    expect(heading).to_have_attribute("aria-sort", "descending")
+    page.keyboard.press("Enter")
+    assert rows.evaluate_all(column, fitted) == sorted(falling)
+    expect(heading).to_have_attribute("aria-sort", "ascending")
+    ranking.get_by_role("button", name="#").press("Space")
+    assert rows.evaluate_all(column, 0) == list(range(1, 21)), "as it was"
+    accuracies = rows.evaluate_all(column, validated)
+    assert accuracies == sorted(accuracies, reverse=True)
+    expect(heading).not_to_have_attribute("aria-sort", re.compile("."))
+
+    lines, boxes = page.locator(".overlay g[id^=curve]"), page.locator("input[data-curve]")
+    assert lines.count() == boxes.count() == 12
+    boxes.nth(2).press("Space")
+    shown = [line.get_attribute("id") for line in lines.all() if line.is_visible()]
+    assert shown == [f"curve-{number}" for number in range(1, 13) if number != 3]
+    boxes.nth(2).click()
+    assert all(line.is_visible() for line in lines.all())
+    audit(page)
+
+
+def test_a_table_that_goes_on_below_shows_it_by_a_shadow_and_a_short_one_is_whole(twenty, browser):
+    cwd, _ = twenty
+    page = next(views(browser, cwd / "comparison.html"))
+    for name, is_long in (("differences", True), ("all runs", False)):  # 66 pairs, 20 runs
+        region = page.get_by_role("region", name=name)
+        assert region.evaluate("box => box.scrollHeight > box.clientHeight + 20") == is_long
+        assert ("100% 64px" in region.evaluate("box => getComputedStyle(box).backgroundSize")) == is_long
+
+
+def test_settings_that_are_numbers_are_plotted_against_accuracy(twenty):
+    cwd, _ = twenty
+    (section,) = write_page(find_runs([cwd / "runs"])[0], [], cwd / "again.html", "", "")
+    (plot,) = section["settings"]
+    assert "learning_rate" in plot and plot.count("<use") >= 20
+
+
+def test_names_of_candidates_show_what_their_commands_set(quickstart, tmp_path):
+    for index, words in enumerate((["model=mlp", "seed=1"], ["model=linear", "model.learning_rate=1e-2", "seed=2"])):
+        rate = {"model.learning_rate": 0.01 + index, "model.weight_decay": index}
+        changed(copy_of(quickstart, tmp_path / str(index)), rate, overrides=["logger=none", *words])
+    (candidates,) = candidates_of(find_runs([tmp_path])[0])
+    assert sorted(each.name for each in candidates) == [
+        "quickstart model=linear learning_rate=1e-2",
+        "quickstart model=mlp",
+    ]
 
 
 def test_a_single_run_gets_no_plot(quickstart, browser, tmp_path):

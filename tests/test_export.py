@@ -1,6 +1,7 @@
 """A file that differs from its checkpoint is not exported; a file of several runs, a file of small numbers."""
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -91,9 +92,12 @@ def other(command, tmp_path):
 
 def test_an_ensemble_is_a_run_like_any_other(quickstart, other, command, tmp_path):
     done = command("scripts/export.py", "--ensemble", quickstart, other)
-    assert (done.returncode, done.stderr) == (0, "")
     (folder,) = tmp_path.glob("outputs/*/*_ensemble")
     metrics, members = RunFolder(folder).metrics(), [RunFolder(run).metrics() for run in (quickstart, other)]
+    own, best = (f"{100 * each.test_accuracy:.2f} %" for each in (metrics, members[0]))
+    worse = f"worse than its best member: {own} of the test digits are read right, {best} by {quickstart} alone"
+    assert members[0].test_accuracy > metrics.test_accuracy > members[1].test_accuracy, "or there is nothing to warn of"
+    assert (done.returncode, done.stderr) == (0, f"warning: {worse}\n")
     assert metrics.onnx.samples == 1000 and metrics.onnx.argmax_agreement == 1
     assert metrics.val_accuracy is None, "each member has learned from validation digits of the other"
     assert metrics.fit_seconds == pytest.approx(sum(member.fit_seconds for member in members))
@@ -109,7 +113,14 @@ def test_an_ensemble_is_a_run_like_any_other(quickstart, other, command, tmp_pat
 
     (folder / "report" / "index.html").unlink()
     again = command("scripts/evaluate.py", folder)
-    assert (again.returncode, again.stderr) == (0, "") and (folder / "report" / "index.html").exists()
+    assert (again.returncode, again.stderr) == (0, "")
+    page = (folder / "report" / "index.html").read_text()
+    for run, member in zip((quickstart, other), members, strict=True):
+        figures = "".join(f"<td>{100 * share:.2f}</td>" for share in (member.val_accuracy, member.test_accuracy))
+        assert f"{run}</th>{figures}" in page
+    assert worse in page and "train.log" not in page
+    links = re.findall(r'href="([^#"]+)"', page)
+    assert links and all((folder / "report" / link).exists() for link in links)
     assert RunFolder(folder).metrics().test_accuracy == metrics.test_accuracy
     compared = command("scripts/compare.py", "outputs", quickstart)
     assert compared.returncode == 0 and "ensemble" in compared.stdout and "left out" not in compared.stderr

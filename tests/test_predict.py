@@ -266,7 +266,9 @@ def thirty() -> list[Drawing]:
     images, labels = source.train_images[: 30 * 130 : 130], source.train_labels[: 30 * 130 : 130].tolist()
     days = [f"2026-01-{day:02}" for day in range(1, 31)]
     return [
-        Drawing(str(uuid.UUID(int=at)), images[at].numpy().tobytes(), labels[at], "cnn", 0, days[at])
+        Drawing(
+            str(uuid.uuid5(uuid.NAMESPACE_OID, str(at))), images[at].numpy().tobytes(), labels[at], "cnn", 0, days[at]
+        )
         for at in range(30)
     ]
 
@@ -312,13 +314,31 @@ def test_drawings_are_listed_copied_and_deleted(command: Command, saved: Path, t
     path = tmp_path / "out" / str(seventh.label) / f"{seventh.id}.png"
     assert np.asarray(Image.open(path)).tobytes() == seventh.image
     unknown = str(uuid.uuid4())
-    done = command(*script, "delete", seventh.id, unknown)
-    assert done.returncode == 3 and unknown in done.stderr and seventh.id not in done.stderr
+    done = command(*script, "delete", seventh.id[:8], unknown, "", "0")
+    assert (done.returncode, done.stderr) == (
+        3,
+        f"error: no single drawing: {unknown} (0 drawings),  (0 drawings), 0 (2 drawings); "
+        "wanted ids, or enough of their start; deleted 1\n",
+    )
     listed = command(*script, "list").stdout
     assert seventh.id not in listed and len(listed.splitlines()) == 29
     for words in (["list", "more"], ["export"], ["export", "a", "b"], ["delete"], ["erase"]):
         done = command(*script, *words)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1), words
+
+
+def test_what_is_exported_is_scored_and_nothing_is_called_so(
+    command: Command, quickstart: Path, saved: Path, tmp_path: Path
+):
+    assert command("scripts/drawings.py", "--file", str(saved), "export", "out").returncode == 0
+    done = command("src/digits_command.py", "score", str(quickstart), "out")
+    assert done.returncode == 0, done.stderr
+    _, count, right, *_ = done.stdout.splitlines()[1].split()
+    assert count == "30" and float(right) > 80, "by the folder, not by how an id begins"
+    for path in saved.glob("*/*.png"):
+        path.unlink()
+    done = command("scripts/drawings.py", "--file", str(saved), "list")
+    assert done.returncode == 0 and done.stdout.startswith(f"{saved}: no drawings; ")
 
 
 def test_the_file_of_an_older_version_becomes_a_folder(command: Command, tmp_path: Path):

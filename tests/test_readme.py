@@ -21,6 +21,7 @@ from digits.config import CONFIGS, mistakes_in_overrides
 from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
 from digits.schema import mistakes_in_node
+from plain_errors import DataError
 from resumable_sweeps.grid import jobs_of
 from resumable_sweeps.space import probes, search_of
 
@@ -188,7 +189,7 @@ def test_reading_example_runs(monkeypatch, tmp_path, capsys):
 
 def test_own_model_is_built_and_checked(monkeypatch):
     module_of("digits.models.residual", python_block("class ResNet"), monkeypatch)
-    (text,) = [block for kind, block in BLOCKS if kind == "yaml"]
+    (text,) = [block for kind, block in BLOCKS if kind == "yaml" and "ResNet" in block]
     config = yaml.safe_load(text)["model"]
     assert len(python_block("class ResNet").strip().splitlines()) <= 25
     model = instantiate(config | {"learning_rate": float(config["learning_rate"])}, classes=list(range(10)))
@@ -198,14 +199,23 @@ def test_own_model_is_built_and_checked(monkeypatch):
     ]
 
 
-def test_own_data_are_read(monkeypatch, tmp_path):
+def test_a_thousand_pictures_of_ones_own_are_read(monkeypatch, tmp_path):
     for digit in range(10):
         (tmp_path / str(digit)).mkdir()
-        for number in range(10):
-            Image.new("L", (28, 28), digit * 20 + number).save(tmp_path / str(digit) / f"{number}.png")
-    module = module_of("digits.data.folders", python_block("class Folders"), monkeypatch)
-    data = module.Folders(folder=str(tmp_path), val_size=10, batch_size=7)
+        for number in range(100):
+            Image.new("L", (28, 28), digit * 20 + number % 10).save(tmp_path / str(digit) / f"{number:02}.png")
+    module_of("digits.data.folders", python_block("class Folders"), monkeypatch)
+    (text,) = [block for kind, block in BLOCKS if kind == "yaml" and "Folders" in block]
+    config = {key: value for key, value in yaml.safe_load(text).items() if key != "defaults"}
+    data = instantiate(config | {"folder": str(tmp_path)})
     data.setup()
-    assert [data.facts()[split] for split in ("train", "val", "test")] == [70, 10, 20]
-    assert data.test_labels.tolist() == [digit for digit in range(10) for _ in range(2)]
-    assert data.test_images[3, 0, 0, 0] == 29
+    assert [data.facts()[split] for split in ("train", "val", "test")] == [700, 100, 200]
+    assert data.test_labels.tolist() == [digit for digit in range(10) for _ in range(20)]
+    assert data.test_images[23, 0, 0, 0] == 23
+    with pytest.raises(
+        DataError, match=r"data\.folder: no \.png files in nowhere for 0, 1, .*, 9; wanted folders 0 to 9"
+    ):
+        instantiate(config | {"folder": "nowhere"}).setup()
+    Image.new("L", (20, 30)).save(tmp_path / "3" / "wide.png")
+    with pytest.raises(DataError, match=r"3/wide\.png: 20x30 pixels, wanted 28x28"):
+        instantiate(config | {"folder": str(tmp_path)}).setup()

@@ -11,6 +11,7 @@ from conftest import QUIET, audit, run_command
 from playwright.sync_api import Browser, Page, expect
 
 from digits.models.linear import Linear
+from digits.models.mlp import MLP
 from digits.record import Epoch
 from digits.reporting import figures
 from digits.reporting.evaluation import Evaluation
@@ -178,10 +179,11 @@ def test_links_lead_somewhere_and_name_and_tags_are_on_top(runs, opened):
 def test_no_chart_is_empty(runs, opened, tmp_path):
     expect(opened(runs["pixel_similarity"]).locator("svg")).to_have_count(1)  # calibration
     page = opened(runs["mlp"])
-    expect(page.locator(".curves svg")).to_have_count(2)
+    expect(page.locator(".curves svg")).to_have_count(3)
     metrics, record = RunFolder(runs["mlp"]).metrics(), RunFolder(runs["mlp"]).record()
     kept = metrics.history[metrics.kept_epoch]
     assert kept.val_accuracy == max(row.val_accuracy for row in metrics.history)
+    assert 0.5 < kept.train_accuracy < 1
     words = page.locator("#curves + p").inner_text()
     assert f"epoch {metrics.kept_epoch + 1} of 3" in words and f"{record.precision} precision" in words
     assert f"was {100 * kept.val_accuracy:.2f} %" in words and f"the {100 * metrics.val_accuracy:.2f} % above" in words
@@ -193,8 +195,20 @@ def test_no_chart_is_empty(runs, opened, tmp_path):
     write_report(RunFolder(tmp_path), metrics, few, record)
     page = opened(tmp_path)
     expect(page.locator(".curves")).to_have_count(0)
-    expect(page.get_by_text("One point makes no curve")).to_be_visible()
+    expect(page.get_by_text("One point makes no curve")).to_contain_text("training accuracy ")
     audit(page)
+
+
+@pytest.mark.parametrize("lower, said", [("val_loss", True), ("train_loss", False)])
+def test_training_loss_above_validation_loss_is_explained(runs, opened, tmp_path, lower, said):
+    metrics, record = RunFolder(runs["mlp"]).metrics(), RunFolder(runs["mlp"]).record()
+    setattr(metrics.history[-1], lower, 0.01)
+    model = MLP(classes=list(range(10)), hidden=[8], dropout=0.1, label_smoothing=0.1)
+    few = Evaluation(model, torch.zeros(10, 1, 28, 28).byte(), torch.arange(10), torch.eye(10))
+    write_report(RunFolder(tmp_path), metrics, few, record)
+    page = opened(tmp_path)
+    assert page.get_by_text("Training loss lies above validation loss").count() == said
+    assert page.get_by_text("dropout left units out and labels were smoothed").count() == said
 
 
 def test_a_curve_needs_two_values_and_its_ticks_are_plain(runs):

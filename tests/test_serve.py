@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 from conftest import Command, dots, with_metadata
 from PIL import Image as PillowImage
+from playwright.sync_api import Browser
 from served import Server, serving
 
 from digits.data.mnist_5k import Mnist5k
@@ -147,7 +148,24 @@ def test_models_health_docs_and_schema_can_be_fetched(server: Server):
     for path in ("/api/predict", "/api/number"):
         kinds = paths[path]["post"]["requestBody"]["content"]
         assert kinds["application/json"]["schema"]["properties"]["picture"]["pattern"].startswith("^data:")
-    assert b"canvas.toDataURL()" in server.ask("GET", "/docs").content
+    docs = server.ask("GET", "/docs").content.decode()
+    assert "canvas.toDataURL()" in docs and "`" not in docs
+    for name, kind in (
+        ("pixels", "list of list of number from 0 to 1"),
+        ("probabilities", "list of object of digit, probability"),
+        ("reason", "string or null"),
+    ):
+        assert f"<code>{name}</code></th><td>{kind}</td>" in docs
+    assert "409 several digits on the picture; /api/number reads them" in docs
+
+
+@pytest.mark.parametrize("width", [390, 768, 1400])
+def test_the_docs_fit_the_window(server: Server, browser: Browser, width: int):
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(f"{server.url}/docs")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert page.evaluate("[...document.querySelectorAll('pre')].every(each => each.scrollWidth <= each.clientWidth)")
+    page.close()
 
 
 @pytest.mark.parametrize("path", ["/", "/page.css", "/healthz", "/docs", "/openapi.json", "/api/models", "/nothing"])

@@ -16,15 +16,15 @@ from tensorboard.util import tensor_util
 
 import digits.config
 from digits.config import CONFIGS, mistakes_in
-from digits.reporting.tracking import loggers_of
+from digits.reporting.tracking import FIGURES, loggers_of
 from digits.run_folder import RunFolder
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")
 SMALL = ["data=mnist_5k", "data.train_size=800", "data.batch_size=20", "model=linear", "run_folder=run", *QUIET]
 EPOCH = 40  # steps
-
-
-LOGGED = [*SMALL, "trainer.log_every_n_steps=1", "logger=[csv,tensorboard,mlflow,wandb]", "logger.wandb.offline=true"]
+UNSTEADY = ["model.learning_rate=0.3", "model.schedule=constant", "seed=1"]  # so the best epoch is the second of three
+LOGGERS = ["logger=[csv,tensorboard,mlflow,wandb]", "logger.wandb.offline=true"]
+LOGGED = [*SMALL, *UNSTEADY, *LOGGERS, "trainer.log_every_n_steps=1"]
 
 
 def stop_in_second_epoch(cwd, number, *arguments):
@@ -45,10 +45,14 @@ def status(cwd):
     return run.info.status
 
 
-def mlflow_runs(cwd):
+def client_of(cwd):
     from mlflow.tracking import MlflowClient  # imports much, which the other tests do not need
 
-    client = MlflowClient(f"sqlite:///{cwd}/outputs/mlflow.db")
+    return MlflowClient(f"sqlite:///{cwd}/outputs/mlflow.db")
+
+
+def mlflow_runs(cwd):
+    client = client_of(cwd)
     return client.search_runs([client.get_experiment_by_name("digits").experiment_id])
 
 
@@ -57,6 +61,17 @@ def wandb_runs(run):
     for file in sorted(run.glob("wandb/offline-run-*/run-*.wandb")):
         codes = re.findall(r"got exitcode: (\d+)", (file.parent / "logs" / "debug.log").read_text())
         yield file.stem.removeprefix("run-"), codes
+
+
+def points(run):
+    """The steps and values of each chart of a run in TensorBoard."""
+    shown = EventMultiplexer(tensor_size_guidance={"scalars": 0}).AddRunsFromDirectory(str(run)).Reload()
+    (name,) = shown.Runs()
+    charts = shown.PluginRunToTagToContent("scalars")[name]
+    return {
+        tag: [(event.step, tensor_util.make_ndarray(event.tensor_proto).item()) for event in shown.Tensors(name, tag)]
+        for tag in charts
+    }
 
 
 def rows(run):
@@ -98,17 +113,47 @@ def test_rows_stay_but_for_those_that_are_trained_again(tmp_path, step, kept):
 
 
 def test_tensorboard_shows_each_step_of_a_resumed_run_once(resumed):
-    def points(run):
-        shown = EventMultiplexer(tensor_size_guidance={"scalars": 0}).AddRunsFromDirectory(str(run)).Reload()
-        (name,) = shown.Runs()
-        return {
-            tag: [(event.step, tensor_util.make_ndarray(event.tensor_proto)) for event in shown.Tensors(name, tag)]
-            for tag in ("accuracy/val", "loss/train", "loss/val", "train/lr-AdamW", "test/accuracy")
-        }
-
     whole, killed = (points(folder / "run") for folder in resumed)
-    assert len(whole["loss/train"]) == 3 * EPOCH and len(whole["loss/val"]) == 3
+    assert len(whole["loss/train"]) == 3 * EPOCH and len(whole["loss/val"]) == 3 + 1
     assert killed == whole
+
+
+def test_tables_of_runs_show_the_figures_of_the_epoch_that_was_kept(resumed):
+    """They show the last value: of the largest step in MLflow, the last one in TensorBoard."""
+    whole, _ = resumed
+    metrics, charts, (run,) = RunFolder(whole / "run").metrics(), points(whole / "run"), mlflow_runs(whole)
+    assert metrics.kept_epoch == 1, "neither the first nor the last"
+    kept = metrics.model_dump(by_alias=True, include=FIGURES)
+    in_tensorboard = {"accuracy/val": "val/accuracy", "loss/val": "val/loss"} | {
+        name: name for name in ("test/accuracy", "test/loss", "test/ece")
+    }
+    for chart, name in in_tensorboard.items():
+        assert charts[chart][-1] == (3 * EPOCH, pytest.approx(kept[name])), name
+    assert {name: run.data.metrics[name] for name in kept} == pytest.approx(kept)
+    history = client_of(whole).get_metric_history(run.info.run_id, "val/accuracy")
+    assert [point.step for point in history] == [EPOCH - 1, 2 * EPOCH - 1, 3 * EPOCH - 1, 3 * EPOCH]
+    for name in ("test/accuracy", "fit_seconds"):
+        (point,) = client_of(whole).get_metric_history(run.info.run_id, name)
+        assert point.step == 3 * EPOCH
+
+
+def test_tables_show_the_best_epoch_of_each_trial_of_a_search(command, tmp_path):
+    search = ["search=custom", "search.trials=2", "model.weight_decay=choice(0.05,0.051)", "trainer.max_epochs=3"]
+    done = command("train.py", "-m", *search, *SMALL[:3], *UNSTEADY, "model=linear", "logger=mlflow", *QUIET)
+    assert done.returncode == 0, done.stderr
+    trials = [RunFolder(file.parent).record() for file in tmp_path.glob("outputs/sweeps/*/?/run.json")]
+    shown = {run.info.run_id: run.data.metrics["val/accuracy"] for run in mlflow_runs(tmp_path)}
+    assert len(trials) == len(shown) == 2
+    for trial in trials:
+        assert trial.value("val/accuracy") > trial.history[-1].val_accuracy
+        assert shown[trial.tracked["mlflow"]] == pytest.approx(trial.value("val/accuracy"), abs=0.01)
+
+
+def test_a_closed_form_has_no_point_before_its_validation(command, tmp_path):
+    done = command("train.py", "data=mnist_5k", "model=pixel_similarity", "run_folder=run", *QUIET)
+    assert done.returncode == 0, done.stderr
+    (validated, kept), (tested,) = (points(tmp_path / "run")[chart] for chart in ("accuracy/val", "test/accuracy"))
+    assert validated[0] < kept[0] == tested[0]
 
 
 def test_mlflow_and_wandb_go_on_with_the_run_that_is_resumed(resumed):

@@ -76,11 +76,13 @@ def export(
         runs = [_run(each) for each in ensemble]
         print(f"making one model of {len(runs)} runs …", flush=True)
 
-        from digits.reporting.report import print_summary
+        from digits.reporting.report import print_summary, warning
         from digits.training.ensemble import export_ensemble
 
         folder, metrics = export_ensemble(runs, into)
         print_summary(folder, metrics)
+        if words := warning(metrics, folder.record()):
+            print(f"warning: {words}", file=sys.stderr)
     else:
         folder = _run(run)
         _export_again(folder)

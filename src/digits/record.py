@@ -37,12 +37,16 @@ class Dataset(Record):
 
 
 class Epoch(Record):
-    """A row of the history. Losses are in nats, accuracies in 0..1; None where the epoch had no such figure."""
+    """A row of the history. Losses are in nats, accuracies in 0..1; None where the epoch had no such figure.
+
+    Those of training are means over the steps of the epoch, on images as the network was given them.
+    """
 
     epoch: int
     step: int
     learning_rate: float | None = None
     train_loss: float | None = Field(None, alias="train/loss")
+    train_accuracy: float | None = Field(None, alias="train/accuracy")
     val_loss: float | None = Field(None, alias="val/loss")
     val_accuracy: float | None = Field(None, alias="val/accuracy")
     seconds: float
@@ -56,6 +60,15 @@ class Git(Record):
     dirty: bool | None = None
 
 
+class Member(Record):
+    """A run in an ensemble, and its own figures, in 0..1."""
+
+    run: str
+    val_accuracy: float | None = Field(None, alias="val/accuracy")
+    test_accuracy: float = Field(alias="test/accuracy")
+    test_ece: float = Field(alias="test/ece")
+
+
 class RunRecord(Record):
     """run.json.
 
@@ -67,6 +80,7 @@ class RunRecord(Record):
         config: the config as composed, all interpolations resolved, secrets masked.
         history: a row for each epoch.
         early_stop: why the fit ended before its last epoch; None if it did not.
+        members: of an ensemble.
         tracked: the run's ids in MLflow and W&B, by the name of the logger.
         error: why it failed, in one line; `traceback` says where.
     """
@@ -89,6 +103,7 @@ class RunRecord(Record):
     precision: str = ""
     history: list[Epoch] = []
     early_stop: str | None = None
+    members: list[Member] = []
     tracked: dict[str, str] = {}
     error: str | None = None
     traceback: list[str] | None = None

@@ -13,13 +13,16 @@ def settings_of(config: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         config: as composed, resolved.
     """
-    trainer = {
-        key: value
-        for key, value in config["trainer"].items()
-        if key not in WITHOUT_EFFECT and not key.startswith(("enable_", "log_"))
-    }
+    trainer = {key: value for key, value in config["trainer"].items() if has_effect(f"trainer.{key}")}
     data = {key: value for key, value in config["data"].items() if key not in ("seed", "folder")}
     return flat({"model": config["model"], "trainer": trainer, "data": data, "monitor": config["monitor"]})
+
+
+def has_effect(key: str) -> bool:
+    """Whether a run's result may depend on this dotted key or group of configs."""
+    node, _, name = key.rpartition(".")
+    is_without = node == "trainer" and (name in WITHOUT_EFFECT or name.startswith(("enable_", "log_")))
+    return not (is_without or key.partition(".")[0] in ("logger", "hydra"))
 
 
 def flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -45,6 +45,8 @@ PICTURE = {
     }
 }
 
+EXPLAINED = {409: {"description": "Several digits on the picture; /api/number reads them"}}
+
 Result = TypeVar("Result")
 
 
@@ -127,7 +129,7 @@ def drawing_routes(drawings: Drawings, models: list[str]) -> APIRouter:
 
 def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The error answers of a route, for openapi.json."""
-    return {status: {"model": Problem} for status in statuses}
+    return {status: {"model": Problem} | EXPLAINED.get(status, {}) for status in statuses}
 
 
 def _content_type(request: Request) -> str:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from plain_errors import ConfigError, DataError
 
 if TYPE_CHECKING:
+    from digits_reader.drawings import Drawings
     from digits_reader.reader import Reader
 
 Dashes = Annotated[str, Parameter(allow_leading_hyphen=True)]  # for -, the standard input
@@ -114,23 +115,25 @@ def drawings(action: Literal["list", "export", "delete"], /, *words: str, file: 
     Args:
         action: list prints a line for each: id, label, the model's answer, time. export copies them to another folder.
             delete deletes some.
-        words: the folder to export to; the ids of those to delete.
+        words: the folder to export to, which `digits score` reads too; the ids, or their first letters, of those to
+            delete.
         file: the folder of drawings; for export, an older version's SQLite file too.
     """
     from digits_reader.drawings import Drawings, drawings_of_older_version
 
     if action == "list" and not words:
-        for each in Drawings(file).all():
+        kept = Drawings(file).all()
+        for each in kept:
             print(f"{each.id}  {each.label}  {each.model} answered {each.answer}  {each.time}")
+        if not kept:
+            print(f"{file}: no drawings; those that are labelled on the page of digits serve are kept there")
     elif action == "export" and len(words) == 1:
         found = drawings_of_older_version(file) if file.is_file() else Drawings(file).all()
         for each in found:
             Drawings(Path(words[0])).add(each)
         print(f"{len(found)} drawings in {words[0]}")
     elif action == "delete" and words:
-        unknown = [id for id in words if not Drawings(file).delete(id)]
-        if unknown:
-            raise DataError(f"no drawing with id {', '.join(unknown)}; deleted {len(words) - len(unknown)}")
+        _delete(Drawings(file), words)
     else:
         raise ConfigError(f"got {action} {' '.join(words)}, wanted list, export FOLDER, or delete ID ID")
 
@@ -139,13 +142,25 @@ def score(*pictures: str, number: bool = False) -> None:
     """Count how many pictures a model reads, where each file's name begins with what it shows: 7_ann.png.
 
     Args:
-        pictures: files or folders; letters after the digit name a set of them; in front, as for `read`, a model.
+        pictures: files or folders; letters after the digit name a set of them; in front, as for `read`, a model. Files
+            in a folder that is named after a digit, as drawings are kept, need no such names.
         number: the names begin with the digits of numbers, line by line: 42-7_ann.png.
     """
     from digits_reader import score
 
     reader, names = _reader_and_pictures(pictures)
     score.write_scores(score.judge(reader, names, number))
+
+
+def _delete(drawings: "Drawings", starts: tuple[str, ...]) -> None:
+    """Delete the drawing that each beginning of an id stands for; of the others, say how many it stands for."""
+    found = {start: drawings.ids(start) for start in starts}
+    wrong = [f"{start} ({len(ids)} drawings)" for start, ids in found.items() if len(ids) != 1]
+    deleted = sum(drawings.delete(ids[0]) for ids in found.values() if len(ids) == 1)
+    if wrong:
+        raise DataError(
+            f"no single drawing: {', '.join(wrong)}; wanted ids, or enough of their start; deleted {deleted}"
+        )
 
 
 COMMANDS = [read, serve, site, drawings, score]

@@ -65,6 +65,10 @@ class Drawings:
                 delete(path)
         return bool(paths)
 
+    def ids(self, start: str) -> list[str]:
+        """The ids that begin so; none for an empty text."""
+        return sorted({path.stem for path in self.folder.glob("[0-9]/*.png") if start and path.stem.startswith(start)})
+
     def all(self) -> list[Drawing]:
         """Every drawing, the oldest first."""
         if not self.folder.is_dir():

@@ -39,8 +39,9 @@ def judge(reader: Reader, names: Iterable[str], number: bool) -> list[Judged]:
 
 
 def _judged(reading: Reading, number: bool) -> Judged:
-    pattern, wanted = NAMES[number]
-    name = re.match(pattern, Path(reading.picture).stem)
+    path, (pattern, wanted) = Path(reading.picture), NAMES[number]
+    is_kept = not number and re.fullmatch(r"\d", path.parent.name)  # as 7/<id>.png: an id may begin with any digit
+    name = re.match(pattern, path.parent.name if is_kept else path.stem)
     if name is None:
         raise DataError(f"{reading.picture}: wanted pictures whose names begin with {wanted}")
     answer, lines = reading.answer, reading.lines or []

@@ -58,7 +58,9 @@ class Network(Classifier):
         amounts = augmentation or {}
         self.refuses = non_digits
         self.augment = RandomAugmentation(**amounts) if any(amounts.values()) else None
-        self.losses: list[Tensor] = []  # of this epoch's steps; read once an epoch, so that no step waits for the GPU
+        # of this epoch's steps; read once an epoch, so that no step waits for the GPU
+        self.losses: list[Tensor] = []
+        self.accuracies: list[Tensor] = []
 
     @classmethod
     def mistakes_in(cls, settings: Mapping[str, Any]) -> list[str]:
@@ -78,6 +80,7 @@ class Network(Classifier):
         targets = self._taught(images, labels) if self.answers else labels
         loss = F.cross_entropy(scores, targets, label_smoothing=self.hparams["label_smoothing"])
         self.losses.append(loss.detach())
+        self.accuracies.append((scores.argmax(dim=1) == labels).float().mean())
         every: int = self.trainer.log_every_n_steps  # type: ignore[attr-defined]
         if every and (self.global_step + 1) % every == 0:  # at other steps Lightning would take time and log nothing
             self.log("train/loss", loss, prog_bar=True)
@@ -98,6 +101,7 @@ class Network(Classifier):
         """Stop at a loss that is not finite, before anything is saved."""
         self._check_losses()
         self.losses.clear()
+        self.accuracies.clear()
 
     def on_validation_epoch_start(self) -> None:
         """Stop at a loss that is not finite, as the best checkpoint is saved after validation; share the buffers."""

@@ -1,5 +1,6 @@
 """Many runs compared: one table in the terminal, and a page with figures, disagreements and significance."""
 
+import math
 import os
 import timeit
 from itertools import combinations
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
+from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
@@ -20,9 +22,11 @@ from digits.reporting import compare_figures
 from digits.reporting.figures import svg
 from digits.reporting.pages import data_uri, render
 from digits.reporting.runs import Candidate, FinishedRun, candidates_of, find_runs, frame, percent
+from digits.settings import readable
 from plain_errors import ConfigError, DataError
 
 MOST = 12  # candidates that are compared image by image, the first ones
+FEW = 6  # plots of settings
 SHOWN = 24  # images in each gallery
 
 
@@ -110,7 +114,29 @@ def _section(candidates: list[Candidate]) -> dict[str, Any]:
     rows = [{column: row[column] for column in row if any(each[column] for each in rows)} for row in rows]
     plots = [svg(figure) for figure in compare_figures.costs(costs)]
     section = {"dataset": candidates[0].runs[0].metrics.dataset, "candidates": candidates, "rows": rows, "plots": plots}
-    return section | _disagreements(candidates[:MOST])
+    section["settings"] = _settings(candidates)
+    return section | _curves(candidates[:MOST]) | _disagreements(candidates[:MOST])
+
+
+def _curves(candidates: list[Candidate]) -> dict[str, Any]:
+    """`curves`: the learning curves of the lowest seeds; `lines`: number, name and colour of each; or neither."""
+    if (drawn := compare_figures.learning_curves([each.runs[0].metrics.history for each in candidates])) is None:
+        return {"curves": "", "lines": []}
+    figure, colours = drawn
+    lines = [(number, candidates[number - 1].name, colour) for number, colour in enumerate(colours, start=1) if colour]
+    return {"curves": svg(figure, "learning curves"), "lines": lines}
+
+
+def _settings(candidates: list[Candidate]) -> list[Markup]:
+    """A plot for each setting that is a number and differs, at most FEW; rows without it or validation are left out."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for each in candidates:
+        accuracy = 100 * each.mean("val_accuracy")
+        for name, value in readable(each.runs[0].settings).items() if math.isfinite(accuracy) else ():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                found.setdefault(name, []).append((value, accuracy))
+    differing = [name for name, points in found.items() if len({value for value, _ in points}) > 1]
+    return [svg(compare_figures.setting(each, found[each]), f"accuracy against {each}") for each in differing[:FEW]]
 
 
 def _int8(runs: list[FinishedRun]) -> dict[str, str]:

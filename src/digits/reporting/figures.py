@@ -103,31 +103,40 @@ def mistakes(metrics: Metrics, evaluation: Evaluation) -> Figure:
 
 
 def curves(metrics: Metrics) -> list[Figure]:
-    """Losses and validation accuracy over epochs, with a line at the epoch that was kept.
+    """Loss, accuracy and learning rate over epochs, with a line at the epoch that was kept.
 
-    An epoch may have no value. A chart with fewer than two values is left out, as for a model fitted in one pass.
+    An epoch may have no value. A line with fewer than two values is left out, and a chart without lines, as for a model
+    fitted in one pass.
     """
     figures = []
     for title, scale, unit, series in (
         ("loss (nats)", "log", 1, {"training": ("train_loss", SECOND), "validation": ("val_loss", ACCENT)}),
-        ("validation accuracy (%)", "linear", 100, {"each epoch": ("val_accuracy", ACCENT)}),
+        (
+            "accuracy (%)",
+            "linear",
+            100,
+            {"training": ("train_accuracy", SECOND), "validation": ("val_accuracy", ACCENT)},
+        ),
+        ("learning rate", "linear", 1, {"": ("learning_rate", ACCENT)}),
     ):
         values = {label: [getattr(row, key) for row in metrics.history] for label, (key, _) in series.items()}
-        if max(len(each) - each.count(None) for each in values.values()) < 2:
+        values = {label: each for label, each in values.items() if len(each) - each.count(None) > 1}
+        if not values:
             continue
-        with drawing(4.4, 3) as (figure, axes):
+        with drawing(3.1, 2.7) as (figure, axes):  # three of them are as wide as the page
             for label, each in values.items():
                 points = [(epoch, unit * value) for epoch, value in enumerate(each, start=1) if value is not None]
                 axes.plot(*zip(*points, strict=True), "o-", color=series[label][1], label=label)
             if metrics.kept_epoch is not None:
-                axes.axvline(metrics.kept_epoch + 1, linestyle="--", color=INK, linewidth=1, label="kept")
+                axes.axvline(metrics.kept_epoch + 1, linestyle="--", color=INK, linewidth=1)
             axes.set(xlabel="epoch", title=title, yscale=scale)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             if scale == "log":
                 axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
                 axes.yaxis.set_minor_locator(NullLocator())
             axes.yaxis.set_major_formatter("{x:g}")
-            axes.legend()
+            if any(values):
+                axes.legend(fontsize=9)
         figures.append(figure)
     return figures
 

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 import yaml
 from matplotlib import colormaps
-from torch import Tensor
+from torch import Tensor, nn
 
 from atomic_files import atomic_path, write_text
+from digits.models.classifier import Classifier
 from digits.record import Metrics, RunRecord
 from digits.reporting import figures
 from digits.reporting.commands import commands
@@ -20,6 +21,17 @@ from digits.reporting.metrics import worst_mistakes
 from digits.reporting.pages import data_uri, render
 from digits.run_folder import RunFolder
 
+FILES = {
+    "metrics.json": "every number of this page",
+    "predictions.csv": "the prediction for each test image, with its probabilities",
+    "confusion_matrix.png": "the matrix as a picture",
+    "mistakes.png": "the worst mistakes as a picture",
+    "../model.onnx": "the model in one file",
+    "../checkpoints/best.ckpt": "its checkpoint",
+    "../.hydra/config.yaml": "the config as composed",
+    "../run.json": "status, versions, hardware, seconds of each phase",
+    "../train.log": "the log",
+}
 OF_A_PAIR = 20  # mistakes of each pair of digits that the page can show
 
 
@@ -50,6 +62,36 @@ def _page(folder: RunFolder, metrics: Metrics, evaluation: Evaluation, record: R
         curves=[figures.svg(curve, f"{curve.axes[0].get_title()} of each epoch") for curve in figures.curves(metrics)],
         reliability=figures.svg(figures.reliability(metrics), "accuracy at each level of confidence"),
         commands=commands(folder, record, resumable=not evaluation.model.fitted_once),
+        files={path: words for path, words in FILES.items() if (folder.report / path).exists()},
+        harder=_harder(evaluation.model),
+        warning=warning(metrics, record),
+    )
+
+
+def _harder(model: Classifier) -> list[str]:
+    """What makes training harder than validation for a network."""
+    settings = model.hparams
+    found = {
+        "dropout left units out": any(isinstance(each, nn.Dropout) and each.p for each in model.modules()),
+        "the images were changed at random": any((settings.get("augmentation") or {}).values()),
+        "some images showed no digit": model.refuses,
+        "labels were smoothed": settings.get("label_smoothing"),
+        "a teacher's answers took the place of the labels": settings.get("teacher"),
+    }
+    return [words for words, holds in found.items() if holds]
+
+
+def warning(metrics: Metrics, record: RunRecord) -> str:
+    """That an ensemble is worse than its best member, on validation digits if it has any, else on those of the test."""
+    split = "test" if metrics.val_accuracy is None else "validation"
+    key = "test_accuracy" if metrics.val_accuracy is None else "val_accuracy"
+    own, known = getattr(metrics, key), {each.run: getattr(each, key) for each in record.members}
+    best = max(known, key=lambda run: known[run] or 0, default="")
+    if not best or (known[best] or 0) <= own:
+        return ""
+    return (
+        f"worse than its best member: {100 * own:.2f} % of the {split} digits are read right, "
+        f"{100 * known[best]:.2f} % by {best} alone"
     )
 
 

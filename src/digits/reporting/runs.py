@@ -12,7 +12,7 @@ import pandas as pd
 
 from digits.record import Metrics, OnnxFile, RunRecord
 from digits.run_folder import RunFolder
-from digits.settings import flat, readable, settings_of, short
+from digits.settings import flat, has_effect, readable, settings_of, short
 from plain_errors import ConfigError
 
 NO_SETTING = ("seed", "name", "tags", "dir", "dirpath", "folder")  # ends of keys: the seed is among the figures
@@ -43,6 +43,11 @@ class Candidate:
         """How many seeds, and how many runs if one has several."""
         seeds = len({run.metrics.seed for run in self.runs})
         return str(seeds) if seeds == len(self.runs) else f"{seeds} in {len(self.runs)} runs"
+
+    @property
+    def count(self) -> int:
+        """How many runs."""
+        return len(self.runs)
 
     def mean(self, key: str) -> float:
         """The mean over the seeds; `key` is an attribute of Metrics. Minus infinity if a run has no value."""
@@ -142,10 +147,23 @@ def candidates_of(runs: Iterable[FinishedRun]) -> list[list[Candidate]]:
 
 
 def _candidates(settings: list[list[FinishedRun]]) -> Iterator[Candidate]:
-    """Name the runs of each setting; where several have a name in common, add the settings in which they differ."""
+    """Name the runs of each setting; where several have a name in common, add in what they differ.
+
+    That is what their commands set, or, if this does not tell them apart, all settings.
+    """
     for runs in settings:
-        name, own = runs[0].name, runs[0].settings
-        others = [other[0].settings for other in settings if other[0].name == name]
-        different = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        words = [f"{key}={short(value)}" for key, value in readable({key: own[key] for key in different}).items()]
-        yield Candidate(" ".join([name, *words]), sorted(runs, key=lambda run: run.metrics.seed))
+        alike = [other[0] for other in settings if other[0].name == runs[0].name]
+        given = [_given(other) for other in alike]
+        words = [word for word in _given(runs[0]) if not all(word in other for other in given)]
+        if len({frozenset(other) for other in given}) < len(given):
+            own = runs[0].settings
+            different = [key for key in own if any(other.settings.get(key) != own[key] for other in alike)]
+            words = [f"{key}={short(value)}" for key, value in readable({key: own[key] for key in different}).items()]
+        yield Candidate(" ".join([runs[0].name, *words]), sorted(runs, key=lambda run: run.metrics.seed))
+
+
+def _given(run: FinishedRun) -> list[str]:
+    """The settings in a run's command."""
+    keys = [(each.partition("=")[0].lstrip("+~"), each) for each in run.record.overrides]
+    of_result = [each for key, each in keys if not key.endswith(NO_SETTING) and has_effect(key)]
+    return [each.removeprefix("model.").removeprefix("trainer.") for each in of_result]

@@ -147,23 +147,39 @@ def log_results(
     loggers: Iterable[Logger], folder: RunFolder, metrics: Metrics, evaluation: Evaluation, record: RunRecord
 ) -> None:
     """Hand the results in a run's folder to each logger of TensorBoard, MLflow and W&B; others take none."""
-    figures = metrics.model_dump(include=FIGURES, by_alias=True, exclude_none=True)
-    model, report = str(folder.onnx), str(folder.report)
+    model, report, step = str(folder.onnx), str(folder.report), record.history[-1].step
     for logger in loggers:
         if isinstance(logger, TensorBoardLogger):
-            _draw(logger, folder, metrics, evaluation, record.history[-1].step)
+            _draw(logger, folder, metrics, evaluation, step)
         elif isinstance(logger, MLFlowLogger):
-            logger.log_metrics(figures)
             logger.experiment.log_artifact(logger.run_id, model)
             logger.experiment.log_artifacts(logger.run_id, report, "report")
         elif isinstance(logger, WandbLogger):
-            logger.experiment.summary.update(figures)
             logger.experiment.log_artifact(model, name=f"model-{logger.version}", type="model")
             logger.experiment.log_artifact(report, name=f"report-{logger.version}", type="report")
+        _log_figures(logger, metrics.model_dump(include=FIGURES, by_alias=True, exclude_none=True), step)
+
+
+def log_trial(loggers: Iterable[Logger], record: RunRecord) -> None:
+    """Hand the validation figures of a search's trial, those of its best epoch, to each logger. It is not tested."""
+    figures = {name: value for name in ("val/accuracy", "val/loss") if (value := record.value(name)) is not None}
+    for logger in loggers:
+        _log_figures(logger, figures, record.history[-1].step)
+
+
+def _log_figures(logger: Logger, figures: Mapping[str, float], step: int) -> None:
+    """Log figures of the epoch that was kept after all others: tables of runs show the last value of each figure."""
+    if isinstance(logger, TensorBoardLogger):
+        logger.log_metrics({name: value for name, value in figures.items() if "/" in name}, step)
+        logger.finalize("success")
+    elif isinstance(logger, MLFlowLogger):
+        logger.log_metrics(figures, step)
+    elif isinstance(logger, WandbLogger):
+        logger.experiment.summary.update(figures)
 
 
 def _draw(logger: TensorBoardLogger, folder: RunFolder, metrics: Metrics, evaluation: Evaluation, step: int) -> None:
-    """Add graph, curves, the test's figures and the pictures in report/."""
+    """Add graph, curves and the pictures in report/."""
     writer = logger.experiment
     writer.add_graph(evaluation.model, evaluation.model.example_input_array)
     for file in (folder.confusion_matrix, folder.mistakes):
@@ -172,5 +188,3 @@ def _draw(logger: TensorBoardLogger, folder: RunFolder, metrics: Metrics, evalua
     for position, digit in enumerate(metrics.per_class):
         is_digit, probabilities = evaluation.labels == position, evaluation.probabilities[:, position]
         writer.add_pr_curve(f"precision_recall/{digit}", is_digit, probabilities, step)
-    logger.log_metrics({"test/accuracy": metrics.test_accuracy, "test/loss": metrics.test_loss}, step)
-    logger.finalize("success")

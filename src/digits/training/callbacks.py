@@ -52,12 +52,13 @@ class History(Callback):
         if isinstance(pl_module, Network):
             figures["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
             figures["train/loss"] = torch.stack(pl_module.losses).mean().item()
+            figures["train/accuracy"] = torch.stack(pl_module.accuracies).mean().item()
         for name in ("val/loss", "val/accuracy"):
             if name in trainer.callback_metrics:
                 figures[name] = trainer.callback_metrics[name].item()
         row = Epoch(
             epoch=trainer.current_epoch,
-            step=trainer.global_step,
+            step=trainer.global_step or int(trainer.num_training_batches),  # of a closed form loggers count batches
             seconds=time.monotonic() - self._started,
             # limit_train_batches may have taken a part of the loader only
             images=round(len(loader.dataset) * int(trainer.num_training_batches) / len(loader)),

@@ -5,7 +5,7 @@ from typing import Any
 
 from atomic_files import sha256_of
 from digits.models.ensemble import Ensemble
-from digits.record import Epoch, Metrics, RunRecord
+from digits.record import Epoch, Member, Metrics, RunRecord
 from digits.run_folder import RunFolder
 from digits.training.checkpoints import AtomicCheckpointIO, load_model
 from digits.training.finish import data_of, finish
@@ -38,10 +38,12 @@ def export_ensemble(members: list[RunFolder], into: Path | None = None) -> tuple
     for member, model in zip(ensemble.members, models, strict=True):
         member.load_state_dict(model.state_dict())
 
+    figures = [Member(run=str(member), **_figures(member.metrics())) for member in members]
     folder = RunFolder.claim(str(into) if into else None, "ensemble")
     names = [f"{member} (best.ckpt {sha256_of(member.best)[:12]})" for member in members]
     rows = [row for record in records for row in record.history]
-    folder.write_record(RunRecord.begun(model="ensemble", config=_config(records, names), data=records[0].data))
+    facts = {"config": _config(records, names), "data": records[0].data, "members": figures}
+    folder.write_record(RunRecord.begun(model="ensemble", **facts))
     with Run(folder) as run:
         checkpoint = {"state_dict": ensemble.state_dict(), **ensemble.described()}
         AtomicCheckpointIO().save_checkpoint(checkpoint, folder.best)
@@ -49,6 +51,10 @@ def export_ensemble(members: list[RunFolder], into: Path | None = None) -> tuple
         run.record.history = [Epoch(epoch=0, step=0, seconds=seconds, images=images)]
         metrics = finish(run, folder.config(), data_of(folder.config()))
     return folder, metrics
+
+
+def _figures(metrics: Metrics) -> dict[str, Any]:
+    return metrics.model_dump(include={"val_accuracy", "test_accuracy", "test_ece"})
 
 
 def _check(members: list[RunFolder], records: list[RunRecord]) -> None:

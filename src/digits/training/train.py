@@ -17,7 +17,7 @@ from digits.models.classifier import Classifier
 from digits.models.network import Network
 from digits.record import Dataset
 from digits.reporting.report import print_summary
-from digits.reporting.tracking import begin_tracking, log_settings, loggers_of
+from digits.reporting.tracking import begin_tracking, log_settings, log_trial, loggers_of
 from digits.run_folder import RunFolder
 from digits.threads import usable_cores
 from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch, early_stop
@@ -70,6 +70,7 @@ def train(cfg: DictConfig, folder: RunFolder, prints: bool) -> float | None:
             log.info(run.record.early_stop)
         log_settings(run.loggers.values(), run.record)
         if cfg.get("search"):
+            log_trial(run.loggers.values(), run.record)
             return None
         log.info("testing the best epoch, then writing model.onnx and the report")
         metrics = finish(run, cfg, data)
