@@ -1,8 +1,8 @@
 """Run the lines of docs/engines.md, each engine in an environment of its own, and renew the table: make engines."""
 
 import json
-import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -86,7 +86,8 @@ def environment_of(engine: Engine) -> Path:
     if not mark.exists() or mark.read_text(encoding="utf-8") != install:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        subprocess.run(f"{folder.absolute()}/bin/{install} --quiet", shell=True, check=True)
+        pip, *words = shlex.split(install)
+        subprocess.run([folder / "bin" / pip, *words, "--quiet"], check=True)
         write_text(mark, install)
     return folder.absolute() / "bin" / "python"
 
@@ -98,10 +99,9 @@ def tried(engine: Engine, python: Path, model: Path, images: np.ndarray) -> tupl
         np.save(Path(folder, "images.npy"), images)
         np.save(Path(folder, "wanted.npy"), probabilities_of(model, images))
         within: dict[str, Any] = {"cwd": folder, "capture_output": True, "text": True, "timeout": SECONDS}
-        within["env"] = os.environ | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
         try:
-            for command in engine.commands[1:]:
-                if (done := subprocess.run(command, shell=True, **within)).returncode:
+            for word, *rest in map(shlex.split, engine.commands[1:]):
+                if (done := subprocess.run([python.parent / word, *rest], **within)).returncode:
                     return "not converted", last_line(done)
             done = subprocess.run([python, "-c", RUN, json.dumps(SIZES)], input=engine.code, **within)
         except subprocess.TimeoutExpired:

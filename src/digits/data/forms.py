@@ -199,7 +199,7 @@ def read_mat(path: Path) -> Iterator[Part]:
 def read_torch(path: Path) -> Iterator[Part]:
     """torchvision's former processed/training.pt or test.pt. No code in it is run."""
     try:
-        content = torch.load(path, weights_only=True)
+        content = torch.load(path, weights_only=True)  # noqa: TID251  only weights
     except UnpicklingError:  # its message has many lines
         content = None
     if not isinstance(content, tuple) or [isinstance(each, torch.Tensor) for each in content] != [True, True]:

@@ -109,7 +109,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ModelFileError: the file is absent, cut off, holds pickled code or is no checkpoint of a classifier.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  only weights
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}; wanted a checkpoint file") from error
     except Exception as error:  # damaged bytes make torch raise almost anything
