@@ -9,7 +9,7 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from plain_errors import ConfigError, plain_errors
 
 PRODUCTS = {"digits_reader": "Read pictures", "digits": "Look after runs"}
-SERVING = ("fastapi", "starlette", "uvicorn", "filelock", "brotli")  # what the extra `serve` brings
+SERVING = ("serve", "drawings")  # subcommands that need the extra `serve`
 
 
 def main(*words: str) -> None:
@@ -29,7 +29,7 @@ def _explained(error: Exception) -> Exception:
     if isinstance(error, CycloptsError):
         return ConfigError(" ".join(str(error).split()))
     if isinstance(error, ModuleNotFoundError):  # usually because the reader alone is installed
-        extra = "serve" if error.name in SERVING else "train"
+        extra = "serve" if sys.argv[1] in SERVING else "train"
         return ConfigError(f"{error.name} is not installed, and this command needs it: pip install '.[{extra}]'")
     return error
 

@@ -63,8 +63,10 @@ def module_of(name, code, monkeypatch):
 
 @pytest.mark.parametrize("shown", [each for each in TRAININGS if "--config-dir" not in each])  # test_search.py has it
 def test_train_commands_are_good(shown, tmp_path, monkeypatch):
-    """In a folder that has what they name: a run, and drawings."""
-    (tmp_path / "data" / "drawings").mkdir(parents=True)
+    """In a folder that has what they name: a run, drawings, and one's own data."""
+    for folder in ("data/drawings", "scans", "EMNIST/raw"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "train.csv").touch()
     (tmp_path / "RUN" / "checkpoints").mkdir(parents=True)
     (tmp_path / "RUN" / "checkpoints" / "best.ckpt").touch()
     monkeypatch.chdir(tmp_path)

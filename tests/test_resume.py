@@ -162,7 +162,7 @@ def test_resume_into_a_run_of_another_length_is_refused(quickstart, command):
     "number, code, word", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_signals_end_a_run_with_their_codes_and_say_how_to_go_on(tmp_path, number, code, word):
-    _, found, printed = signalled(tmp_path, *ENDLESS, after="epoch 2:", number=number)
+    _, found, printed = signalled(tmp_path, *ENDLESS, after="epoch 3:", number=number)
     assert found == code, printed
     (run,) = run_folders(tmp_path)
     assert f"{word}; continue with: python train.py resume=" in printed

@@ -152,7 +152,7 @@ def test_tensorboard_has_everything(quickstart):
     events.Reload()
     tags = events.Tags()
     fit = {"loss/train", "loss/val", "accuracy/val", "train/lr-Muon"}
-    assert set(tags["scalars"]) == fit | {"test/accuracy", "test/loss"}
+    assert set(tags["scalars"]) == fit | {"test/accuracy", "test/loss", "test/ece"}
     assert {"test/confusion_matrix", "test/mistakes"} <= set(tags["images"])
     assert {f"precision_recall/{digit}" for digit in range(10)} <= set(tags["tensors"])
     assert tags["graph"]
@@ -216,21 +216,21 @@ def read(descriptor):
 
 
 def test_evaluate_and_export_again_from_the_folder(quickstart, metrics, tmp_path):
-    """Moved elsewhere, its report and ONNX file gone, the run comes out the same."""
+    """Moved elsewhere, its report gone, then its ONNX file, the run comes out the same."""
     run = tmp_path / "moved"
     shutil.copytree(quickstart, run)
     (run / "report" / "index.html").unlink()
-    (run / "model.onnx").unlink()
     done = run_command("scripts/evaluate.py", str(run), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((run / "report" / "metrics.json").read_text()) == metrics
     there = str(quickstart.relative_to(quickstart.parents[2]))  # on its page are commands for its folder
     page = re.sub(f"(?<=[ =]){there}", run.name, (quickstart / "report" / "index.html").read_text())
     assert (run / "report" / "index.html").read_text() == page
+    (run / "model.onnx").unlink()
     done = run_command("scripts/export.py", str(run), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (run / "model.onnx").stat().st_size == metrics["onnx"]["bytes"]
-    assert "100.00%" in done.stdout
+    assert "100.00 %" in done.stdout
 
 
 def test_a_copy_without_its_config_files_is_as_good(quickstart, metrics, command, tmp_path):

@@ -27,8 +27,10 @@ def explained(what: str) -> str:
         what: a choice like model=cnn; empty for the keys that belong to no group.
 
     Raises:
-        ConfigError: there is no such choice.
+        ConfigError: there is no such choice, or no configs: only a checkout has them.
     """
+    if not CONFIGS.is_dir():
+        raise ConfigError(f"{CONFIGS}: no such folder; the configs are in a checkout: pip install -e '.[train]' there")
     file = CONFIGS / f"{what.replace('=', '/') or 'train'}.yaml"
     if not file.is_file():
         raise ConfigError(f"{what}: no such choice; wanted one like model=cnn; python train.py --help lists them")

@@ -36,7 +36,8 @@ def read(
     if show and number:
         raise ConfigError("--show: not with --number, wanted one of them")
     if show and (show.suffix != ".png" or show.exists()):
-        raise ConfigError(f"--show: got {show}, wanted the name of a new .png file")
+        there = ", which is there already" if show.exists() else ""
+        raise ConfigError(f"--show: got {show}{there}, wanted the name of a new .png file")
 
     from digits_reader import terminal
 

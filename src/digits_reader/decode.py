@@ -72,7 +72,7 @@ def decode(content: bytes) -> Image.Image:
             ) from error
         if kind := next((kind for start, kind in STARTS.items() if content.startswith(start)), None):
             raise PictureError(f"a {kind} file that is damaged or of a kind that cannot be read") from error
-        raise PictureError("not a picture that can be read; wanted PNG, JPEG, WebP, BMP, GIF or TIFF") from error
+        raise PictureError("not a picture that can be read; wanted PNG, JPEG, WebP, AVIF, BMP, GIF or TIFF") from error
     width, height = picture.size
     if width * height > MAX_PIXELS:
         raise PictureError(f"the picture has {width}x{height} pixels, wanted at most {MAX_PIXELS:,}")

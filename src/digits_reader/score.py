@@ -13,7 +13,7 @@ from digits_reader.terminal import Reading, read_numbers, read_pictures
 from plain_errors import DataError
 
 NAMES = {  # by whether numbers are read; `no` is for a picture of no digit
-    False: (r"(\d|no(?=[\W_]|$))[\W_]*([^\W\d_]*)", "their digit, like 7_ann.png, or with no"),
+    False: (r"(\d|no(?=[\W_]|$))[\W_]*([^\W\d_]*)", "their digit, like 7_ann.png, or with `no`, like no_letter.png"),
     True: (r"(\d+(?:-\d+)*)[\W_]*([^\W\d_]*)", "their digits, line by line, like 42-7_ann.png"),
 }
 
@@ -49,6 +49,7 @@ def _judged(reading: Reading, number: bool) -> Judged:
     found = str(answer.digit) if answer else "-".join(line.number for line in lines)
     confidence = answer.confidence if answer and name[1] != "no" else None
     said = f"{found}, {100 * answer.confidence:.1f} % sure" if answer else reading.error or found
+    said += ", refused" if answer and is_refused else ""
     is_right = is_refused if name[1] == "no" else found == name[1]
     return Judged(name[2], is_right, is_refused, confidence, f"{reading.picture}: {said}")
 
