@@ -32,10 +32,11 @@ def test_the_readme_shows_what_is_said(command):
     assert done.stderr + done.stdout == shown.replace("docs/photo.jpg", str(ROOT / "docs" / "photo.jpg"))
 
 
-def test_it_reads_a_picture_by_its_name(tmp_path):
+def test_it_reads_a_picture_by_its_name_and_from_bytes(tmp_path):
     (tmp_path / "7.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
-    answer = Reader().read(tmp_path / "7.png")
-    assert answer.digit == 7 and answer.certain
+    for picture in (tmp_path / "7.png", str(tmp_path / "7.png"), (tmp_path / "7.png").read_bytes()):
+        answer = Reader().read(picture)
+        assert answer.digit == 7 and answer.certain
 
 
 @pytest.mark.parametrize("kind", ["harder", "marks"])

@@ -87,14 +87,15 @@ class Reader:
         tested = f"{100 * self.test_accuracy:.2f} % of the test split of {self.dataset}"
         return f"{self.name}, {where}: reads {self.strangers or tested}"
 
-    def read(self, picture: Path | str) -> Answer:
-        """Read the digit in a picture file.
+    def read(self, picture: Path | str | bytes) -> Answer:
+        """Read the digit in a picture file, which is named or given as its bytes.
 
         Raises:
             OSError: the file cannot be read.
             PictureError: as read_picture.
         """
-        return self.answers(read_picture(Path(picture).read_bytes())[None])[0]
+        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        return self.answers(read_picture(content)[None])[0]
 
     def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Turn images float32 [N, 1, 28, 28], ink 1, paper 0, into logits and probabilities, float32 [N, classes]."""

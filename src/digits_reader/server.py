@@ -65,7 +65,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         listener = socket.create_server((host, port), family=family, backlog=2048, dualstack_ipv6=is_dual)
     except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0]
+        reason = (getattr(error, "strerror", None) or str(error)).partition(" (")[0].rstrip(".")
         raise ConfigError(f"{_address(host, port)}: {reason}; choose others with --host and --port") from error
     # Without this an answer on a reused connection waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
