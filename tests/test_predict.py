@@ -165,10 +165,10 @@ def test_standard_input_is_read_and_a_sheet_is_drawn(quickstart: Path, pictures:
 
 def test_a_sheet_never_replaces_a_file(command: Command, quickstart: Path, pictures: Path):
     before = (pictures / "0.png").read_bytes()
-    for sheet in ("pictures/0.png", "sheet.jpg"):
+    for sheet, there in (("pictures/0.png", ", which is there already"), ("sheet.jpg", "")):
         done = command("scripts/predict.py", str(quickstart), "--show", sheet, "pictures/1.png")
         assert done.returncode == 2
-        assert done.stderr == f"error: --show: got {sheet}, wanted the name of a new .png file\n"
+        assert done.stderr == f"error: --show: got {sheet}{there}, wanted the name of a new .png file\n"
     assert (pictures / "0.png").read_bytes() == before
 
 
