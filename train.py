@@ -48,6 +48,7 @@ def explain(error: Exception) -> Exception:
 
 if __name__ == "__main__":
     OmegaConf.register_new_resolver("choices", listed)  # for --help
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word != "-m")  # Hydra refuses it between overrides
+    flags = ("-m", "--multirun")  # Hydra refuses them between overrides
+    sys.argv[1:] = sorted(sys.argv[1:], key=lambda word: word not in flags)
     with plain_errors(explain):
         main()

@@ -226,8 +226,10 @@ def test_grid_is_taken_apart():
 
 
 def test_multirun_may_stand_between_overrides_and_not_with_cfg(command, tmp_path):
-    done = command("train.py", "data=mnist_5k", "-m", "seed=1,2", "trainer.max_epochs=0")
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1) and "error: trainer.max_epochs: got 0" in done.stderr
+    for flag in ("-m", "--multirun"):
+        done = command("train.py", "data=mnist_5k", flag, "seed=1,2", "trainer.max_epochs=0")
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert "error: trainer.max_epochs: got 0" in done.stderr
     done = command("train.py", "-m", "seed=1,2", "--cfg", "job")
     wanted = "error: --cfg and --info show one run; leave out -m and the values to sweep over\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", wanted)

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digits.data.forms import Part
 from digits.data.mnist_form import SIDE
 from digits.data.own import OwnDigits
+from digits.data.parts import Part
 from digits.ranges import Text
 from plain_errors import DataError
 

@@ -4,10 +4,8 @@ A reader yields what a file holds, whatever it is. That it is MNIST, digits.data
 """
 
 import gzip
-import math
 import os
 import re
-import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,14 +14,14 @@ from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
-import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.io import loadmat
 
+from digits.data.mnist_form import SIDE
+from digits.data.parts import Part, as_bytes, decoded, is_square, labelled, numbers, squares
 from plain_errors import DataError, in_one_line
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -31,22 +29,10 @@ HEAD = 16_384  # bytes of a file that tell its form: the header of a table of 78
 IDX_TYPES = {8: "u1", 9: "i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
 PAIRS = [("x_train", "y_train"), ("x_test", "y_test"), ("train_images", "train_labels"), ("test_images", "test_labels")]
 PAIRS += [("images", "labels"), ("data", "target"), ("x", "y")]  # names of arrays in an npz file
-SIDE = 28
 DIGITS = {str(digit) for digit in range(10)}
 MOST = 10_000  # paths that are looked at, so that a large disk does not take minutes
 AT_ONCE = 5_000  # rows of a parquet file
 BROKEN = (OSError, EOFError, ValueError, KeyError, zlib.error, zipfile.BadZipFile, RuntimeError)
-
-
-class NoPicturesError(ValueError):
-    """A file holds something else than pictures of digits."""
-
-
-class Part(NamedTuple):
-    """What a file holds: images uint8 [N, side, side] and labels uint8 [N], or only one of the two."""
-
-    images: NDArray[np.uint8] | None
-    labels: NDArray[np.uint8] | None
 
 
 @dataclass(frozen=True)
@@ -172,7 +158,7 @@ def read_parquet(path: Path) -> Iterator[Part]:
     with parquet.ParquetFile(path) as table:
         names = table.schema_arrow.names
         target = next((each for each in ("label", "class") if each in names), None)
-        if target is None or not (len(names) == 2 or _is_square(len(names) - 1)):
+        if target is None or not (len(names) == 2 or is_square(len(names) - 1)):
             return
         if len(names) == 2 and "bytes" not in str(table.schema_arrow):  # no pictures
             return
@@ -227,65 +213,6 @@ def refuse(why: str) -> Callable[[Path], Iterable[Part]]:
         raise ValueError(why)
 
     return read
-
-
-def decoded(content: bytes, name: object) -> NDArray[np.uint8]:
-    """The grey values of a picture file: uint8 [28, 28]; ValueError: it is damaged or of another size."""
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE) if content else None
-    if image is None:
-        raise ValueError(f"{name} is damaged")
-    if image.shape != (SIDE, SIDE):
-        raise ValueError(f"{name} has {image.shape[1]}x{image.shape[0]} pixels, wanted {SIDE}x{SIDE}")
-    return np.asarray(image, np.uint8)
-
-
-def numbers(lines: Iterable[bytes], skip: int = 0, quote: str | None = None) -> NDArray[np.uint8]:
-    """Whole numbers 0 to 255 between commas, [rows, columns]; ValueError: there is something else, or nothing."""
-    with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are no rows
-        table = np.loadtxt(lines, np.uint8, delimiter=",", comments=None, skiprows=skip, quotechar=quote, ndmin=2)
-    if len(table) == 0:
-        raise ValueError("no rows of numbers")
-    return table
-
-
-def labelled(table: NDArray[np.uint8], at: int) -> Iterator[Part]:
-    """A table with the label in column `at`; without labels, if it has only the columns of square pictures."""
-    if _is_square(table.shape[1]):
-        yield Part(squares(table), None)
-    else:
-        labels = table[:, at].copy()
-        pixels = table[:, 1:] if at == 0 else np.delete(table, at, axis=1)
-        yield Part(squares(pixels), labels)
-
-
-def squares(pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pixels [N, …] as uint8 [N, side, side].
-
-    Raises:
-        NoPicturesError: the pictures are not square.
-        ValueError: the pixels are not whole numbers from 0 to 255.
-    """
-    if pixels.ndim == 2 and _is_square(pixels.shape[1]):
-        pixels = pixels.reshape(-1, math.isqrt(pixels.shape[1]), math.isqrt(pixels.shape[1]))
-    if pixels.ndim != 3 or pixels.shape[1] != pixels.shape[2]:
-        shape = "x".join(map(str, pixels.shape[1:])) or "no"
-        raise NoPicturesError(
-            f"{shape} pixels in a picture, wanted a square number like {SIDE * SIDE}, without colours"
-        )
-    return as_bytes(pixels)
-
-
-def _is_square(number: int) -> bool:
-    return math.isqrt(number) ** 2 == number
-
-
-def as_bytes(values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Whole numbers 0 to 255 of any type as uint8; ValueError: there are others."""
-    with np.errstate(invalid="ignore"):  # of NaN, which the comparison finds
-        kept = np.ascontiguousarray(values, np.uint8) if values.dtype.kind in "uif" else None
-    if kept is None or (values.dtype != np.uint8 and not np.array_equal(kept, values)):
-        raise ValueError("values that are not whole numbers 0 to 255")
-    return kept
 
 
 def _is_table(path: Path, start: bytes) -> bool:

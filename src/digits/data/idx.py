@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from digits.data.forms import Form, Part, forms_in, head, parts_of, read_idx
+from digits.data.forms import Form, forms_in, head, parts_of, read_idx
 from digits.data.own import OwnDigits
+from digits.data.parts import Part
 from digits.ranges import Text
 from plain_errors import DataError
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from digits.data.forms import SIDE, Form, NoPicturesError, Part, forms_in, inside, parts_of
+from digits.data.forms import Form, forms_in, inside, parts_of
+from digits.data.mnist_form import SIDE
+from digits.data.parts import NoPicturesError, Part
 from plain_errors import DataError
 
 # Of the original IDX files, unpacked: a header of the shape, then a byte for each pixel or label. Pixels and labels

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from digits.data.by_content import TEST_SHARE, chosen_by_content
 from digits.data.datamodule import DIGITS, DigitsData, Splits
-from digits.data.forms import Part
 from digits.data.mnist_form import SIDE, in_mnist_form
+from digits.data.parts import Part
 from plain_errors import ConfigError, DataError
 
 LIGHT = 127  # the middle of paper and ink

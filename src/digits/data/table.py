@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from digits.data.forms import FORMS, Form, Part, head, parts_of, read_csv
+from digits.data.forms import FORMS, Form, head, parts_of, read_csv
 from digits.data.own import OwnDigits
+from digits.data.parts import Part
 from digits.ranges import Text
 from plain_errors import DataError
 
