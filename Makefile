@@ -7,7 +7,7 @@ ENGINES := outputs/engines
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train serve test test-fast test-accuracy fuzz test-kills test-cluster results records pictures-score model ink bench pictures load engines gpu schemas lint tensorboard lock clean
+.PHONY: help setup train serve test test-fast test-accuracy faults fuzz test-kills test-cluster results records pictures-score model ink bench pictures load engines gpu schemas lint tensorboard lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,9 @@ test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 
 test-fast: $(READY)  ## run the tests that need no whole run (a minute or two)
 	$(BIN)/python -m pytest -m "not slow"
+
+faults: $(READY)  ## kill, cut off, fill up and flood all parts, in a table and outputs/faults.json (an hour)
+	FAULTS=all $(BIN)/python -m pytest tests/faults --dist worksteal
 
 fuzz: $(READY)  ## send new requests and broken pictures to the server, for some minutes
 	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
