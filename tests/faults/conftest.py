@@ -1,7 +1,7 @@
-"""Faults that happen many times: each test here is one, and each of its cases happens somewhere else or some other way.
+"""Faults that happen many times: each test here is one, and each of its cases happens at another place or time.
 
-`make faults` runs every case, ends in a table and writes outputs/faults.json; `make test` runs a few of each. A mark says
-what the table says, so that the two cannot disagree:
+`make faults` runs every case, ends in a table and writes outputs/faults.json; `make test` runs a few of each. The table
+says what a mark says, so that the two cannot disagree:
 
     @pytest.mark.fault("killed while it trains, then resumed", "the same weights", cases=50, short=2)
     def test_…(case: int): …
@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Have the report of each case say which fault it was: a report travels from a worker to the table, a mark does not."""
+    """Have the report of each case say which fault it was: it travels from a worker to the table, a mark does not."""
     if mark := item.get_closest_marker("fault"):
         item.user_properties.append(("fault", [*mark.args, mark.kwargs.get("each", 1)]))
 
