@@ -255,6 +255,13 @@ def test_digits_of_a_number_are_found_line_by_line_and_prepared_as_alone():
         assert abs(group.left - marked[0]) <= 2 and abs(group.right - 1 - marked[-1]) <= 2
 
 
+@pytest.mark.parametrize("number", [97, 927])
+def test_no_digit_of_a_long_row_is_missed(number):
+    """The first look must show the row large enough; where it misses a digit, the next one cuts its ink and goes on."""
+    picture, lines = number_of(number)
+    assert [len(row) for row in prepare_number(decode(encoded(picture)))] == [len(line) for line in lines]
+
+
 def test_several_digits_are_no_digit_but_one_in_pieces_is():
     with pytest.raises(SeveralDigitsError, match="--number"):
         prepare(side_by_side(picture_of("canvas", 4, 0), picture_of("canvas", 2, 0)))

@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 NETWORK = Path(__file__).parent / "page" / "ink.onnx"
-LOOK = 160  # pixels; the longest side of the whole picture for the first look
-SIGN, MOST = 96, 384  # pixels in the second look: the tallest sign, and at most the longest side
+LOOK = 160  # pixels; the longest side of the whole picture for the first look;
+NARROW = 80  # the shorter one is at least as long, for rows of small digits, until
+MOST = 384  # is the longest side of any look
+LOOKS = 3  # at most after the first: the ink of a sign that it missed may end at a side
+SIGN = 96  # pixels; the tallest sign in the second look
 LARGE = 64  # pixels; a sign that was so tall in the first look needs no second one
 GROWTH = 4  # at most; larger pixels show no more
 MULTIPLE = 16  # of which the network's sides must be
@@ -46,7 +49,7 @@ class Ink(NamedTuple):
 def find_ink(picture: Image.Image) -> Ink | None:
     """Find the ink on an RGB photograph; None if there is none."""
     size = picture.size
-    first = min(LOOK / max(size), GROWTH)
+    first = min(max(LOOK / max(size), NARROW / min(size)), MOST / max(size), GROWTH)
     pixels, where = _looked_at(picture, (0, 0, *size), first)
     found = _boxes_of_signs(where)
     if found is None:
@@ -57,11 +60,21 @@ def find_ink(picture: Image.Image) -> Ink | None:
     if first * tallest >= LARGE:
         return _ink(pixels, where, 0, 0, size[0] / where.shape[1])
     low, high = boxes[:, :2].min(axis=0) - ROOM * tallest - 4, boxes[:, 2:].max(axis=0) + ROOM * tallest + 4
-    left, top = np.maximum(low, 0).tolist()
-    right, bottom = np.minimum(high, size).tolist()
-    scale = min(SIGN / tallest, MOST / max(right - left, bottom - top), GROWTH)
-    pixels, where = _looked_at(picture, (left, top, right, bottom), scale)
+    further = np.concatenate([np.maximum(low, 0), np.minimum(high, size)])
+    for _ in range(LOOKS):
+        left, top, right, bottom = box = further.tolist()
+        scale = min(SIGN / tallest, MOST / max(right - left, bottom - top), GROWTH)
+        pixels, where = _looked_at(picture, (left, top, right, bottom), scale)
+        further = (box + tallest * _cut(where)).clip(0, size * 2)  # sizes of the picture, twice
+        if (further == box).all():
+            break
     return _ink(pixels, where, left, top, (right - left) / where.shape[1])
+
+
+def _cut(where: Floats) -> NDArray[np.int_]:
+    """Which of its sides cut ink: -1 for left and top, 1 for right and bottom, else 0."""
+    edges = where[:, 0], where[0], where[:, -1], where[-1]
+    return np.array([sign * (edge.max() > IS_INK) for sign, edge in zip((-1, -1, 1, 1), edges, strict=True)])
 
 
 def _looked_at(picture: Image.Image, box: Box, scale: float) -> tuple[Floats, Floats]:

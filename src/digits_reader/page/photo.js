@@ -5,8 +5,11 @@ import { labelled } from "./marks.js";
 import { clip, quantile, range, rounded } from "./numbers.js";
 import { resized, triangle } from "./resize.js";
 
-const LOOK = 160; // pixels; the longest side of the whole picture for the first look
-const [SIGN, MOST] = [96, 384]; // pixels in the second look: the tallest sign, and at most the longest side
+const LOOK = 160; // pixels; the longest side of the whole picture for the first look;
+const NARROW = 80; // the shorter one is at least as long, for rows of small digits, until
+const MOST = 384; // is the longest side of any look
+const LOOKS = 3; // at most after the first: the ink of a sign that it missed may end at a side
+const SIGN = 96; // pixels; the tallest sign in the second look
 const LARGE = 64; // pixels; a sign that was so tall in the first look needs no second one
 const GROWTH = 4; // at most; larger pixels show no more
 const MULTIPLE = 16; // of which the network's sides must be
@@ -25,7 +28,8 @@ let network = null; // loads from the first picture on
 /** The ink on a picture {width, height, depth: 3, data} of levels, as {width, height, depth: 1, data} from 0 to 1; null without any. */
 export async function findInk(picture) {
   const { width, height } = picture;
-  const firstScale = Math.min(LOOK / Math.max(width, height), GROWTH);
+  const [long, short] = [Math.max(width, height), Math.min(width, height)];
+  const firstScale = Math.min(Math.max(LOOK / long, NARROW / short), MOST / long, GROWTH);
   const first = await lookedAt(picture, [0, 0, width, height], firstScale);
   const signs = boxesOfSigns(first, width / first.width, height / first.height);
   if (!signs.length) return null;
@@ -34,9 +38,22 @@ export async function findInk(picture) {
   const room = ROOM * tallest + 4;
   const low = (side) => Math.max(0, Math.min(...signs.map((box) => box[side])) - room);
   const high = (side, end) => Math.min(end, Math.max(...signs.map((box) => box[side])) + room);
-  const box = [low(0), low(1), high(2, width), high(3, height)];
-  const scale = Math.min(SIGN / tallest, MOST / Math.max(box[2] - box[0], box[3] - box[1]), GROWTH);
-  return strengthOf(await lookedAt(picture, box, scale));
+  let [further, box, look] = [[low(0), low(1), high(2, width), high(3, height)]];
+  for (let count = 0; count < LOOKS && String(further) !== String(box); count++) {
+    box = further;
+    const scale = Math.min(SIGN / tallest, MOST / Math.max(box[2] - box[0], box[3] - box[1]), GROWTH);
+    look = await lookedAt(picture, box, scale);
+    const cut = cutSides(look);
+    further = box.map((at, side) => Math.min(Math.max(at + tallest * cut[side], 0), [width, height][side % 2]));
+  }
+  return strengthOf(look);
+}
+
+/** Which of its sides cut ink: -1 for left and top, 1 for right and bottom, else 0. */
+function cutSides({ width, height, where }) {
+  const hasInk = (from, step, end) => range(Math.ceil((end - from) / step)).some((k) => where[from + k * step] > IS_INK);
+  const [all, last] = [width * height, width * (height - 1)];
+  return [-hasInk(0, width, all), -hasInk(0, 1, width), +hasInk(width - 1, width, all), +hasInk(last, 1, all)];
 }
 
 /** Shows a part of a picture to the network: {width, height, pixels: RGB from 0 to 1, where: the probability of ink}. */
