@@ -92,12 +92,13 @@ def test_the_same_command_joins_the_jobs_of_a_killed_driver(cluster, tmp_path):
 def test_a_job_that_is_requeued_ends_in_the_same_weights(cluster, tmp_path):
     """One is signalled before its time is over, one loses its node: both go on from their last epoch."""
     sweep = tmp_path / "sweep"
-    longer = ("model=mlp", "trainer.max_epochs=40", *QUIET)
+    longer = ("model=mlp", "trainer.max_epochs=20", *QUIET)
     with driver(tmp_path, *ON_SLURM, *longer, "seed=1,2", f"hydra.sweep.dir={sweep}") as process:
-        until(lambda: all((sweep / f"{number}/checkpoints/last.ckpt").exists() for number in (0, 1)))
+        until(lambda: len(queue()) == 2)
         signalled, lost = sorted(queue())
-        subprocess.run(["scancel", "--signal=USR2", signalled], check=True)
-        subprocess.run(["scontrol", "requeue", lost], check=True)
+        for number, command in enumerate((["scancel", "--signal=USR2", signalled], ["scontrol", "requeue", lost])):
+            until((sweep / f"{number}/checkpoints/last.ckpt").exists)
+            subprocess.run(command, check=True)
         assert process.wait(600) == 0, (tmp_path / "printed.txt").read_text()
     assert finished(sweep) == {0, 1}
     for number, seed in ((0, 1), (1, 2)):
