@@ -534,3 +534,6 @@ def test_a_wrong_command_ends_in_one_line(command: Command, quickstart: Path, tm
     done = command("scripts/serve.py", str(quickstart), "--drawings", "old.sqlite")
     wanted = "is a file, wanted a folder; if an older version wrote it: digits drawings --file old.sqlite export old"
     assert (done.returncode, done.stderr) == (3, f"error: old.sqlite: {wanted}\n")
+    done = command("scripts/serve.py", str(quickstart), "--drawings", "old.sqlite/drawings")
+    wanted = "Not a directory; wanted a folder that can be written"
+    assert (done.returncode, done.stderr) == (3, f"error: old.sqlite/drawings: {wanted}\n")
