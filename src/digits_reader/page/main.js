@@ -41,7 +41,7 @@ async function readUntilCurrent() {
     const isOutdated = () => readVersion !== version && !(stroke && stroke === pad.stroke);
     try {
       const result = await readPicture(pad.picture, names).catch((error) =>
-        error.code === "several_digits" ? readNumber(pad.picture, names) : Promise.reject(error),
+        error.code === "several_digits" ? readSeveral(pad.picture) : Promise.reject(error),
       );
       [wait, trouble] = [1, null];
       if (!isOutdated()) showAnswers(result, readVersion === version && !pad.stroke);
@@ -57,18 +57,27 @@ async function readUntilCurrent() {
   isReading = false;
 }
 
+/** The result of readNumber(), and `parts`: the picture of each digit, cut out. */
+async function readSeveral(picture) {
+  const { answers } = await readNumber(picture, names);
+  const cut = ({ box: [left, top, right, bottom] }) =>
+    createImageBitmap(picture, left, top, right - left || 1, bottom - top || 1);
+  const digits = answers[0].lines.flatMap(({ digits }) => digits);
+  return { answers, parts: await Promise.all(digits.map(cut)) };
+}
+
 /** A key of `words`, or a sentence. */
 function explain(error) {
   if (isTemporary(error)) return error.status ? "busy" : "noAnswer";
   return REASONS[error.code] ?? { 413: "tooLarge", 415: "noPicture" }[error.status] ?? words.failed(error.message);
 }
 
-/** Shows the result of readPicture() or readNumber(); `isFinal` if it is of a digit and belongs to the complete drawing, which may then be saved. */
+/** Shows the result of readPicture() or readSeveral(); `isFinal` if it is of a digit and belongs to the complete drawing, which may then be saved. */
 function showAnswers(result, isFinal) {
-  const { answers, image } = result;
-  if (!image) {
+  const { answers, image, parts } = result;
+  if (parts) {
     offerLabels(null);
-    return finishShowing([], showNumbers(answers));
+    return finishShowing([], showNumbers(answers, parts));
   }
   fillCards(answers);
   const text = (answer) => `${digitText(answer)}, ${sureText(answer)}`;
