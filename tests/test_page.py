@@ -292,9 +292,13 @@ def test_labelled_drawing_is_saved_and_deleted(page, drawings):
     expect(page.locator(".saved")).to_contain_text("saved as 7")
     expect(page.locator("#delete")).to_be_focused()
     assert [label for _, label in saved(drawings)] == [7]
+    assert ink(page) == 0, "the pad is clear for the next drawing"
     page.click("#delete")
-    expect(page.locator(".digits button:text('7')")).to_be_focused()
+    expect(page.locator("#saving")).to_have_text("Deleted. Undo brings the drawing back.")
+    expect(page.locator("#undo")).to_be_focused()
     assert saved(drawings) == []
+    page.keyboard.press("Enter")
+    answer(page, 1)
 
 
 def test_drawing_sent_twice_is_saved_once(opened, url, drawings, faults):
@@ -427,6 +431,8 @@ def test_keyboard_reaches_and_does_everything(page, drawings):
     expect(page.locator(".saved")).to_be_hidden()
     assert saved(drawings) == []
     page.locator("#pad").focus()
+    page.keyboard.press("Control+z")
+    answer(page, 8)
     page.keyboard.press("Control+z")
     assert ink(page) == 0
     draw(page, 8)

@@ -16,7 +16,8 @@ const pad = new Pad(byId("pad"), onChange);
 let names = []; // of the models that can read, the default first
 let version = 0; // counts the drawing's changes
 let answeredVersion = 0;
-let current = null; // {image, answers} of the drawing as it is now; {id, label} too once it was saved
+let current = null; // {image, answers} of the drawing as it is now; {id, label} too once it was sent to be saved
+let saved = null; // the last such that was saved
 let isReading = false;
 let outdatedTimer = null;
 let trouble = null; // why the last request failed, while it is tried again
@@ -147,8 +148,9 @@ async function save(label) {
     Object.assign(drawing, { id: drawing.id ?? newId(), label });
     await withRetries(() => saveDrawing({ id: drawing.id, pixels, label, model, answer }));
     if (drawing !== current) return;
+    saved = drawing;
+    pad.clear(); // for the next drawing
     savedLine.firstElementChild.textContent = words.saved(label);
-    byId("saving").textContent = "";
     announce(words.saved(label));
     [fieldset.hidden, savedLine.hidden] = [true, false];
     byId("delete").focus();
@@ -160,14 +162,12 @@ async function save(label) {
 }
 
 async function deleteSaved() {
-  const drawing = current;
   try {
-    await withRetries(() => deleteDrawing(drawing.id));
-    if (drawing !== current) return;
-    offerLabels(drawing);
+    await withRetries(() => deleteDrawing(saved.id));
+    if (savedLine.hidden) return; // the next drawing has begun
+    offerLabels(null);
     byId("saving").textContent = words.deleted;
-    document.querySelectorAll(".digits button")[drawing.label].focus();
-    delete drawing.id;
+    byId("undo").focus();
   } catch {
     byId("saving").textContent = words.notDeleted;
   }
