@@ -218,7 +218,10 @@ for (let digit = 0; digit < 10; digit++) {
   button.addEventListener("click", () => save(digit));
   document.querySelector(".digits").append(button);
 }
-byId("labels").hidden = !canSave;
+for (const button of document.querySelectorAll(".examples button")) {
+  button.addEventListener("click", () => pad.trace(button.querySelectorAll("path")));
+}
+byId("labels").hidden = byId("api").hidden = !canSave; // without a server there is neither
 document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
 for (const type of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {
