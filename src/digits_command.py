@@ -2,6 +2,7 @@
 
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from importlib.util import find_spec
 
 from cyclopts import App, CycloptsError, Group, Parameter
@@ -17,7 +18,13 @@ def main(*words: str) -> None:
     sys.argv = ["digits", *words, *sys.argv[1:]]
     with plain_errors(_explained):
         shown = Parameter(negative=(), show_default=lambda value: value or None)  # no --no-json, no default of False
-        app = App("digits", help="Handwritten digits.", version_flags=[], default_parameter=shown)
+        app = App(
+            "digits",
+            help="Handwritten digits.",
+            version=lambda: version("digits"),
+            version_flags="--version",
+            default_parameter=shown,
+        )
         for product, title in PRODUCTS.items():
             group = Group(title)
             for command in import_module(f"{product}.commands").COMMANDS if find_spec(product) else ():

@@ -33,6 +33,7 @@ class Server:
     process: subprocess.Popen[str]
     url: str
     drawings: Path
+    said: str  # its first line
 
     @property
     def port(self) -> int:
@@ -77,6 +78,6 @@ def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
             if not line.startswith("digits: http://"):
                 process.kill()  # or its stderr has no end
                 raise AssertionError(line + process.stderr.read())
-            yield Server(process, line.split()[1], drawings)
+            yield Server(process, line.split()[1], drawings, line)
         finally:
             process.kill()

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from email import message_from_bytes
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,10 @@ def test_what_the_reader_alone_lacks_is_named(quickstart: Path, tmp_path: Path):
         errors = process.communicate()[1]
         assert process.returncode == 2 and errors.endswith("and this command needs it: pip install '.[train]'\n")
         assert errors.count("\n") == 1
+
+
+def test_the_command_says_its_version(command: Command):
+    assert command("src/digits_command.py", "--version").stdout == f"{version('digits')}\n"
 
 
 @pytest.mark.parametrize("words", [["--help"], ["read", "--help"], ["export", "--help"], ["raed"]])

@@ -154,6 +154,11 @@ def test_the_page_of_a_search_is_whole(searched, browser):
     links = [link.get_attribute("href") for link in page.locator("a").all()]
     assert {f"{number}/" for number in range(TRIALS)} < set(links)
     assert all((sweep / link).exists() for link in links)
+    heading = page.get_by_role("columnheader", name="value")
+    for key, falls in (("Enter", True), ("Space", False)):
+        heading.get_by_role("button").press(key)
+        values = [float(text.split()[0]) for text in page.locator("tbody td:nth-child(3)").all_inner_texts()]
+        assert values == sorted(values, reverse=falls) and len(set(values)) > 1
 
 
 def test_the_experiment_file_trains_the_best_trial_again(searched, monkeypatch):

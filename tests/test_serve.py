@@ -31,6 +31,7 @@ from digits.pictures.scenes import picture_of
 from digits_reader.decode import FORMATS
 from digits_reader.guard import check_origin
 from digits_reader.pictures import read_picture
+from digits_reader.server import own_address
 from plain_errors import ConfigError
 
 
@@ -197,7 +198,7 @@ def test_every_answer_forbids_content_from_other_sites(server: Server):
     ("body", "kind", "status", "sentence", "code"),
     [
         (b"x", None, 415, "wanted one of image/png", None),
-        (b"x", "text/plain", 415, "wanted one of image/png", None),
+        (b"x", "multipart/form-data; boundary=x", 415, "as the body: curl --data-binary @seven.png -H", None),
         (b"x", "image/png", 422, "not a picture", "no_picture"),
         (encoded(picture_of("canvas", 7, 0))[:500], "image/png", 422, "damaged", "no_picture"),
         (encoded(picture_of("canvas", 7, 0).point(lambda _: 255)), "image/png", 422, "no ink", "no_ink"),
@@ -355,7 +356,7 @@ def test_an_allowed_sites_page_can_do_no_more_than_read(server: Server, path: st
 @pytest.mark.parametrize("host", ["::1", "::"])
 def test_the_server_listens_on_ipv6(quickstart: Path, tmp_path: Path, seven: bytes, ipv6: None, host: str):
     with serving(quickstart, "--host", host, cwd=tmp_path) as server:
-        assert server.url == f"http://[{host}]:{server.port}"
+        assert server.url == f"http://[::1]:{server.port}"
         for name in ("[::1]", "[::1]:1", "[2001:db8::7]", "127.0.0.1", f"localhost:{server.port}"):
             reply = server.ask("POST", "/api/predict", seven, "image/png", Host=name, Origin=f"http://{name}")
             assert reply.status == 200
@@ -363,6 +364,28 @@ def test_the_server_listens_on_ipv6(quickstart: Path, tmp_path: Path, seven: byt
         assert server.ask("GET", "/healthz", Host="[::1]", Origin="http://[::2]").status == 403
         if host == "::":
             assert replace(server, url=f"http://127.0.0.1:{server.port}").ask("GET", "/healthz").status == 200
+
+
+def test_a_server_for_the_whole_network_says_its_address_there(quickstart: Path, tmp_path: Path, seven: bytes):
+    outer = own_address()
+    with serving(quickstart, "--host", "0.0.0.0", cwd=tmp_path) as server:
+        found = [f"http://{each}:{server.port}" for each in ("127.0.0.1", outer) if each]
+        assert server.said.startswith(f"digits: {' and, for other devices, '.join(found)} (models: ")
+        for url in found:
+            assert replace(server, url=url).ask("POST", "/api/predict", seven, "image/png", Origin=url).status == 200
+        assert not list(server.drawings.iterdir()), "nobody has kept a drawing"
+
+
+def test_a_machine_without_a_network_has_no_address_there(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(socket, "socket", Unreachable)
+    assert own_address() is None
+
+
+class Unreachable(socket.socket):
+    """A socket of a machine without a network."""
+
+    def connect(self, address: object) -> None:
+        raise OSError(101, "Network is unreachable")
 
 
 def test_a_drawing_is_saved_once_and_deleted(server: Server):
@@ -534,3 +557,6 @@ def test_a_wrong_command_ends_in_one_line(command: Command, quickstart: Path, tm
     done = command("scripts/serve.py", str(quickstart), "--drawings", "old.sqlite")
     wanted = "is a file, wanted a folder; if an older version wrote it: digits drawings --file old.sqlite export old"
     assert (done.returncode, done.stderr) == (3, f"error: old.sqlite: {wanted}\n")
+    done = command("scripts/serve.py", str(quickstart), "--drawings", "old.sqlite/drawings")
+    wanted = "Not a directory; wanted a folder that can be written"
+    assert (done.returncode, done.stderr) == (3, f"error: old.sqlite/drawings: {wanted}\n")

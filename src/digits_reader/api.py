@@ -147,7 +147,8 @@ async def _picture(request: Request) -> bytes:
     if kind == "application/json":
         return _from_data_url(await request.body())
     if not kind.startswith("image/") and kind not in PICTURE_TYPES:  # the decoder knows which picture it is
-        raise HTTPException(415, f"Content-Type: wanted one of {', '.join(PICTURE_TYPES)}, application/json")
+        how = "; send the file as the body: curl --data-binary @seven.png -H 'Content-Type: image/png'"
+        raise HTTPException(415, f"Content-Type: wanted one of {', '.join(PICTURE_TYPES)}, application/json{how}")
     return await request.body()
 
 

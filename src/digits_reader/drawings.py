@@ -1,5 +1,7 @@
 """Keep drawings with their labels as pictures, 7/<id>.png: the folder's name is the label."""
 
+import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -42,8 +44,9 @@ class Drawings:
 
     def check_writable(self) -> None:
         """Make the folder, if there is none."""
-        with self._locked():
-            pass
+        with self._made():
+            if not os.access(self.folder, os.W_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
     def add(self, drawing: Drawing) -> bool:
         """Save a drawing; False, and no change, if there is one with its id."""
@@ -82,11 +85,16 @@ class Drawings:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Let one thread of one process at a time change the folder; turn the disk's errors into DataError."""
+        """Let one thread of one process at a time change the folder."""
+        with self._made(), FileLock(self.folder / ".lock", poll_interval=0.005):
+            yield
+
+    @contextmanager
+    def _made(self) -> Iterator[None]:
+        """Make the folder, if there is none; turn the disk's errors into DataError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.folder / ".lock", poll_interval=0.005):
-                yield
+            yield
         except OSError as error:
             raise DataError(f"{self.folder}: {error.strerror}; wanted a folder that can be written") from error
 

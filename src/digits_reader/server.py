@@ -48,8 +48,8 @@ def serve(
     # From here on a signal is noted, whatever runs then: raised inside of an import, it would become another error.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, end)
-    address = _address(*listener.getsockname()[:2])
-    print(f"digits: http://{address} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
+    addresses = " and, for other devices, ".join(f"http://{each}" for each in _addresses(*listener.getsockname()[:2]))
+    print(f"digits: {addresses} (models: {', '.join(by_name(readers))}); Ctrl-C ends", flush=True)
     run()
     raise Terminated if signal.SIGTERM in received else KeyboardInterrupt
 
@@ -70,6 +70,23 @@ def listen(host: str, port: int) -> socket.socket:
     # Without this an answer on a reused connection waits 40 ms for the client's acknowledgement.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
+
+
+def _addresses(host: str, port: int) -> list[str]:
+    """Where a browser finds a server that listens there: on this machine and, if it listens to all, in its network."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host)  # the two wildcards are no addresses to open
+    outer = own_address() if local else None
+    return [_address(each, port) for each in (local or host, outer) if each]
+
+
+def own_address() -> str | None:
+    """This machine's address in its network, None without one. It asks only for the route, and sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # an address for examples, which nobody has (RFC 5737)
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
 
 
 def _address(host: str, port: int) -> str:

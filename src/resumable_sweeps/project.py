@@ -33,7 +33,7 @@ class Project(Protocol):
         """
 
     def render(self, template: str, package: str, **facts: Any) -> str:
-        """Fill in a template of a package, which may include the project's page.css and wide.css."""
+        """Fill in a template of a package, which may include the project's page.css, wide.css and sort.js."""
 
     def mistakes(self, config: DictConfig) -> list[str]:
         """A line for each mistake in the composed config of one job."""

@@ -22,8 +22,8 @@ export function sureText({ digit, confidence, certain }) {
 /** Adds an empty card for a model, as from loadModels(), to a section of the page. */
 export function addCard({ name, classes, test_accuracy: testAccuracy, dataset, strangers }, section) {
   const article = document.getElementById("card").content.cloneNode(true).firstElementChild;
-  const selectors = ["h2", ".accuracy", ".digit", "b", ".confidence", ".bars"];
-  const [title, accuracy, digit, text, confidence, bars] = selectors.map((selector) => article.querySelector(selector));
+  const selectors = ["h2", ".accuracy", ".digit", "b", ".confidence", ".parts", ".bars"];
+  const [title, accuracy, digit, text, confidence, parts, bars] = selectors.map((each) => article.querySelector(each));
   title.textContent = name;
   if (testAccuracy != null) accuracy.textContent = words.accuracy(exactPercent(testAccuracy));
   accuracy.title = strangers ?? dataset ?? "";
@@ -36,21 +36,36 @@ export function addCard({ name, classes, test_accuracy: testAccuracy, dataset, s
   });
   bars.append(...meters.map(([, meter]) => meter));
   section.append(article);
-  cards.set(name, { article, digit, text, confidence, meters: new Map(meters) });
+  cards.set(name, { article, digit, text, confidence, parts, meters: new Map(meters) });
 }
 
 /** "42", and how sure the model is of its least sure digit: an answer of readNumber() as the card shows it. */
 const ofNumber = ({ model, lines }) => ({
   model, number: lines.map(({ number }) => number).join("\n"), probabilities: [],
   certain: lines[0].digits[0].certain,
+  digits: lines.flatMap(({ digits }) => digits),
   confidence: Math.min(...lines.flatMap(({ digits }) => digits.map(({ confidence }) => confidence))),
 });
 
-/** Shows the answers of readNumber(), and returns them as text. */
-export function showNumbers(answers) {
+/** Shows the answers of readNumber() with the parts of the picture that were read, and returns them as text. */
+export function showNumbers(answers, parts) {
   const [first, ...others] = answers.map(ofNumber);
-  for (const each of [first, ...others]) fillCard(cards.get(each.model), each, words.number, first.number);
+  for (const each of [first, ...others]) {
+    const card = cards.get(each.model);
+    fillCard(card, each, words.number, first.number);
+    card.parts.append(...each.digits.map((digit, index) => partOf(digit, parts[index])));
+  }
   return first.number;
+}
+
+/** A part of the picture, the digit that it was read as, and how sure the model is of it. */
+function partOf({ digit, confidence }, bitmap) {
+  const item = document.createElement("li");
+  const [canvas, name, sure] = ["canvas", "b", "span"].map((tag) => document.createElement(tag));
+  Object.assign(canvas, { width: bitmap.width, height: bitmap.height }).getContext("2d").drawImage(bitmap, 0, 0);
+  [name.textContent, sure.textContent] = [digit, percent(confidence)];
+  item.append(canvas, name, " ", sure);
+  return item;
 }
 
 /** Shows the answers of readPicture(); an answer that differs from the default model's is marked. */
@@ -68,11 +83,13 @@ function fillCard(card, answer, text, firstDigit) {
   const { digit, confidence, certain, probabilities, number } = answer;
   const shown = number ?? digit;
   const isBlank = shown === undefined;
-  card.digit.textContent = shown ?? "?";
+  const isRefused = !isBlank && certain === false;
+  card.digit.textContent = isRefused ? "" : (shown ?? "?");
+  card.parts.replaceChildren();
   card.text.textContent = text;
   card.confidence.textContent = isBlank ? "" : sureText(answer);
   card.article.classList.toggle("blank", isBlank);
-  card.article.classList.toggle("refused", digit !== undefined && certain === false);
+  card.article.classList.toggle("refused", isRefused);
   card.article.classList.toggle("differs", !isBlank && shown !== firstDigit);
   card.article.classList.toggle("number", number !== undefined);
   const shares = new Map(probabilities.map(({ digit, probability }) => [digit, probability]));

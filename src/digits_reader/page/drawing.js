@@ -9,7 +9,7 @@ const LINE_SIDE = 64; // pixels; on a smaller drawing strokes are as thin as pri
 const WIDE = 0.2; // of the longest side; what is so high and so wide is no stroke
 const LINES = [[0.6, 17], [0.4, 20], [0.2, 20], [0.12, 20]]; // a printed line's least length, in longest sides, and least length in widths
 
-/** The ink on a picture {width, height, depth: 3, data} of levels, as {width, height, depth: 1, data} from 0 to 1; null on other paper. */
+/** The ink on a picture {width, height, depth: 3, data} of levels, as {width, height, depth: 1, data} from 0 to 1, which begins at left and top; null on other paper. */
 export function drawnInk({ width, height, data }) {
   const last = data.length - 3 * width;
   const paper = range(3).map((c) => Math.trunc(quantile(range(2 * width).map((x) => data[(x < width ? 0 : last) + 3 * (x % width) + c]), 0.5)));
@@ -43,7 +43,7 @@ export function drawnInk({ width, height, data }) {
   counts.fill(0, 0, (quantileLevel(counts, 0.95) >> 1) + 1); // soft edges
   const full = Math.max(quantileLevel(counts, 0.5), MIN_CONTRAST);
   const strength = Float32Array.from(levels, (level) => Math.min(level / full, 1));
-  return { width: right - left, height: bottom - top, depth: 1, data: strength };
+  return { width: right - left, height: bottom - top, depth: 1, data: strength, left, top, scale: 1 };
 }
 
 /** Whether a drawing may show more than strokes: a sheet, or printed lines; `longest` is the picture's side. */

@@ -16,7 +16,8 @@ const pad = new Pad(byId("pad"), onChange);
 let names = []; // of the models that can read, the default first
 let version = 0; // counts the drawing's changes
 let answeredVersion = 0;
-let current = null; // {image, answers} of the drawing as it is now; {id, label} too once it was saved
+let current = null; // {image, answers} of the drawing as it is now; {id, label} too once it was sent to be saved
+let saved = null; // the last such that was saved
 let isReading = false;
 let outdatedTimer = null;
 let trouble = null; // why the last request failed, while it is tried again
@@ -41,7 +42,7 @@ async function readUntilCurrent() {
     const isOutdated = () => readVersion !== version && !(stroke && stroke === pad.stroke);
     try {
       const result = await readPicture(pad.picture, names).catch((error) =>
-        error.code === "several_digits" ? readNumber(pad.picture, names) : Promise.reject(error),
+        error.code === "several_digits" ? readSeveral(pad.picture) : Promise.reject(error),
       );
       [wait, trouble] = [1, null];
       if (!isOutdated()) showAnswers(result, readVersion === version && !pad.stroke);
@@ -57,18 +58,27 @@ async function readUntilCurrent() {
   isReading = false;
 }
 
+/** The result of readNumber(), and `parts`: the picture of each digit, cut out. */
+async function readSeveral(picture) {
+  const { answers } = await readNumber(picture, names);
+  const cut = ({ box: [left, top, right, bottom] }) =>
+    createImageBitmap(picture, left, top, right - left || 1, bottom - top || 1);
+  const digits = answers[0].lines.flatMap(({ digits }) => digits);
+  return { answers, parts: await Promise.all(digits.map(cut)) };
+}
+
 /** A key of `words`, or a sentence. */
 function explain(error) {
   if (isTemporary(error)) return error.status ? "busy" : "noAnswer";
   return REASONS[error.code] ?? { 413: "tooLarge", 415: "noPicture" }[error.status] ?? words.failed(error.message);
 }
 
-/** Shows the result of readPicture() or readNumber(); `isFinal` if it is of a digit and belongs to the complete drawing, which may then be saved. */
+/** Shows the result of readPicture() or readSeveral(); `isFinal` if it is of a digit and belongs to the complete drawing, which may then be saved. */
 function showAnswers(result, isFinal) {
-  const { answers, image } = result;
-  if (!image) {
+  const { answers, image, parts } = result;
+  if (parts) {
     offerLabels(null);
-    return finishShowing([], showNumbers(answers));
+    return finishShowing([], showNumbers(answers, parts));
   }
   fillCards(answers);
   const text = (answer) => `${digitText(answer)}, ${sureText(answer)}`;
@@ -138,8 +148,9 @@ async function save(label) {
     Object.assign(drawing, { id: drawing.id ?? newId(), label });
     await withRetries(() => saveDrawing({ id: drawing.id, pixels, label, model, answer }));
     if (drawing !== current) return;
+    saved = drawing;
+    pad.clear(); // for the next drawing
     savedLine.firstElementChild.textContent = words.saved(label);
-    byId("saving").textContent = "";
     announce(words.saved(label));
     [fieldset.hidden, savedLine.hidden] = [true, false];
     byId("delete").focus();
@@ -151,14 +162,12 @@ async function save(label) {
 }
 
 async function deleteSaved() {
-  const drawing = current;
   try {
-    await withRetries(() => deleteDrawing(drawing.id));
-    if (drawing !== current) return;
-    offerLabels(drawing);
+    await withRetries(() => deleteDrawing(saved.id));
+    if (savedLine.hidden) return; // the next drawing has begun
+    offerLabels(null);
     byId("saving").textContent = words.deleted;
-    document.querySelectorAll(".digits button")[drawing.label].focus();
-    delete drawing.id;
+    byId("undo").focus();
   } catch {
     byId("saving").textContent = words.notDeleted;
   }
@@ -209,7 +218,10 @@ for (let digit = 0; digit < 10; digit++) {
   button.addEventListener("click", () => save(digit));
   document.querySelector(".digits").append(button);
 }
-byId("labels").hidden = !canSave;
+for (const button of document.querySelectorAll(".examples button")) {
+  button.addEventListener("click", () => pad.trace(button.querySelectorAll("path")));
+}
+byId("labels").hidden = byId("api").hidden = !canSave; // without a server there is neither
 document.addEventListener("paste", (event) => open(event.clipboardData.files[0]));
 for (const type of ["dragover", "dragleave", "drop"]) {
   document.addEventListener(type, (event) => {

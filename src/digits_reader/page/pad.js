@@ -1,7 +1,7 @@
 /** The drawing area: strokes on a background, which is white or a picture. */
 
 const INK = "#1b1f24"; // the same in every theme: the answer must not depend on the page's colours
-const STROKE_WIDTH = 28; // of 392 pixels: as wide as MNIST's strokes after scaling to 28x28
+const STROKE_WIDTH = 18; // of 392 pixels: 12345 fits, and no model reads single digits worse than by a thicker pen
 const MAX_SIDE = 1600; // pixels; a larger photograph only takes longer to send
 const TYPES = ["image/png", "image/jpeg", "image/webp", "image/bmp", "image/gif"];
 const MAX_BYTES = 4_000_000; // below the server's limit of 5,000,000
@@ -50,6 +50,18 @@ export class Pad {
     this.erasing = false;
     if (this.empty) this.#onChange();
     else this.#addBackground({});
+  }
+
+  /** Starts anew with a stroke along each of these SVG paths, whose units are the canvas' pixels. */
+  trace(paths) {
+    this.clear();
+    for (const path of paths) {
+      const step = path.getTotalLength() / 32;
+      const points = Array.from({ length: 33 }, (_, at) => path.getPointAtLength(at * step)).map(({ x, y }) => [x, y]);
+      this.#items.push({ points, erases: false, ended: true });
+    }
+    this.#redraw();
+    this.#onChange();
   }
 
   /** Opens a picture file (Blob) as background; throws if it is not a picture. */
@@ -101,7 +113,7 @@ export class Pad {
     const isLast = ended && count === points.length;
     const { paper = "#ffffff" } = this.#background;
     context.strokeStyle = erases ? paper : isDark(paper) ? "#ffffff" : INK;
-    context.lineWidth = erases ? 2 * STROKE_WIDTH : STROKE_WIDTH;
+    context.lineWidth = erases ? 3 * STROKE_WIDTH : STROKE_WIDTH;
     context.beginPath();
     if (count === 1) context.arc(...b, 0.1, 0, 2 * Math.PI); // a dot: a line without length draws nothing
     context.moveTo(...start);

@@ -25,7 +25,7 @@ const WIDE = [0.2, 0.3]; // probabilities: from the first on a pixel belongs to 
 const load = async () => ort.InferenceSession.create(new Uint8Array(await (await fetch("ink.onnx")).arrayBuffer()));
 let network = null; // loads from the first picture on
 
-/** The ink on a picture {width, height, depth: 3, data} of levels, as {width, height, depth: 1, data} from 0 to 1; null without any. */
+/** The ink on a picture {width, height, depth: 3, data} of levels, as drawnInk() gives it, `scale` pixels of the picture to one of its own; null without any. */
 export async function findInk(picture) {
   const { width, height } = picture;
   const [long, short] = [Math.max(width, height), Math.min(width, height)];
@@ -34,7 +34,7 @@ export async function findInk(picture) {
   const signs = boxesOfSigns(first, width / first.width, height / first.height);
   if (!signs.length) return null;
   const tallest = Math.max(...signs.map(([left, top, right, bottom]) => Math.max(bottom - top, 0.6 * (right - left))));
-  if (firstScale * tallest >= LARGE) return strengthOf(first);
+  if (firstScale * tallest >= LARGE) return strengthOf(first, 0, 0, width / first.width);
   const room = ROOM * tallest + 4;
   const low = (side) => Math.max(0, Math.min(...signs.map((box) => box[side])) - room);
   const high = (side, end) => Math.min(end, Math.max(...signs.map((box) => box[side])) + room);
@@ -46,7 +46,7 @@ export async function findInk(picture) {
     const cut = cutSides(look);
     further = box.map((at, side) => Math.min(Math.max(at + tallest * cut[side], 0), [width, height][side % 2]));
   }
-  return strengthOf(look);
+  return strengthOf(look, box[0], box[1], (box[2] - box[0]) / look.width);
 }
 
 /** Which of its sides cut ink: -1 for left and top, 1 for right and bottom, else 0. */
@@ -87,7 +87,7 @@ function boxesOfSigns({ width, height, where }, across, down) {
 }
 
 /** How strong the ink is: the difference from the paper round it, in the ink's direction. */
-function strengthOf({ width, height, pixels, where }) {
+function strengthOf({ width, height, pixels, where }, left, top, scale) {
   const near = widened(where, width);
   const isPaper = widened(near, width).map((share) => clip(1 - share, 0.001, 1) ** 2);
   const amount = smoothed(isPaper, width, height);
@@ -111,7 +111,7 @@ function strengthOf({ width, height, pixels, where }) {
   const noise = plain.length ? 1.48 * quantile(plain.map((level) => Math.abs(level - middle)), 0.5) : 0;
   if (full < Math.max(LEAST_CONTRAST, NOISE * noise)) return null;
   const data = levels.map((level, index) => clip(level / full, 0, 1) * clip((near[index] - WIDE[0]) / WIDE[1], 0, 1));
-  return { width, height, depth: 1, data };
+  return { width, height, depth: 1, data, left, top, scale };
 }
 
 /** The highest of each value and its eight neighbours. */

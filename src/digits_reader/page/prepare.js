@@ -26,13 +26,16 @@ export async function prepare(picture) {
 
 /**
  * @param {HTMLCanvasElement | Blob} picture - as for prepare().
- * @returns {Promise<{image, width, height, crowding}[][]>} line by line, the image of each digit, its size in shares of
- *   the line's greatest height, and its crowding.
+ * @returns {Promise<{image, width, height, crowding, box}[][]>} line by line, the image of each digit, its size in shares
+ *   of the line's greatest height, its crowding, and its box: left, top, right, bottom in pixels of the picture.
  * @throws {Error} as prepare().
  */
 export async function prepareNumber(picture) {
-  const { strength, labels, rows } = await inked(await canvasOf(picture));
-  const { width } = strength;
+  const canvas = await canvasOf(picture);
+  const { strength, labels, rows } = await inked(canvas);
+  const { width, left, top, scale } = strength;
+  const reduced = Math.max(1, Math.max(canvas.width, canvas.height) / WORKING_SIDE);
+  const placed = (at, start) => rounded(reduced * rounded(scale * at + start));
   return rows.map((row) => {
     const tallest = Math.max(...row.map(heightOf));
     return row.map((digit) => {
@@ -40,7 +43,8 @@ export async function prepareNumber(picture) {
       const near = dilated(dilated(own, width), width);
       const alone = strength.data.map((ink, index) => (near[index] && (own[index] || !labels[index]) ? ink : 0));
       const image = centred(scaled({ ...strength, data: alone }));
-      return { image, width: widthOf(digit) / tallest, height: heightOf(digit) / tallest, crowding: crowdingOf(digit, own, width) };
+      const box = [placed(digit.left, left), placed(digit.top, top), placed(digit.right, left), placed(digit.bottom, top)];
+      return { image, width: widthOf(digit) / tallest, height: heightOf(digit) / tallest, crowding: crowdingOf(digit, own, width), box };
     });
   });
 }
@@ -60,7 +64,7 @@ async function inked(canvas) {
   if (groups.length > MAX_MARKS) throw failure("no_single_digit", "too many marks");
   const near = dilated(dilated(Uint8Array.from(labels, (label) => label > 0), width), width); // keeps the soft edge of a stroke
   const data = ink.data.map((share, index) => near[index] * share);
-  return { strength: { width, height, depth: 1, data }, labels, rows: rowsOf(groups) };
+  return { strength: { ...ink, data }, labels, rows: rowsOf(groups) };
 }
 
 const failure = (code, text = code) => Object.assign(new Error(text), { code });

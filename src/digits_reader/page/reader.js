@@ -27,7 +27,8 @@ export async function readPicture(picture, names) {
 
 /**
  * Reads several digits, for which readPicture throws an error with the code several_digits. Same arguments as there.
- * @returns {Promise<{answers: {model, lines: {number, digits}[]}[]}>} a digit has its own confidence.
+ * @returns {Promise<{answers: {model, lines: {number, digits}[]}[]}>} a digit has its own confidence and its box: left, top,
+ *   right, bottom in pixels of the picture.
  */
 export async function readNumber(picture, names) {
   const file = await toFile(picture);

@@ -56,7 +56,7 @@ export async function readNumber(picture, names) {
       for (const cluster of row) {
         const read = await answer(model, cluster.image);
         if (!isDigit(cluster, read)) throw Object.assign(new Error("no single digit"), { code: "no_single_digit" });
-        digits.push(read);
+        digits.push({ ...read, box: cluster.box });
       }
       lines.push({ number: digits.map(({ digit }) => digit).join(""), digits });
     }
