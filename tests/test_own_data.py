@@ -127,9 +127,13 @@ def blank(folder, images, labels):
     Image.new("L", (28, 28)).save(folder / "3" / "a.webp")
 
 
-def letters(folder, images, labels):
+def no_label(folder, images, labels):
     write_pictures(folder, images, labels)
-    (folder / "4").rename(folder / "A")
+    (folder / "4").rename(folder / "256")
+
+
+def too_many(folder, images, labels):
+    write_pictures(folder, images[:63], [f"sign {at}" for at in range(63)])
 
 
 def names_without_digit(folder, images, labels):
@@ -162,10 +166,8 @@ def nowhere(folder, images, labels):
             "mine: 1 of 301 pictures (3/a.jpg) have to be mended or taken away: a.jpg has 640x480 pix",
         ),
         (blank, "mine: 1 of 301 pictures (3/a.webp) have to be mended or taken away: a.webp is blank"),
-        (
-            letters,
-            "mine: 30 of 300 pictures (A/120.png, A/121.png, A/122.png …) have no label; wanted them",
-        ),
+        (no_label, "mine: names of folders: values that are not whole numbers 0 to 255"),
+        (too_many, "mine: 63 labels (sign 0, sign 1, sign 10, "),
         (
             names_without_digit,
             "mine: 3 of 4 pictures (0012.png, scan_0.png, scan_1.png) have no label; wanted them like",
@@ -264,7 +266,10 @@ def test_a_table_of_smaller_pictures_is_brought_into_the_form_of_mnist(tmp_path,
 @pytest.mark.parametrize(
     "content, told",
     [
-        ("A,1,2,3,4\nB,1,2,3,4\n", "wanted whole numbers 0 to 255, also as labels; letters are not supported"),
+        ("A,5,6,7,8\nB,5,b,7,8\n", "could not convert string 'b' to uint8 at row 1, column 3"),
+        ("A,5,6,7,8\nB,5,6,7,8\n", "too few digits of class A, B for training"),
+        ("A,5,6,7,8\n,5,6,7,8\n", "a digit without a label"),
+        ("300,1,2,3,4\n1,1,2,3,4\n", "values that are not whole numbers 0 to 255"),
         ("1,1,2,3,300\n2,1,2,3,4\n", "could not convert string '300' to uint8 at row 0, column 5"),
         ("1,1,2,3,4\n2,1,2,3\n", "the number of columns changed from 5 to 4"),
         ("1,1,2\n2,1,2\n", "2 pixels in a picture, wanted a square number like 784"),
@@ -273,7 +278,19 @@ def test_a_table_of_smaller_pictures_is_brought_into_the_form_of_mnist(tmp_path,
         ("label,a,b,c,d\n", "no rows of numbers"),
         ("", "no rows of numbers"),
     ],
-    ids=["letters", "300", "short row", "no square", "no labels", "one class", "header alone", "empty"],
+    ids=[
+        "letter as pixel",
+        "letters",
+        "no label",
+        "label 300",
+        "300",
+        "short row",
+        "no square",
+        "no labels",
+        "one class",
+        "header alone",
+        "empty",
+    ],
 )
 def test_a_table_that_cannot_be_used_is_refused_in_one_line(tmp_path, content, told):
     (tmp_path / "mine.csv").write_text(content)
@@ -372,6 +389,63 @@ def test_labels_above_9_are_classes_in_a_run_and_its_reader(digits, command, tmp
     Image.fromarray(images[200]).save(tmp_path / "a.png")
     done = command("scripts/predict.py", "run", "a.png")
     assert done.returncode == 0 and any(str(label) in done.stdout for label in range(10, 20)), done.stderr
+
+
+LETTERS = np.array([*"ABCDEFGHab"])
+
+
+@pytest.mark.parametrize("name", ["folder", "headless.csv", "pandas.csv", "one.npz"])
+def test_labels_may_be_letters(digits, tmp_path, name):
+    images, letters = digits[0], LETTERS[digits[1]]
+    path = tmp_path / name
+    if name == "folder":
+        write_pictures(path, images, letters)
+    elif name == "one.npz":
+        np.savez(path, images=images, labels=letters)
+    else:
+        table = pandas.DataFrame(images.reshape(300, -1))
+        table.insert(0, "label", letters)
+        table.to_csv(path, index=False, header=name == "pandas.csv")
+    data = Folder(folder=str(path)) if name == "folder" else Table(file=str(path))
+    splits = data.read()
+    assert data.classes == [*"ABCDEFGHab"]
+    wanted = {image.tobytes(): label for image, label in zip(*digits, strict=True)}
+    for found, labels in ((splits.train_images, splits.train_labels), (splits.test_images, splits.test_labels)):
+        assert [wanted[image.numpy().tobytes()] for image in found[:, 0]] == labels.tolist()
+    assert len(splits.train_labels) + len(splits.test_labels) == 300
+
+
+def test_a_run_on_letters_names_them_everywhere(digits, command, tmp_path):
+    chosen = digits[1] < 4
+    images, names = digits[0][chosen], np.array(["b", "A", "cat", "$x, y$"])[digits[1][chosen]]
+    write_pictures(tmp_path / "scans", images, names)
+    done = command("train.py", "data=folder", "data.folder=scans", "model=linear", "run_folder=run", *QUIET)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "scans: the labels are $x, y$, A, b, cat" in done.stdout
+    report = tmp_path / "run" / "report"
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert metrics["dataset"]["classes"] == ["$x, y$", "A", "b", "cat"] == [*metrics["per_class"]]
+    assert metrics["test/accuracy"] > 0.5
+    table = pandas.read_csv(report / "predictions.csv")
+    assert set(table.label) == {*names} >= {*table.prediction} and table.columns[-1] == "pcat"
+    right = (table.label == table.prediction).mean()
+    assert right == pytest.approx(metrics["test/accuracy"])
+    page = (report / "index.html").read_text()
+    assert '<th scope="row">cat</th>' in page and 'aria-label="what the model looks for in a cat"' in page
+    before = (report / "predictions.csv").read_text()
+    (report / "predictions.csv").unlink()
+    again = command("scripts/evaluate.py", "run")
+    assert (again.returncode, again.stderr, (report / "predictions.csv").read_text()) == (0, "", before)
+    compared = command("scripts/compare.py", "run")
+    assert compared.returncode == 0 and "left out" not in compared.stderr, compared.stderr
+    Image.fromarray(images[names == "A"][0]).resize((112, 112)).save(tmp_path / "a.png")
+    read = command("scripts/predict.py", "run", "a.png")
+    assert (read.returncode, read.stderr) == (0, "") and "if it is one of its classes  (or " in read.stdout
+    assert read.stdout[0] in "$Abc"
+    for script in ("scripts/serve.py", "scripts/export_site.py"):
+        refused = command(script, *["site"] * (script != "scripts/serve.py"), "run")
+        told = "run/model.onnx: knows $x, y$, A, b, cat, and the page is for digits; digits read takes this model"
+        assert (refused.returncode, refused.stderr) == (4, f"error: {told}\n")
 
 
 def test_what_is_added_to_digits_is_refused_for_other_classes(digits, tmp_path):
