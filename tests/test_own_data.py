@@ -163,7 +163,8 @@ def nowhere(folder, images, labels):
         ),
         (
             large,
-            "mine: 1 of 301 pictures (3/a.jpg) have to be mended or taken away: a.jpg has 640x480 pix",
+            "mine: 1 of 301 pictures (3/a.jpg) have to be mended or taken away: a.jpg has 640x480 pixels, "
+            "wanted 28x28; digits prepare FOLDER INTO makes such",
         ),
         (blank, "mine: 1 of 301 pictures (3/a.webp) have to be mended or taken away: a.webp is blank"),
         (no_label, "mine: names of folders: values that are not whole numbers 0 to 255"),
@@ -366,6 +367,33 @@ def test_idx_files_without_a_test_split_get_one_and_a_missing_file_is_named(digi
 
 
 # The whole command
+
+
+def test_pictures_of_other_sizes_are_prepared_for_training(digits, command, tmp_path):
+    images, labels = (each[::10] for each in digits)
+    for at, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "scans" / str(label)).mkdir(parents=True, exist_ok=True)
+        large = Image.fromarray(255 - image).resize((140, 140))
+        large.save(tmp_path / "scans" / str(label) / f"{at}.{('jpg', 'png', 'webp')[at % 3]}")
+    Image.new("L", (64, 64), 255).save(tmp_path / "scans" / "3" / "empty.png")
+    Image.fromarray(255 - images[0]).save(tmp_path / "scans" / "0" / "0.bmp")
+    done = command("src/digits_command.py", "prepare", "scans", "ready")
+    told = "error: scans/0/0.jpg: ready/0/0.png is there already, from another picture of this name\n"
+    told += "error: scans/3/empty.png: no ink found on the picture: it looks like empty paper\n"
+    assert (done.returncode, done.stderr, done.stdout) == (3, told, "30 of 32 pictures in ready\n")
+    names = sorted(f"{label}/{at}.png" for at, label in enumerate(labels))
+    assert sorted(str(path.relative_to(tmp_path / "ready")) for path in (tmp_path / "ready").rglob("*.png")) == names
+    for name in names[1:]:
+        pixels = np.array(Image.open(tmp_path / "ready" / name), float)
+        assert pixels.shape == (28, 28) and pixels[0].max() == 0
+        assert np.corrcoef(pixels.ravel(), images[int(name[2:-4])].ravel())[0, 1] > 0.5, "as upright, and as large"
+    splits = Folder(folder=str(tmp_path / "ready")).read()
+    assert len(splits.train_labels) + len(splits.test_labels) == 30
+    again = command("src/digits_command.py", "prepare", "scans", "ready")
+    assert (again.returncode, again.stderr) == (2, "error: ready is there already; name a new one\n")
+    nowhere = command("src/digits_command.py", "prepare", "scan", "other")
+    assert (nowhere.returncode, nowhere.stderr) == (2, "error: scan: no such folder\n")
+    assert not (tmp_path / "other").exists()
 
 
 def test_a_run_on_own_pictures_reads_them(digits, command, tmp_path):

@@ -59,6 +59,23 @@ def read_numbers(reader: Reader, names: Iterable[str]) -> list[Reading]:
     return [_number(reader, path) for name in names for path in paths_of(name)]
 
 
+def write_prepared(folder: Path, into: Path) -> Iterator[Reading]:
+    """Write each picture of a folder as the model would be given it, 28x28 white on black, under the same name as PNG.
+
+    Yields:
+        What became of each, without an answer.
+    """
+    for path in paths_of(str(folder)):
+        reading = _prepare(path)
+        target = into / path.relative_to(folder).with_suffix(".png")
+        if reading.image is not None and target.exists():
+            reading.error = f"{target} is there already, from another picture of this name"
+        elif reading.image is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.rint(255 * reading.image[0]).astype(np.uint8)).save(target)
+        yield reading
+
+
 def skipped_files(names: Iterable[str]) -> list[Path]:
     """Find the files in the named folders whose suffix is not that of a picture."""
     files = (file for name in names if Path(name).is_dir() for file in Path(name).rglob("*"))

@@ -74,7 +74,10 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
     """The grey values [28, 28] of a picture; what is transparent is white. ValueError: another size, or blank."""
     with Image.open(path) as picture:
         if picture.size != (SIDE, SIDE):
-            raise ValueError(f"has {picture.width}x{picture.height} pixels, wanted {SIDE}x{SIDE}")
+            raise ValueError(
+                f"has {picture.width}x{picture.height} pixels, wanted {SIDE}x{SIDE}; "
+                "digits prepare FOLDER INTO makes such"
+            )
         if picture.has_transparency_data:
             paper = Image.new("RGBA", picture.size, "white")
             pixels = np.array(Image.alpha_composite(paper, picture.convert("RGBA")).convert("L"))
