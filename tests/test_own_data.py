@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 
 import numpy as np
@@ -480,6 +481,23 @@ def test_what_is_added_to_digits_is_refused_for_other_classes(digits, tmp_path):
     write_csv(tmp_path / "letters.csv", digits[0], digits[1] + 10)
     with pytest.raises(ConfigError, match=r"data.hands: adds digits 0 to 9, but the labels of .*letters.csv go to 19"):
         Table(file=str(tmp_path / "letters.csv"), val_size=0, hands=10).setup()
+
+
+def test_a_run_is_tested_on_other_data_and_its_report_stays(quickstart, command):
+    before = (quickstart / "report" / "metrics.json").stat()
+    done = command("scripts/evaluate.py", quickstart, "data=sklearn_digits")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = re.search(r"(\d+\.\d+) % of 385 digits of sklearn_digits: one fifth of scikit-learn's", done.stdout)
+    assert found and float(found[1]) > 50
+    assert (quickstart / "report" / "metrics.json").stat().st_mtime_ns == before.st_mtime_ns
+    for words, told in (
+        (["data=sklearn_digits", "data.classes=[3,7]"], "sklearn_digits: its classes are [3, 7], wanted those that "),
+        (["data=mnist_5k", "model=cnn"], "model=cnn: wanted data=… and data.…=… only"),
+        (["data=mnist_6k"], "data=mnist_6k: "),
+    ):
+        refused = command("scripts/evaluate.py", quickstart, *words)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert refused.stderr.startswith(f"error: {told}")
 
 
 @pytest.mark.parametrize(

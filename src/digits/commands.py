@@ -39,14 +39,20 @@ def compare(
     compare.compare(list(folders) or [Path("outputs")], page, shlex.join(sys.argv), tag, csv, json)
 
 
-def evaluate(run: Path | None = None, /) -> None:
+def evaluate(run: Path | None = None, /, *data: str) -> None:
     """Test a finished run's best checkpoint again and rewrite its report.
 
     Args:
         run: a run's folder (default: the newest one in outputs but a sweep's).
+        data: other data, as for train.py (data=sklearn_digits): the accuracy on their test split, and no new report.
     """
+    if unknown := [each for each in data if not each.startswith(("data=", "data."))]:
+        raise ConfigError(f"{unknown[0]}: wanted data=… and data.…=… only")
     folder = _run(run)
     print(f"testing {folder} again …", flush=True)  # the next imports take seconds
+    if data:
+        _evaluate_on(folder, list(data))
+        return
 
     from digits.reporting.report import print_summary, write_report
     from digits.training.finish import evaluate_again, metrics_of
@@ -131,6 +137,14 @@ def _run(path: Path | None) -> "RunFolder":
 
     prepare_threads()
     return RunFolder(path) if path else RunFolder.newest()
+
+
+def _evaluate_on(folder: "RunFolder", data: list[str]) -> None:
+    from digits.config import composed
+    from digits.training.finish import evaluate_on
+
+    evaluation, other = evaluate_on(folder, composed(data))
+    print(f"{100 * evaluation.accuracy:.2f} % of {len(evaluation.labels):,} digits of {other.name}: {other.test_split}")
 
 
 def _export_again(folder: "RunFolder") -> None:
