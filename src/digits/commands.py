@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from plain_errors import ConfigError
 
 if TYPE_CHECKING:
+    from digits.record import OnnxFile
     from digits.run_folder import RunFolder
 
 Several = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
@@ -64,7 +65,15 @@ def evaluate(run: Path | None = None, /, *data: str) -> None:
 
 
 def export(
-    run: Path | None = None, /, *, ensemble: Several = None, into: Path | None = None, int8: bool = False
+    run: Path | None = None,
+    /,
+    *,
+    ensemble: Several = None,
+    into: Path | None = None,
+    int8: bool = False,
+    fixed_batch: int | None = None,
+    uint8_input: bool = False,
+    float16: bool = False,
 ) -> None:
     """Export a finished run's best checkpoint to ONNX again, and compare the file with the checkpoint.
 
@@ -73,7 +82,12 @@ def export(
         ensemble: make one model of several runs, the mean of their probabilities, in a new run folder.
         into: the ensemble's run folder (default: a new one in outputs).
         int8: also write a smaller model.int8.onnx if it is as accurate.
+        fixed_batch: also write a model for batches of this size only, like model.batch1.onnx.
+        uint8_input: also write model.uint8.onnx, which takes pixels from 0 to 255.
+        float16: also write model.float16.onnx, which computes with 16 bits.
     """
+    if fixed_batch is not None and fixed_batch < 1:
+        raise ConfigError(f"--fixed-batch: got {fixed_batch}, wanted at least 1")
     if into and not ensemble:
         raise ConfigError("--into is for --ensemble")
     if run and ensemble:
@@ -94,6 +108,11 @@ def export(
         _export_again(folder)
     if int8:
         _export_int8(folder)
+    if fixed_batch or uint8_input or float16:
+        from digits.training.variants import export_variants
+
+        for path, file in export_variants(folder, fixed_batch, uint8_input, float16):
+            _tell(path, file)
 
 
 def explain(choice: str = "", /) -> None:
@@ -154,9 +173,12 @@ def _export_again(folder: "RunFolder") -> None:
     from digits.training.finish import evaluate_again
 
     evaluation, record = evaluate_again(folder)
-    file = export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best))
+    _tell(folder.onnx, export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best)))
+
+
+def _tell(path: Path, file: "OnnxFile") -> None:
     print(
-        f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
+        f"{path}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
         f"largest difference {file.max_abs_diff:.1e}, {100 * file.argmax_agreement:.2f} % equal predictions"
     )
 

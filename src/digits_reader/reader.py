@@ -73,6 +73,9 @@ class Reader:
             shapes = {each.name: each.shape[1:] for each in self._session.get_inputs() + self._session.get_outputs()}
             if shapes.get("images") != [1, 28, 28] or shapes.get("probabilities") != [len(self.classes)]:
                 raise ValueError(f"its inputs and outputs are {shapes}")
+            given = self._session.get_inputs()[0]
+            if given.type != "tensor(float)" or isinstance(given.shape[0], int):  # one that is for other devices
+                raise ValueError(f"it takes {given.type} {given.shape}")
         except Exception as error:  # onnxruntime's errors have no base class of their own
             reason = f"has no {error} in its metadata" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise ModelFileError(
