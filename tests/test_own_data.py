@@ -228,12 +228,15 @@ def test_a_table_is_read_whole(digits, tmp_path, name):
     assert np.array_equal(in_order(same.test_images.numpy()), in_order(data.test_images.numpy())), "whatever the form"
 
 
-def test_a_parquet_table_is_read(digits, tmp_path, pyarrow):
+@pytest.mark.parametrize("classes", [[*range(10)], [*"0123456789"], [*"ABCDEFGHab"]], ids=["int", "text", "letters"])
+def test_a_parquet_table_is_read(digits, tmp_path, pyarrow, classes):
     table = rows(*digits).astype(np.int64)
-    columns = {f"pixel{at}": table[:, at + 1] for at in range(784)} | {"label": table[:, 0]}
+    columns = {f"pixel{at}": table[:, at + 1] for at in range(784)} | {"label": np.array(classes)[table[:, 0]]}
     pyarrow.parquet.write_table(pyarrow.Table.from_pydict(columns), tmp_path / "digits.parquet")
-    splits = Table(file=str(tmp_path / "digits.parquet")).read()
+    data = Table(file=str(tmp_path / "digits.parquet"))
+    splits = data.read()
     assert len(splits.train_labels) + len(splits.test_labels) == 300
+    assert data.classes == ([*range(10)] if "0" in classes else classes)
 
 
 @pytest.mark.parametrize("form", ["two files", "one npz file"])
