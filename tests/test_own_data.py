@@ -130,7 +130,7 @@ def blank(folder, images, labels):
 
 def no_label(folder, images, labels):
     write_pictures(folder, images, labels)
-    (folder / "4").rename(folder / "256")
+    (folder / "4").rename(folder / "20260131093012345678901")
 
 
 def too_many(folder, images, labels):

@@ -63,7 +63,7 @@ def as_labels(values: NDArray[Any]) -> NDArray[Any]:
         return as_bytes(values)
     names, positions = np.unique(np.strings.strip(values), return_inverse=True)
     if all(name.isdecimal() for name in names):
-        return as_bytes(names.astype(np.int64))[positions]
+        return as_bytes(names.astype(np.float64))[positions]  # some may be too long for an int64
     if "" in names:
         raise ValueError("a digit without a label")
     return names[positions]
