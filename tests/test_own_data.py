@@ -391,8 +391,8 @@ def test_pictures_of_other_sizes_are_prepared_for_training(digits, command, tmp_
         pixels = np.array(Image.open(tmp_path / "ready" / name), float)
         assert pixels.shape == (28, 28) and pixels[0].max() == 0
         assert np.corrcoef(pixels.ravel(), images[int(name[2:-4])].ravel())[0, 1] > 0.5, "as upright, and as large"
-    splits = Folder(folder=str(tmp_path / "ready")).read()
-    assert len(splits.train_labels) + len(splits.test_labels) == 30
+    (part,) = Folder(folder=str(tmp_path / "ready")).parts()
+    assert part.labels.tolist() == labels.tolist() and part.images.shape == (30, 28, 28)
     again = command("src/digits_command.py", "prepare", "scans", "ready")
     assert (again.returncode, again.stderr) == (2, "error: ready is there already; name a new one\n")
     nowhere = command("src/digits_command.py", "prepare", "scan", "other")
