@@ -22,8 +22,9 @@ from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
 from digits.reporting.evaluation import Evaluation
 from digits.run_folder import RunFolder
-from digits.training.export import export_onnx
+from digits.training.export import export_onnx, export_variant
 from digits.training.int8 import export_int8
+from digits.training.variants import with_uint8_input
 from digits_reader.reader import Reader
 from plain_errors import ModelFileError, PlainError
 
@@ -176,6 +177,43 @@ def test_int8_reads_as_well_and_says_how_it_differs(copied, command, tmp_path, c
     (tmp_path / "7.png").write_bytes(encoded(picture_of("canvas", 7, 0)))
     read = command("scripts/predict.py", small, "7.png")
     assert (read.returncode, read.stderr, read.stdout.split()[0]) == (0, "", "7")
+
+
+@pytest.mark.filterwarnings("ignore:.*does not have many workers")
+@pytest.mark.filterwarnings("ignore:.*treespec, Leaf")
+def test_forms_for_other_devices_are_compared_and_written_beside_the_model(copied, command, capsys):
+    export(copied, fixed_batch=7, uint8_input=True, float16=True)
+    printed = capsys.readouterr().out
+    assert f"model.batch7.onnx: {(copied / 'model.batch7.onnx').stat().st_size:,} bytes; compared with" in printed
+    assert "on 994 test digits" in printed, "142 batches of 7"
+    pixels = np.random.default_rng(0).integers(0, 256, (7, 1, 28, 28), np.uint8)
+    images = pixels / np.float32(255)
+    wanted = onnxruntime.InferenceSession(copied / "model.onnx").run(None, {"images": images})
+    for name, given, limit in (("batch7", images, 1e-5), ("uint8", pixels, 1e-5), ("float16", images, 0.05)):
+        session = onnxruntime.InferenceSession(copied / f"model.{name}.onnx")
+        (image,), metadata = session.get_inputs(), session.get_modelmeta().custom_metadata_map
+        found = session.run(None, {"images": given})
+        assert max(np.abs(one - other).max() for one, other in zip(found, wanted, strict=True)) < limit
+        assert (image.shape[0] == 7) == (name == "batch7") and (image.type == "tensor(uint8)") == (name == "uint8")
+        assert image.type.removeprefix("tensor(").startswith(metadata["input"].split()[1].removesuffix("32"))
+        proto = onnx.load(copied / f"model.{name}.onnx")
+        onnx.checker.check_model(proto, full_check=True)
+        assert proto.ir_version == IR_VERSION and [each.version for each in proto.opset_import] == [OPSET]
+    half = (copied / "model.float16.onnx").stat().st_size / (copied / "model.onnx").stat().st_size
+    assert 0.4 < half < 0.6
+    for name in ("batch7", "uint8"):
+        with pytest.raises(ModelFileError, match=rf"model.{name}.onnx: not a model.onnx that a run wrote \(it takes t"):
+            Reader(copied / f"model.{name}.onnx")
+    refused = command("scripts/export.py", copied, "--fixed-batch", "0")
+    assert (refused.returncode, refused.stderr) == (2, "error: --fixed-batch: got 0, wanted at least 1\n")
+
+
+def test_a_changed_form_that_differs_is_not_written(evaluation, tmp_path):
+    export_onnx(evaluation, tmp_path / "model.onnx", {"classes": CLASSES})
+    inverted = 255 - evaluation.images.numpy()
+    with pytest.raises(PlainError, match=r"model.uint8.onnx differs from the checkpoint: by up to "):
+        export_variant(evaluation, tmp_path / "model.onnx", "uint8", with_uint8_input, images=inverted)
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]
 
 
 @pytest.mark.filterwarnings("ignore:.*does not have many workers")

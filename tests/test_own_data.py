@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 
 import numpy as np
@@ -127,9 +128,13 @@ def blank(folder, images, labels):
     Image.new("L", (28, 28)).save(folder / "3" / "a.webp")
 
 
-def letters(folder, images, labels):
+def no_label(folder, images, labels):
     write_pictures(folder, images, labels)
-    (folder / "4").rename(folder / "A")
+    (folder / "4").rename(folder / "20260131093012345678901")
+
+
+def too_many(folder, images, labels):
+    write_pictures(folder, images[:63], [f"sign {at}" for at in range(63)])
 
 
 def names_without_digit(folder, images, labels):
@@ -159,13 +164,12 @@ def nowhere(folder, images, labels):
         ),
         (
             large,
-            "mine: 1 of 301 pictures (3/a.jpg) have to be mended or taken away: a.jpg has 640x480 pix",
+            "mine: 1 of 301 pictures (3/a.jpg) have to be mended or taken away: a.jpg has 640x480 pixels, "
+            "wanted 28x28; digits prepare FOLDER INTO makes such",
         ),
         (blank, "mine: 1 of 301 pictures (3/a.webp) have to be mended or taken away: a.webp is blank"),
-        (
-            letters,
-            "mine: 30 of 300 pictures (A/120.png, A/121.png, A/122.png …) have no label; wanted them",
-        ),
+        (no_label, "mine: names of folders: values that are not whole numbers 0 to 255"),
+        (too_many, "mine: 63 labels (sign 0, sign 1, sign 10, "),
         (
             names_without_digit,
             "mine: 3 of 4 pictures (0012.png, scan_0.png, scan_1.png) have no label; wanted them like",
@@ -224,12 +228,15 @@ def test_a_table_is_read_whole(digits, tmp_path, name):
     assert np.array_equal(in_order(same.test_images.numpy()), in_order(data.test_images.numpy())), "whatever the form"
 
 
-def test_a_parquet_table_is_read(digits, tmp_path, pyarrow):
+@pytest.mark.parametrize("classes", [[*range(10)], [*"0123456789"], [*"ABCDEFGHab"]], ids=["int", "text", "letters"])
+def test_a_parquet_table_is_read(digits, tmp_path, pyarrow, classes):
     table = rows(*digits).astype(np.int64)
-    columns = {f"pixel{at}": table[:, at + 1] for at in range(784)} | {"label": table[:, 0]}
+    columns = {f"pixel{at}": table[:, at + 1] for at in range(784)} | {"label": np.array(classes)[table[:, 0]]}
     pyarrow.parquet.write_table(pyarrow.Table.from_pydict(columns), tmp_path / "digits.parquet")
-    splits = Table(file=str(tmp_path / "digits.parquet")).read()
+    data = Table(file=str(tmp_path / "digits.parquet"))
+    splits = data.read()
     assert len(splits.train_labels) + len(splits.test_labels) == 300
+    assert data.classes == ([*range(10)] if "0" in classes else classes)
 
 
 @pytest.mark.parametrize("form", ["two files", "one npz file"])
@@ -264,7 +271,10 @@ def test_a_table_of_smaller_pictures_is_brought_into_the_form_of_mnist(tmp_path,
 @pytest.mark.parametrize(
     "content, told",
     [
-        ("A,1,2,3,4\nB,1,2,3,4\n", "wanted whole numbers 0 to 255, also as labels; letters are not supported"),
+        ("A,5,6,7,8\nB,5,b,7,8\n", "could not convert string 'b' to uint8 at row 1, column 3"),
+        ("A,5,6,7,8\nB,5,6,7,8\n", "too few digits of class A, B for training"),
+        ("A,5,6,7,8\n,5,6,7,8\n", "a digit without a label"),
+        ("300,1,2,3,4\n1,1,2,3,4\n", "values that are not whole numbers 0 to 255"),
         ("1,1,2,3,300\n2,1,2,3,4\n", "could not convert string '300' to uint8 at row 0, column 5"),
         ("1,1,2,3,4\n2,1,2,3\n", "the number of columns changed from 5 to 4"),
         ("1,1,2\n2,1,2\n", "2 pixels in a picture, wanted a square number like 784"),
@@ -273,7 +283,19 @@ def test_a_table_of_smaller_pictures_is_brought_into_the_form_of_mnist(tmp_path,
         ("label,a,b,c,d\n", "no rows of numbers"),
         ("", "no rows of numbers"),
     ],
-    ids=["letters", "300", "short row", "no square", "no labels", "one class", "header alone", "empty"],
+    ids=[
+        "letter as pixel",
+        "letters",
+        "no label",
+        "label 300",
+        "300",
+        "short row",
+        "no square",
+        "no labels",
+        "one class",
+        "header alone",
+        "empty",
+    ],
 )
 def test_a_table_that_cannot_be_used_is_refused_in_one_line(tmp_path, content, told):
     (tmp_path / "mine.csv").write_text(content)
@@ -351,6 +373,33 @@ def test_idx_files_without_a_test_split_get_one_and_a_missing_file_is_named(digi
 # The whole command
 
 
+def test_pictures_of_other_sizes_are_prepared_for_training(digits, command, tmp_path):
+    images, labels = (each[::10] for each in digits)
+    for at, (image, label) in enumerate(zip(images, labels, strict=True)):
+        (tmp_path / "scans" / str(label)).mkdir(parents=True, exist_ok=True)
+        large = Image.fromarray(255 - image).resize((140, 140))
+        large.save(tmp_path / "scans" / str(label) / f"{at}.{('jpg', 'png', 'webp')[at % 3]}")
+    Image.new("L", (64, 64), 255).save(tmp_path / "scans" / "3" / "empty.png")
+    Image.fromarray(255 - images[0]).save(tmp_path / "scans" / "0" / "0.bmp")
+    done = command("src/digits_command.py", "prepare", "scans", "ready")
+    told = "error: scans/0/0.jpg: ready/0/0.png is there already, from another picture of this name\n"
+    told += "error: scans/3/empty.png: no ink found on the picture: it looks like empty paper\n"
+    assert (done.returncode, done.stderr, done.stdout) == (3, told, "30 of 32 pictures in ready\n")
+    names = sorted(f"{label}/{at}.png" for at, label in enumerate(labels))
+    assert sorted(str(path.relative_to(tmp_path / "ready")) for path in (tmp_path / "ready").rglob("*.png")) == names
+    for name in names[1:]:
+        pixels = np.array(Image.open(tmp_path / "ready" / name), float)
+        assert pixels.shape == (28, 28) and pixels[0].max() == 0
+        assert np.corrcoef(pixels.ravel(), images[int(name[2:-4])].ravel())[0, 1] > 0.5, "as upright, and as large"
+    (part,) = Folder(folder=str(tmp_path / "ready")).parts()
+    assert part.labels.tolist() == labels.tolist() and part.images.shape == (30, 28, 28)
+    again = command("src/digits_command.py", "prepare", "scans", "ready")
+    assert (again.returncode, again.stderr) == (2, "error: ready is there already; name a new one\n")
+    nowhere = command("src/digits_command.py", "prepare", "scan", "other")
+    assert (nowhere.returncode, nowhere.stderr) == (2, "error: scan: no such folder\n")
+    assert not (tmp_path / "other").exists()
+
+
 def test_a_run_on_own_pictures_reads_them(digits, command, tmp_path):
     write_pictures(tmp_path / "scans", *digits)
     small = ("model=cnn", "trainer.max_epochs=6", *QUIET)
@@ -374,10 +423,84 @@ def test_labels_above_9_are_classes_in_a_run_and_its_reader(digits, command, tmp
     assert done.returncode == 0 and any(str(label) in done.stdout for label in range(10, 20)), done.stderr
 
 
+LETTERS = np.array([*"ABCDEFGHab"])
+
+
+@pytest.mark.parametrize("name", ["folder", "headless.csv", "pandas.csv", "one.npz"])
+def test_labels_may_be_letters(digits, tmp_path, name):
+    images, letters = digits[0], LETTERS[digits[1]]
+    path = tmp_path / name
+    if name == "folder":
+        write_pictures(path, images, letters)
+    elif name == "one.npz":
+        np.savez(path, images=images, labels=letters)
+    else:
+        table = pandas.DataFrame(images.reshape(300, -1))
+        table.insert(0, "label", letters)
+        table.to_csv(path, index=False, header=name == "pandas.csv")
+    data = Folder(folder=str(path)) if name == "folder" else Table(file=str(path))
+    splits = data.read()
+    assert data.classes == [*"ABCDEFGHab"]
+    wanted = {image.tobytes(): label for image, label in zip(*digits, strict=True)}
+    for found, labels in ((splits.train_images, splits.train_labels), (splits.test_images, splits.test_labels)):
+        assert [wanted[image.numpy().tobytes()] for image in found[:, 0]] == labels.tolist()
+    assert len(splits.train_labels) + len(splits.test_labels) == 300
+
+
+def test_a_run_on_letters_names_them_everywhere(digits, command, tmp_path):
+    chosen = digits[1] < 4
+    images, names = digits[0][chosen], np.array(["b", "A", "cat", "$x, y$"])[digits[1][chosen]]
+    write_pictures(tmp_path / "scans", images, names)
+    done = command("train.py", "data=folder", "data.folder=scans", "model=linear", "run_folder=run", *QUIET)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "scans: the labels are $x, y$, A, b, cat" in done.stdout
+    report = tmp_path / "run" / "report"
+    metrics = json.loads((report / "metrics.json").read_text())
+    assert metrics["dataset"]["classes"] == ["$x, y$", "A", "b", "cat"] == [*metrics["per_class"]]
+    assert metrics["test/accuracy"] > 0.5
+    table = pandas.read_csv(report / "predictions.csv")
+    assert set(table.label) == {*names} >= {*table.prediction} and table.columns[-1] == "pcat"
+    right = (table.label == table.prediction).mean()
+    assert right == pytest.approx(metrics["test/accuracy"])
+    page = (report / "index.html").read_text()
+    assert '<th scope="row">cat</th>' in page and 'aria-label="what the model looks for in a cat"' in page
+    before = (report / "predictions.csv").read_text()
+    (report / "predictions.csv").unlink()
+    again = command("scripts/evaluate.py", "run")
+    assert (again.returncode, again.stderr, (report / "predictions.csv").read_text()) == (0, "", before)
+    compared = command("scripts/compare.py", "run")
+    assert compared.returncode == 0 and "left out" not in compared.stderr, compared.stderr
+    Image.fromarray(images[names == "A"][0]).resize((112, 112)).save(tmp_path / "a.png")
+    read = command("scripts/predict.py", "run", "a.png")
+    assert (read.returncode, read.stderr) == (0, "") and "if it is one of its classes  (or " in read.stdout
+    assert read.stdout[0] in "$Abc"
+    for script in ("scripts/serve.py", "scripts/export_site.py"):
+        refused = command(script, *["site"] * (script != "scripts/serve.py"), "run")
+        told = "run/model.onnx: knows $x, y$, A, b, cat, and the page is for digits; digits read takes this model"
+        assert (refused.returncode, refused.stderr) == (4, f"error: {told}\n")
+
+
 def test_what_is_added_to_digits_is_refused_for_other_classes(digits, tmp_path):
     write_csv(tmp_path / "letters.csv", digits[0], digits[1] + 10)
     with pytest.raises(ConfigError, match=r"data.hands: adds digits 0 to 9, but the labels of .*letters.csv go to 19"):
         Table(file=str(tmp_path / "letters.csv"), val_size=0, hands=10).setup()
+
+
+def test_a_run_is_tested_on_other_data_and_its_report_stays(quickstart, command):
+    before = (quickstart / "report" / "metrics.json").stat()
+    done = command("scripts/evaluate.py", quickstart, "data=sklearn_digits")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = re.search(r"(\d+\.\d+) % of 385 digits of sklearn_digits: one fifth of scikit-learn's", done.stdout)
+    assert found and float(found[1]) > 50
+    assert (quickstart / "report" / "metrics.json").stat().st_mtime_ns == before.st_mtime_ns
+    for words, told in (
+        (["data=sklearn_digits", "data.classes=[3,7]"], "sklearn_digits: its classes are [3, 7], wanted those that "),
+        (["data=mnist_5k", "model=cnn"], "model=cnn: wanted data=… and data.…=… only"),
+        (["data=mnist_6k"], "data=mnist_6k: "),
+    ):
+        refused = command("scripts/evaluate.py", quickstart, *words)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert refused.stderr.startswith(f"error: {told}")
 
 
 @pytest.mark.parametrize(

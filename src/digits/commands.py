@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from plain_errors import ConfigError
 
 if TYPE_CHECKING:
+    from digits.record import OnnxFile
     from digits.run_folder import RunFolder
 
 Several = Annotated[list[Path] | None, Parameter(consume_multiple=True)]
@@ -39,14 +40,20 @@ def compare(
     compare.compare(list(folders) or [Path("outputs")], page, shlex.join(sys.argv), tag, csv, json)
 
 
-def evaluate(run: Path | None = None, /) -> None:
+def evaluate(run: Path | None = None, /, *data: str) -> None:
     """Test a finished run's best checkpoint again and rewrite its report.
 
     Args:
         run: a run's folder (default: the newest one in outputs but a sweep's).
+        data: other data, as for train.py (data=sklearn_digits): the accuracy on their test split, and no new report.
     """
+    if unknown := [each for each in data if not each.startswith(("data=", "data."))]:
+        raise ConfigError(f"{unknown[0]}: wanted data=… and data.…=… only")
     folder = _run(run)
     print(f"testing {folder} again …", flush=True)  # the next imports take seconds
+    if data:
+        _evaluate_on(folder, list(data))
+        return
 
     from digits.reporting.report import print_summary, write_report
     from digits.training.finish import evaluate_again, metrics_of
@@ -58,7 +65,15 @@ def evaluate(run: Path | None = None, /) -> None:
 
 
 def export(
-    run: Path | None = None, /, *, ensemble: Several = None, into: Path | None = None, int8: bool = False
+    run: Path | None = None,
+    /,
+    *,
+    ensemble: Several = None,
+    into: Path | None = None,
+    int8: bool = False,
+    fixed_batch: int | None = None,
+    uint8_input: bool = False,
+    float16: bool = False,
 ) -> None:
     """Export a finished run's best checkpoint to ONNX again, and compare the file with the checkpoint.
 
@@ -67,7 +82,12 @@ def export(
         ensemble: make one model of several runs, the mean of their probabilities, in a new run folder.
         into: the ensemble's run folder (default: a new one in outputs).
         int8: also write a smaller model.int8.onnx if it is as accurate.
+        fixed_batch: also write a model for batches of this size only, like model.batch1.onnx.
+        uint8_input: also write model.uint8.onnx, which takes pixels from 0 to 255.
+        float16: also write model.float16.onnx, which computes with 16 bits.
     """
+    if fixed_batch is not None and fixed_batch < 1:
+        raise ConfigError(f"--fixed-batch: got {fixed_batch}, wanted at least 1")
     if into and not ensemble:
         raise ConfigError("--into is for --ensemble")
     if run and ensemble:
@@ -88,6 +108,11 @@ def export(
         _export_again(folder)
     if int8:
         _export_int8(folder)
+    if fixed_batch or uint8_input or float16:
+        from digits.training.variants import export_variants
+
+        for path, file in export_variants(folder, fixed_batch, uint8_input, float16):
+            _tell(path, file)
 
 
 def explain(choice: str = "", /) -> None:
@@ -133,6 +158,14 @@ def _run(path: Path | None) -> "RunFolder":
     return RunFolder(path) if path else RunFolder.newest()
 
 
+def _evaluate_on(folder: "RunFolder", data: list[str]) -> None:
+    from digits.config import composed
+    from digits.training.finish import evaluate_on
+
+    evaluation, other = evaluate_on(folder, composed(data))
+    print(f"{100 * evaluation.accuracy:.2f} % of {len(evaluation.labels):,} digits of {other.name}: {other.test_split}")
+
+
 def _export_again(folder: "RunFolder") -> None:
     print(f"exporting {folder} again …", flush=True)
 
@@ -140,9 +173,12 @@ def _export_again(folder: "RunFolder") -> None:
     from digits.training.finish import evaluate_again
 
     evaluation, record = evaluate_again(folder)
-    file = export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best))
+    _tell(folder.onnx, export_onnx(evaluation, folder.onnx, onnx_metadata(evaluation, record, folder.best)))
+
+
+def _tell(path: Path, file: "OnnxFile") -> None:
     print(
-        f"{folder.onnx}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
+        f"{path}: {file.bytes:,} bytes; compared with the checkpoint on {file.samples:,} test digits: "
         f"largest difference {file.max_abs_diff:.1e}, {100 * file.argmax_agreement:.2f} % equal predictions"
     )
 

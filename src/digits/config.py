@@ -105,6 +105,21 @@ def mistakes_in_overrides(overrides: list[str]) -> list[str]:
     return mistakes + mistakes_in(compose("train", good, return_hydra_config=True))
 
 
+def composed(overrides: list[str]) -> DictConfig:
+    """Compose and check the config of a command that is not Hydra's.
+
+    Raises:
+        ConfigError, DataError, ModelFileError: as check; or an override cannot be composed.
+    """
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        try:
+            config = compose("train", overrides, return_hydra_config=True)  # which check looks into
+        except (*COMPOSING, ValueError) as error:
+            raise ConfigError("\n".join(mistakes_in_overrides(overrides))) from error
+        check(config)
+    return config
+
+
 def explained(error: Exception) -> Exception:
     """Turn an error of Hydra's into one that names every mistake in the overrides, not only the first."""
     error = refusal(error)

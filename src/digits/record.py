@@ -33,7 +33,7 @@ class Dataset(Record):
     val: int
     test: int
     test_split: str
-    classes: list[int]
+    classes: list[int] | list[str]
 
 
 class Epoch(Record):

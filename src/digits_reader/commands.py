@@ -153,6 +153,27 @@ def score(*pictures: str, number: bool = False) -> None:
     score.write_scores(score.judge(reader, names, number))
 
 
+def prepare(folder: Path, into: Path, /) -> None:
+    """Write the pictures of a folder as 28x28 PNG files, white on black, as `read` prepares them: to train on.
+
+    Args:
+        folder: of pictures, in folders named by their label, like scans/7/a.jpg, or named by their digit, 7_a.jpg.
+        into: a new folder, for data=folder data.folder=INTO.
+    """
+    if not folder.is_dir() or into.exists():
+        wanted = f"{into} is there already; name a new one" if into.exists() else f"{folder}: no such folder"
+        raise ConfigError(wanted)
+
+    from digits_reader import terminal
+
+    errors = [(each.picture, each.error) for each in terminal.write_prepared(folder, into)]
+    failed = [f"error: {picture}: {error}" for picture, error in errors if error]
+    print(*failed, sep="\n", end="\n" * bool(failed), file=sys.stderr)
+    print(f"{len(errors) - len(failed)} of {len(errors)} pictures in {into}")
+    if failed:
+        sys.exit(DataError.exit_code)
+
+
 def _delete(drawings: "Drawings", starts: tuple[str, ...]) -> None:
     """Delete the drawing that each beginning of an id stands for; of the others, say how many it stands for."""
     found = {start: drawings.ids(start) for start in starts}
@@ -164,7 +185,7 @@ def _delete(drawings: "Drawings", starts: tuple[str, ...]) -> None:
         )
 
 
-COMMANDS = [read, serve, site, drawings, score]
+COMMANDS = [read, serve, site, drawings, score, prepare]
 
 
 def _reader_and_pictures(words: tuple[str, ...]) -> tuple["Reader", list[str]]:

@@ -31,7 +31,7 @@ UNCLEAR = (
 class PlacedDigit:
     """A digit of a number."""
 
-    digit: int
+    digit: int | str
     confidence: float  # its probability, 0 to 1
     certain: bool | None  # true, as other marks are refused; None if the model has not learned to tell
     box: tuple[int, int, int, int]  # left, top, right, bottom, pixels of the upright picture

@@ -1,6 +1,7 @@
 """Run a trained model's model.onnx on prepared images."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +20,9 @@ NOT_KNOWN = "it looks like no digit that this model knows"
 
 @dataclass(frozen=True)
 class DigitProbability:
-    """How probable it is, from 0 to 1, that a picture shows this digit."""
+    """How probable it is, from 0 to 1, that a picture shows this digit, or what else the model knows."""
 
-    digit: int
+    digit: int | str
     probability: float
 
 
@@ -29,9 +30,9 @@ class DigitProbability:
 class Answer:
     """A model's answer to one image."""
 
-    digit: int  # the most probable
+    digit: int | str  # the most probable; a text if the model has learned letters
     confidence: float  # its probability, 0 to 1
-    runner_up: int  # the second most probable
+    runner_up: int | str  # the second most probable
     probabilities: list[DigitProbability]  # of every digit the model knows, the highest first
     certain: bool | None  # whether this looks like a digit; None if the model has not learned to tell
     reason: str | None  # why it looks like none, in plain words
@@ -46,7 +47,7 @@ class Reader:
     Attributes:
         path: of the file.
         name: of the model.
-        classes: the digits it knows, in the order of its outputs.
+        classes: the digits it knows, or texts like letters, in the order of its outputs.
         dataset, test_accuracy: the data it was tested on, and its accuracy there, 0 to 1.
         strangers: how well it reads pictures by strangers, in words; None if that was not measured.
         least_energy: an image whose logits have less energy, or whose digit is less than EVEN probable, is refused;
@@ -65,13 +66,16 @@ class Reader:
             self._session = _session_of(self.path)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.name, self.dataset = metadata["model"], metadata["dataset"]
-            self.classes: list[int] = json.loads(metadata["classes"])
+            self.classes: list[int | str] = json.loads(metadata["classes"])
             self.test_accuracy = float(metadata["test_accuracy"])
             self.strangers = metadata.get("strangers")
             self.least_energy: float | None = json.loads(metadata.get("least_energy", "null"))
             shapes = {each.name: each.shape[1:] for each in self._session.get_inputs() + self._session.get_outputs()}
             if shapes.get("images") != [1, 28, 28] or shapes.get("probabilities") != [len(self.classes)]:
                 raise ValueError(f"its inputs and outputs are {shapes}")
+            given = self._session.get_inputs()[0]
+            if given.type != "tensor(float)" or isinstance(given.shape[0], int):  # one that is for other devices
+                raise ValueError(f"it takes {given.type} {given.shape}")
         except Exception as error:  # onnxruntime's errors have no base class of their own
             reason = f"has no {error} in its metadata" if isinstance(error, KeyError) else str(error).splitlines()[0]
             raise ModelFileError(
@@ -136,6 +140,18 @@ def default_model() -> Path:
     """
     found = (path for path in Path("outputs").rglob("model.onnx") if not (path.parents[1] / "jobs.json").exists())
     return max(found, key=lambda path: path.stat().st_mtime, default=SHIPPED)
+
+
+def page_readers(paths: Iterable[Path]) -> list[Reader]:
+    """The readers of some models for the page and its API; ModelFileError: one cannot be read, or knows no digits."""
+    readers = [Reader(path) for path in paths]
+    for reader in readers:
+        if isinstance(reader.classes[0], str):
+            raise ModelFileError(
+                f"{reader.path}: knows {', '.join(map(str, reader.classes))}, and the page is for digits; "
+                "digits read takes this model"
+            )
+    return readers
 
 
 def by_name(readers: list[Reader]) -> dict[str, Reader]:

@@ -11,7 +11,7 @@ from uvicorn.supervisors import Multiprocess
 
 from digits_reader.app import create_app
 from digits_reader.drawings import Drawings
-from digits_reader.reader import Reader, by_name
+from digits_reader.reader import by_name, page_readers
 from plain_errors import ConfigError, Terminated
 
 
@@ -30,7 +30,7 @@ def serve(
         ModelFileError: a model cannot be read.
         KeyboardInterrupt, Terminated: always, in the end.
     """
-    readers = [Reader(path) for path in models]
+    readers = page_readers(models)
     app = partial(create_app, readers, drawings, hosts, proxies, origins)
     config = uvicorn.Config(app, factory=True, workers=workers, log_level="warning", server_header=False)
     received: list[int] = []

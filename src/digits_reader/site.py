@@ -14,7 +14,7 @@ import brotli
 
 from digits_reader.guard import PAGE_POLICY
 from digits_reader.numbers import LIMITS
-from digits_reader.reader import Reader, by_name
+from digits_reader.reader import Reader, by_name, page_readers
 from plain_errors import ConfigError, PlainError
 
 FACTS = ("classes", "test_accuracy", "dataset", "strangers", "least_energy")  # of a model, that the page asks for
@@ -40,7 +40,7 @@ def export_site(folder: Path, models: list[Path], runtime: Path | None = None) -
         ModelFileError: a model cannot be read.
     """
     folder = folder.resolve()
-    readers = [Reader(path) for path in models]
+    readers = page_readers(models)
     _check_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:

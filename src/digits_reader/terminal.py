@@ -59,6 +59,23 @@ def read_numbers(reader: Reader, names: Iterable[str]) -> list[Reading]:
     return [_number(reader, path) for name in names for path in paths_of(name)]
 
 
+def write_prepared(folder: Path, into: Path) -> Iterator[Reading]:
+    """Write each picture of a folder as the model would be given it, 28x28 white on black, under the same name as PNG.
+
+    Yields:
+        What became of each, without an answer.
+    """
+    for path in paths_of(str(folder)):
+        reading = _prepare(path)
+        target = into / path.relative_to(folder).with_suffix(".png")
+        if reading.image is not None and target.exists():
+            reading.error = f"{target} is there already, from another picture of this name"
+        elif reading.image is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.rint(255 * reading.image[0]).astype(np.uint8)).save(target)
+        yield reading
+
+
 def skipped_files(names: Iterable[str]) -> list[Path]:
     """Find the files in the named folders whose suffix is not that of a picture."""
     files = (file for name in names if Path(name).is_dir() for file in Path(name).rglob("*"))
@@ -85,7 +102,8 @@ def write_table(readings: Iterable[Reading]) -> None:
     for reading in readings:
         if reading.answer:
             first, second = reading.answer.probabilities[:2]
-            doubt = _doubt(first.probability, reading.answer.certain, "it is a digit")
+            known = "it is a digit" if isinstance(first.digit, int) else "it is one of its classes"
+            doubt = _doubt(first.probability, reading.answer.certain, known)
             other = f"(or {second.digit}, {100 * second.probability:.2f} %)"
             text = f"{first.digit}  {100 * first.probability:6.2f} %{doubt}  {other}"
             if reading.answer.certain is False:
@@ -171,7 +189,7 @@ def _tile(reading: Reading, answer: Answer) -> Image.Image:
     if_digit = " if a digit" if answer.certain is None else ""
     text = "no digit I know" if is_refused else f"{100 * answer.confidence:.1f} %{if_digit}"
     draw.text((238, 28), text, fill="#1b1f24", font=small)
-    for place, each in enumerate(sorted(answer.probabilities, key=lambda each: each.digit)):
+    for place, each in enumerate(sorted(answer.probabilities[:10], key=lambda each: str(each.digit))):
         left, height = 216 + 11 * place, round(44 * each.probability)
         draw.rectangle((left, 102 - height, left + 7, 102), fill="#2563eb" if each.digit == answer.digit else "#9aa4b1")
         draw.text((left + 1, 104), str(each.digit), fill="#5b6470", font=small)

@@ -76,7 +76,7 @@ class DigitsData(LightningDataModule):
         non_digits: NonNegativeCount = 0,
     ) -> None:
         super().__init__()
-        self.classes = list(DIGITS) if classes is None else classes
+        self.classes: list[Any] = list(DIGITS) if classes is None else classes  # numbers, or texts
         self.batch_size, self.val_size, self.train_size, self.seed = batch_size, val_size, train_size, seed
         self.drawings, self.drawn = drawings, 0  # drawn: the number of drawings that were added
         self.hands, self.non_digits = hands, non_digits
@@ -184,8 +184,8 @@ class DigitsData(LightningDataModule):
         return len(labels)
 
     def _select(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep the images of `classes`; replace digits by positions in `classes`."""
-        if self.classes == DIGITS:
+        """Keep the images of `classes`; replace digits by positions in `classes`, which labels of texts are already."""
+        if self.classes == DIGITS or isinstance(self.classes[0], str):
             return images, labels
         matches = labels[:, None] == torch.tensor(self.classes)
         keep = matches.any(dim=1)

@@ -10,13 +10,12 @@ from PIL import Image
 
 from digits.data.mnist_form import SIDE
 from digits.data.own import OwnDigits
-from digits.data.parts import Part
+from digits.data.parts import Part, as_labels
 from digits.ranges import Text
 from plain_errors import DataError
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp"}
 SPLITS = [("train", "test"), ("training", "testing")]
-MOST_LABEL = 255
 TOLD = 3  # names in a message
 
 
@@ -43,16 +42,20 @@ class Folder(OwnDigits):
 
 def _read(folder: Path) -> Part:
     """All pictures of a folder; DataError: there are none, or some cannot be used."""
-    labels = {path: _label(path.name, r"\d(?!\d)") for path in _pictures(folder)}
+    labels = {path: _digit(path.name) for path in _pictures(folder)}
     for inner in _folders(folder):
-        labels |= dict.fromkeys(_pictures(inner), _label(inner.name, r"\d+$"))
+        labels |= dict.fromkeys(_pictures(inner), inner.name)
     if not labels:
         raise DataError(f"{folder}: no pictures; wanted them like 7/a.png or 7_a.png ({', '.join(sorted(PICTURES))})")
-    if wrong := [path for path, label in labels.items() if label is None]:
+    if wrong := [path for path, label in labels.items() if not label]:
         raise DataError(
-            f"{_counted(folder, wrong, len(labels))} no label; wanted them like 7/a.png or 7_a.png, with labels "
-            f"from 0 to {MOST_LABEL}; letters are not supported"
+            f"{_counted(folder, wrong, len(labels))} no label; wanted them like 7/a.png or 7_a.png; letters and other "
+            "labels only as A/a.png"
         )
+    try:
+        values = as_labels(np.array([*labels.values()]))
+    except ValueError as error:
+        raise DataError(f"{folder}: names of folders: {error}") from error
     images, mistakes = [], {}
     for path in labels:
         try:
@@ -64,14 +67,17 @@ def _read(folder: Path) -> Part:
         raise DataError(
             f"{_counted(folder, [*mistakes], len(labels))} to be mended or taken away: {first.name} {mistakes[first]}"
         )
-    return Part(np.stack(images), np.array([*labels.values()], np.uint8))
+    return Part(np.stack(images), values)
 
 
 def _pixels(path: Path) -> NDArray[np.uint8]:
     """The grey values [28, 28] of a picture; what is transparent is white. ValueError: another size, or blank."""
     with Image.open(path) as picture:
         if picture.size != (SIDE, SIDE):
-            raise ValueError(f"has {picture.width}x{picture.height} pixels, wanted {SIDE}x{SIDE}")
+            raise ValueError(
+                f"has {picture.width}x{picture.height} pixels, wanted {SIDE}x{SIDE}; "
+                "digits prepare FOLDER INTO makes such"
+            )
         if picture.has_transparency_data:
             paper = Image.new("RGBA", picture.size, "white")
             pixels = np.array(Image.alpha_composite(paper, picture.convert("RGBA")).convert("L"))
@@ -82,10 +88,10 @@ def _pixels(path: Path) -> NDArray[np.uint8]:
     return pixels
 
 
-def _label(name: str, pattern: str) -> int | None:
-    """The label that a name begins with; None if it is none."""
-    found = re.match(pattern, name)
-    return int(found[0]) if found and int(found[0]) <= MOST_LABEL else None
+def _digit(name: str) -> str:
+    """The digit that a name begins with; empty if there is none, or a longer number."""
+    found = re.match(r"\d(?!\d)", name)
+    return found[0] if found else ""
 
 
 def _counted(folder: Path, wrong: list[Path], total: int) -> str:

@@ -21,7 +21,7 @@ import torch
 from scipy.io import loadmat
 
 from digits.data.mnist_form import SIDE
-from digits.data.parts import Part, as_bytes, decoded, is_square, labelled, numbers, squares
+from digits.data.parts import Part, as_bytes, as_labels, decoded, is_square, labelled, numbers, squares
 from plain_errors import DataError, in_one_line
 
 GZIP, ZIP = b"\x1f\x8b", b"PK\x03\x04"
@@ -120,19 +120,23 @@ def read_npz(path: Path) -> Iterator[Part]:
         names = {name.lower(): name for name in arrays.files}
         for images, labels in PAIRS:
             if {images, labels} <= names.keys():
-                yield Part(squares(arrays[names[images]]), as_bytes(arrays[names[labels]].ravel()))
+                yield Part(squares(arrays[names[images]]), as_labels(arrays[names[labels]].ravel()))
 
 
 def read_csv(path: Path) -> Iterator[Part]:
-    """A table of numbers, a digit in a row: pixels, and the label in the column `label`, else in the first one."""
+    """A table, a digit in a row: pixels, and the label in the column `label`, else in the first one."""
     with opened(path) as file:
         first = file.readline().decode("utf-8-sig").strip().lower().replace('"', "").split(",")
     numbered = [str(at) for at in range(len(first))]  # pandas' names of columns without names
-    names = None if first != numbered and all(each.strip().isdigit() for each in first) else first
+    is_row = first != numbered and all(each.strip().isdigit() for each in first[1:])
+    is_row &= first[0].strip().isdigit() or first[1:] not in (numbered[1:], numbered[:-1])  # a letter, not `label`
+    at = next((first.index(each) for each in ("label", "class") if each in first), 0)
+    labels: dict[str, int] = {}  # by their places here, as the table has numbers only
+    converters = {} if is_square(len(first)) else {at: lambda label: labels.setdefault(label.strip(' "'), len(labels))}
     with opened(path) as file:
-        table = numbers(file, skip=0 if names is None else 1)
-    at = next((names.index(each) for each in ("label", "class") if each in names), 0) if names else 0
-    yield from labelled(table, at)
+        table = numbers(file, skip=0 if is_row else 1, converters=converters)
+    for images, places in labelled(table, at):
+        yield Part(images, None if places is None else as_labels(np.array([*labels])[places]))
 
 
 def read_arff(path: Path) -> Iterator[Part]:
@@ -168,7 +172,7 @@ def read_parquet(path: Path) -> Iterator[Part]:
 
 def _rows(batch: Any, target: str) -> Part:
     """Some rows of a parquet file."""
-    labels = as_bytes(np.array(batch.column(target).to_pylist(), np.int64))  # OpenML's are texts
+    labels = as_labels(np.array(batch.column(target).to_pylist()))  # OpenML's are numbers as texts
     (first, *others) = [name for name in batch.schema.names if name != target]
     if not others:
         return Part(np.stack([decoded(each["bytes"], first) for each in batch.column(first).to_pylist()]), labels)

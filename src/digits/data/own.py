@@ -17,6 +17,7 @@ from digits.data.parts import Part
 from plain_errors import ConfigError, DataError
 
 LIGHT = 127  # the middle of paper and ink
+MOST_TEXTS = 62  # classes whose labels are texts: digits, capital and small letters
 LEAST = 2  # digits of a class in the training split: one for training, one for validation
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class OwnDigits(DigitsData):
 
     Where no test split is given, the pixels of a digit decide whether it belongs to it, so those that are there stay
     where they are when others are added. The labels are whole numbers from 0 to 255, mostly digits; with `classes` null
-    those that are there are the classes.
+    those that are there are the classes. If one label is another text, all are texts, and the sorted ones the classes.
 
     Args:
         source: the file or folder that the digits are in.
@@ -46,6 +47,8 @@ class OwnDigits(DigitsData):
     def read(self) -> Splits:
         """Read the digits and split them, if they are not; DataError: they are too few, or no digits."""
         parts = [_paired(self.source, part) for part in self.parts()]
+        if any(labels.dtype.kind == "U" for _, labels in parts):
+            parts = [(images, labels.astype(str)) for images, labels in parts]
         chosen = f"{TEST_SHARE:.0%} of the digits, chosen by their pixels"
         self.test_split = chosen if len(parts) == 1 else "the test split that came with the digits"
         if len({images.shape[1:] for images, _ in parts}) > 1:
@@ -55,14 +58,23 @@ class OwnDigits(DigitsData):
             is_test = chosen_by_content(images, TEST_SHARE)
             parts = [(images[~is_test], labels[~is_test]), (images[is_test], labels[is_test])]
         self._choose_classes(*(labels for _, labels in parts))
+        if isinstance(self.classes[0], str):
+            log.info(f"{self.source}: the labels are {', '.join(self.classes)}")
+            parts = [(images, np.searchsorted(self.classes, labels).astype(np.uint8)) for images, labels in parts]
         sha256 = hashlib.sha256(b"".join(values.tobytes() for pair in parts for values in pair)).hexdigest()
         (train, train_labels), (test, test_labels) = self._formed(parts)
         return Splits(train, train_labels, test, test_labels, sha256)
 
-    def _choose_classes(self, train: NDArray[np.uint8], test: NDArray[np.uint8]) -> None:
+    def _choose_classes(self, train: NDArray[Any], test: NDArray[Any]) -> None:
         """Take the classes from the labels, and check that there are enough digits of each."""
         if self.takes_all_classes:
             self.classes = np.union1d(train, test).tolist()
+        if train.dtype.kind == "U":
+            names = ", ".join(self.classes[:MOST_TEXTS])
+            if not self.takes_all_classes:
+                raise ConfigError(f"data.classes: chooses among digits, but the labels of {self.source} are {names}")
+            if len(self.classes) > MOST_TEXTS:
+                raise DataError(f"{self.source}: {len(self.classes)} labels ({names} …), wanted at most {MOST_TEXTS}")
         if len(self.classes) < 2:
             what = f"all digits are of class {self.classes[0]}" if self.classes else "no digits"
             raise DataError(f"{self.source}: {what}, wanted two classes at least")
@@ -80,9 +92,7 @@ class OwnDigits(DigitsData):
                 f"data.{key}: adds digits 0 to 9, but the labels of {self.source} go to {self.classes[-1]}"
             )
 
-    def _formed(
-        self, parts: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]
-    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    def _formed(self, parts: list[tuple[NDArray[np.uint8], NDArray[Any]]]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Bring images into the form that Splits have, white ink on black."""
         size = parts[0][0].shape[1:]
         edges = np.concatenate([_edges(images) for images, _ in parts])
@@ -100,7 +110,7 @@ class OwnDigits(DigitsData):
         return formed
 
 
-def _paired(source: Path, part: Part) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _paired(source: Path, part: Part) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """Images with labels, at least one; DataError: they do not belong together."""
     images, labels = part
     if images is None or labels is None:

@@ -17,10 +17,10 @@ class NoPicturesError(ValueError):
 
 
 class Part(NamedTuple):
-    """What a file holds: images uint8 [N, side, side] and labels uint8 [N], or only one of the two."""
+    """What a file holds: images uint8 [N, side, side] and labels [N], uint8 or texts, or only one of the two."""
 
     images: NDArray[np.uint8] | None
-    labels: NDArray[np.uint8] | None
+    labels: NDArray[Any] | None
 
 
 def decoded(content: bytes, name: object) -> NDArray[np.uint8]:
@@ -33,10 +33,11 @@ def decoded(content: bytes, name: object) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def numbers(lines: Iterable[bytes], skip: int = 0, quote: str | None = None) -> NDArray[np.uint8]:
+def numbers(lines: Iterable[bytes], skip: int = 0, quote: str | None = None, **options: Any) -> NDArray[np.uint8]:
     """Whole numbers 0 to 255 between commas, [rows, columns]; ValueError: there is something else, or nothing."""
+    options |= {"delimiter": ",", "comments": None, "skiprows": skip, "quotechar": quote, "ndmin": 2}
     with warnings.catch_warnings(action="ignore", category=UserWarning):  # that there are no rows
-        table = np.loadtxt(lines, np.uint8, delimiter=",", comments=None, skiprows=skip, quotechar=quote, ndmin=2)
+        table = np.loadtxt(lines, np.uint8, encoding="utf-8", **options)
     if len(table) == 0:
         raise ValueError("no rows of numbers")
     return table
@@ -50,6 +51,22 @@ def labelled(table: NDArray[np.uint8], at: int) -> Iterator[Part]:
         labels = table[:, at].copy()
         pixels = table[:, 1:] if at == 0 else np.delete(table, at, axis=1)
         yield Part(squares(pixels), labels)
+
+
+def as_labels(values: NDArray[Any]) -> NDArray[Any]:
+    """Labels [N] as uint8, also if they are numbers written as texts; other texts as they are.
+
+    Raises:
+        ValueError: a label is empty, or a number that is not whole or not from 0 to 255.
+    """
+    if values.dtype.kind != "U":
+        return as_bytes(values)
+    names, positions = np.unique(np.strings.strip(values), return_inverse=True)
+    if all(name.isdecimal() for name in names):
+        return as_bytes(names.astype(np.float64))[positions]  # some may be too long for an int64
+    if "" in names:
+        raise ValueError("a digit without a label")
+    return names[positions]
 
 
 def squares(pixels: NDArray[Any]) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ from digits.ranges import Text
 from plain_errors import DataError
 
 CSV = Form("a CSV table", lambda path, start: True, read_csv)
-NOT_TEXT = "wanted whole numbers 0 to 255, also as labels; letters are not supported"
+NOT_TEXT = "wanted whole numbers 0 to 255 as pixels"
 
 
 class Table(OwnDigits):

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from hydra.utils import instantiate
 from markupsafe import Markup
 from rich.console import Console
@@ -173,8 +174,9 @@ def _disagreements(candidates: list[Candidate]) -> dict[str, Any]:
     """
     runs = [candidate.runs[0] for candidate in candidates]
     paths = [run.folder.predictions for run in runs]
-    tables = [np.loadtxt(path, np.int64, delimiter=",", skiprows=1, usecols=(1, 2), ndmin=2) for path in paths]
-    labels, read = tables[0][:, 0], np.stack([table[:, 1] for table in tables])  # [N], [candidates, N]
+    columns = {"usecols": ["label", "prediction"], "dtype": str, "na_filter": False}  # NA may be a label
+    tables = [pd.read_csv(path, **columns) for path in paths]
+    labels, read = tables[0].label.to_numpy(), np.stack([table.prediction for table in tables])  # [N], [candidates, N]
     correct = read == labels
     images = _test_images(runs[0])
 

@@ -29,6 +29,7 @@ STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.size": 10,
     "text.color": INK,
+    "text.parse_math": False,  # a label may have a $
     "axes.labelcolor": INK,
     "axes.edgecolor": FAINT,
     "axes.spines.top": False,
@@ -65,7 +66,8 @@ def confusion_matrix(metrics: Metrics) -> Figure:
     """Rows are true digits, columns predicted ones. A cell's text is its count, its shade the share of its row."""
     classes, counts = list(metrics.per_class), metrics.confusion_matrix
     shares = [[count / max(1, sum(row)) for count in row] for row in counts]
-    with drawing(6.4, 6, **{"axes.grid": False}) as (figure, axes):
+    side = max(6, 0.4 * len(classes))  # inches
+    with drawing(side + 0.4, side, **{"axes.grid": False}) as (figure, axes):
         axes.imshow(shares, cmap="Blues", norm=PowerNorm(0.4, 0, 1))  # on a linear scale, 1 % would be white
         for true, row in enumerate(counts):
             for predicted, count in enumerate(row):

@@ -95,7 +95,7 @@ def worst_mistakes(evaluation: Evaluation, most: int = 40, of_a_pair: int = 3) -
     return wrong[chosen[:most]]
 
 
-def _per_class(evaluation: Evaluation, classes: list[int]) -> dict[str, ClassScores]:
+def _per_class(evaluation: Evaluation, classes: list[int] | list[str]) -> dict[str, ClassScores]:
     labels, predictions = evaluation.labels.numpy(), evaluation.predictions.numpy()
     scores = precision_recall_fscore_support(labels, predictions, labels=range(len(classes)), zero_division=0)
     return {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 import yaml
 from matplotlib import colormaps
@@ -128,13 +129,12 @@ def _pictures(class_images: Tensor) -> list[str]:
 
 def _write_predictions(path: Path, classes: list[str], evaluation: Evaluation) -> None:
     """A row for each test image, in the order of the test split; digits, not positions in the model's classes."""
-    digits = torch.tensor([int(digit) for digit in classes])
-    labels, predictions = digits[evaluation.labels], digits[evaluation.predictions]
-    columns = torch.arange(len(labels)), labels, predictions, evaluation.confidence, evaluation.probabilities
-    header = ",".join(["index", "label", "prediction", "confidence", *(f"p{digit}" for digit in classes)])
-    formats = ["%d"] * 3 + ["%.6f"] * (1 + len(classes))
+    table = pd.DataFrame(evaluation.probabilities.numpy(), columns=[f"p{digit}" for digit in classes])
+    table.insert(0, "label", np.array(classes)[evaluation.labels])
+    table.insert(1, "prediction", np.array(classes)[evaluation.predictions])
+    table.insert(2, "confidence", evaluation.confidence.numpy())
     with atomic_path(path) as temporary:
-        np.savetxt(temporary, np.column_stack(columns), formats, delimiter=",", header=header, comments="")
+        table.to_csv(temporary, index_label="index", float_format="%.6f", lineterminator="\n")
 
 
 def print_summary(folder: RunFolder, metrics: Metrics) -> None:

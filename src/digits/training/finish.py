@@ -72,6 +72,14 @@ def evaluate_again(folder: RunFolder) -> tuple[Evaluation, RunRecord]:
     return evaluate(load_model(folder.best), data_of(config), config.trainer), record
 
 
+def evaluate_on(folder: RunFolder, config: DictConfig) -> tuple[Evaluation, DigitsData]:
+    """Test a run's best checkpoint on the data of another config; ConfigError: these have other classes."""
+    model, data = load_model(folder.best), data_of(config)
+    if (known := model.hparams["classes"]) != data.classes:
+        raise ConfigError(f"{data.name}: its classes are {data.classes}, wanted those that {folder} knows, {known}")
+    return evaluate(model, data, {"limit_val_batches": 0}), data
+
+
 def data_of(config: DictConfig) -> DigitsData:
     """The data that a config names, set up."""
     data: DigitsData = instantiate(config.data, _convert_="all")
