@@ -25,7 +25,7 @@ CLIENTS, ROUNDS, SECONDS = (1, 16, 64), 5, 3.0  # at once; for each server; of e
 TOLERANCE = 1e-4  # of probabilities: Gradio's environment may have other versions of Pillow, NumPy and OpenCV
 ROUTES = {"digits": ("/api/predict", "image/png"), "gradio": ("/gradio_api/run/predict", "application/json")}
 
-Question = tuple[dict[str, bytes], dict[int, float]]  # the body for each server; the model's probability of each digit
+Question = tuple[dict[str, bytes], dict[int | str, float]]  # the body for each server; the model's probability of each digit
 
 
 def main() -> None:
