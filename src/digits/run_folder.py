@@ -110,10 +110,7 @@ class RunFolder:
             folder = wanted.with_name(f"{wanted.name}-{number}")
 
     def hold(self) -> None:
-        """Keep other processes from working in the folder while this object lives; ConfigError if one does.
-
-        What a killed process has left of a file is deleted.
-        """
+        """Keep other processes out while this object lives; delete what a killed one left. ConfigError: one works."""
         self.lock = FileLock(self.path / ".lock")
         try:
             self.lock.acquire(blocking=False)

@@ -178,5 +178,4 @@ def rebuilt(model_class: str, hyper_parameters: Mapping[str, Any]) -> Classifier
     kind = getattr(import_module(module), name)
     if not (isinstance(kind, type) and issubclass(kind, Classifier)):
         raise ImportError(f"model class is {model_class}, wanted a classifier")
-    built: Classifier = kind(**model_settings(hyper_parameters))
-    return built
+    return kind(**model_settings(hyper_parameters))

@@ -5,6 +5,7 @@ import shutil
 import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
@@ -29,8 +30,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path`."""
-        with atomic_path(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        content = BytesIO()
+        torch.save(checkpoint, content)  # on a full disk it would say something else
+        with atomic_path(Path(path)) as temporary:
+            temporary.write_bytes(content.getbuffer())
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -130,11 +133,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def last_whole(folder: RunFolder) -> Path:
-    """The checkpoint that a run is continued from: its last one, or the best one, an older one, if that is damaged.
-
-    Raises:
-        ModelFileError: neither can be read.
-    """
+    """The checkpoint to continue from: the last one, or the best one, which is older; ModelFileError: both are damaged."""
     try:
         read_checkpoint(folder.last)
     except ModelFileError as error:
@@ -174,8 +173,8 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
     checkpoint = read_checkpoint(path)
     stopping = [each.state_key for each in callbacks if isinstance(each, EarlyStopping)]
     try:
-        states = [state for key, state in checkpoint.get("callbacks", {}).items() if key in stopping]
-        stopped = sum(state["stopped_epoch"] for state in states)
+        states = checkpoint.get("callbacks", {}).items()
+        stopped = sum(state["stopped_epoch"] for key, state in states if key in stopping)
         shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
         step: int = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
     except (AttributeError, LookupError, TypeError) as error:
