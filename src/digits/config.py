@@ -30,7 +30,7 @@ from digits.training.ranks import is_distributed
 from plain_errors import ConfigError, DataError, ModelFileError, PlainError, each_once, in_one_line
 
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
-EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+EXTRAS = {"MLflow": "mlflow", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e '.[{extra}]' installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
 TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
@@ -64,6 +64,8 @@ def mistakes_in(config: DictConfig) -> list[str]:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
+    if removed := [key for key in (*TOP_LEVEL, "data", "model", "trainer") if key not in plain]:
+        return [f"~{key}: each run needs this key; leave it out" for key in removed]
     given = flat({**plain, "hydra": None})
     mistakes = [line for key, value in given.items() if (line := former_line(f"{key}={value}"))]
     plain = upgraded(plain)
