@@ -38,6 +38,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("case", range(mark.kwargs["cases" if WHOLE else "short"]))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what has no short form, as others test it already or it takes long."""
+    marks = {item: item.get_closest_marker("fault") for item in items}
+    items[:] = [item for item, mark in marks.items() if WHOLE or not mark or mark.kwargs["short"]]
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Have the report of each case say which fault it was: it travels from a worker to the table, a mark does not."""

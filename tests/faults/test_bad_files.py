@@ -70,7 +70,7 @@ def is_as_good(damaged, good):
     "newest checkpoint cut off, zeroed or with a bit flipped; then resume=",
     "it is named and the one before it used, to the same weights; where none is good, exit 4",
     cases=30,
-    short=3,
+    short=2,
 )
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(killed, whole, tmp_path, case):
     chance, run = random.Random(case), tmp_path / "run"

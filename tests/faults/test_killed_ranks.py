@@ -59,7 +59,7 @@ def whole_of_two(tmp_path_factory):
     "SIGKILL to one of two processes that train one model; then resume=",
     "the other one is gone within 30 s, nothing is left of both; after the resume the same weights",
     cases=20,
-    short=1,
+    short=0,
 )
 def test_the_other_process_ends_and_the_run_goes_on_to_the_same_weights(whole_of_two, tmp_path, case):
     seconds = random.Random(case).uniform(0, 0.2)
