@@ -133,7 +133,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def last_whole(folder: RunFolder) -> Path:
-    """The checkpoint to continue from: the last one, or the best one, which is older; ModelFileError: both are damaged."""
+    """The checkpoint to continue from: last.ckpt, or best.ckpt, which is older; ModelFileError: both are damaged."""
     try:
         read_checkpoint(folder.last)
     except ModelFileError as error:
