@@ -62,10 +62,12 @@ def overrides():
     value = st.builds("{}{}={}".format, st.sampled_from(["", "", "", "+", "++"]), st.sampled_from(keys()), values())
     removed = st.sampled_from(keys()).map("~{}".format)
     nodes = ["model", "data", "trainer", "model.optimizer", "callbacks.early_stopping", "logger.tensorboard"]
-    nodes += ["+callbacks.new", "+logger.new", "+new", "+model.new"]
-    target = st.builds("{}._target_={}".format, st.sampled_from(nodes), st.sampled_from(OUTSIDE))
+    nodes += ["+callbacks.new", "+logger.new", "+new", "+model.new", "+callbacks.early_stopping.new"]
+    names = st.sampled_from([*OUTSIDE, "${monitor}", "${run_label}"])
+    target = st.builds("{}._target_={}".format, st.sampled_from(nodes), names)
+    nested = st.sampled_from(OUTSIDE).map("+callbacks.new=[{{_target_: '{}'}}]".format)
     argument = st.builds("+{}.{}=marker".format, st.sampled_from(["model", "data"]), st.sampled_from(ARGUMENTS))
-    each = st.one_of(value, value, value, st.sampled_from(CHOICES), removed, target, argument)
+    each = st.one_of(value, value, value, st.sampled_from(CHOICES), removed, target, nested, argument)
     return st.lists(each, min_size=1, max_size=4)
 
 
@@ -135,3 +137,17 @@ def test_the_command_does_what_the_check_says(tmp_path, case):
     assert done.returncode in (0, 2, 3, 4) and "Traceback" not in done.stderr, (found[-1], done.stderr)
     assert (done.returncode == 0) == (lines == []), (found[-1], done.stderr)
     assert done.returncode == 0 or not list(tmp_path.iterdir()), found[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["+callbacks.new._target_=${name}", "name=marker.function"],
+        ["+callbacks.early_stopping.min_delta={_target_: marker.function}"],
+        ["+trainer.plugins=[{_target_: marker.function}]"],
+    ],
+    ids=["in another key", "in a value", "in a list"],
+)
+def test_no_target_is_hidden(words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    assert "_target_: got marker.function, wanted a class of digits.*" in str(refused(words))
