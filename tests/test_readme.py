@@ -113,7 +113,13 @@ SUBCOMMANDS = {each.__name__: each for each in (*digits.commands.COMMANDS, *digi
 
 
 def test_an_environment_without_cuda_has_all_else_of_the_lock():
-    shown = subprocess.run(["make", "--no-print-directory", "-n", "-B", "setup", "CPU=1"], cwd=ROOT, capture_output=True, text=True, check=True)
+    shown = subprocess.run(
+        ["make", "--no-print-directory", "-n", "-B", "setup", "CPU=1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     torch, awk, rest = shown.stdout.splitlines()[2:5]
     words = re.search(r"whl/cpu (\$\(grep .*\))", torch)[1]
     ours = subprocess.run(
