@@ -32,6 +32,12 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def delete_unfinished(folder: Path) -> None:
+    """Delete what killed processes have left of files in and below `folder`, where nobody else may write now."""
+    for path in folder.rglob(f".*.{'[0-9a-f]' * 8}"):
+        path.unlink()
+
+
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 `text` to `path` atomically."""
     with atomic_path(path) as temporary:

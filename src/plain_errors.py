@@ -11,6 +11,7 @@ import os
 import re
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -101,6 +102,7 @@ def plain_errors(explain: Callable[[Exception], Exception] = lambda error: error
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # otherwise Hydra prints errors in its own way and exits with 1
     signal.signal(signal.SIGTERM, _terminate)
+    threading.excepthook = _in_thread
     code: object = None
     atexit.register(lambda: _leave(code))  # the first one that is registered is the last one that is called
     try:
@@ -167,6 +169,12 @@ def print_error(error: Exception, job: str = "") -> None:
 def is_disk_full(error: object) -> TypeGuard[OSError]:
     """Whether the disk, or this user's share of it, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def _in_thread(end: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread. That the disk is full, TensorBoard's thread tells the main one, which prints it."""
+    if not is_disk_full(end.exc_value):
+        threading.__excepthook__(end)
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

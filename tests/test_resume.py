@@ -1,6 +1,5 @@
 """Killed, interrupted, resumed: nothing is lost and nothing differs."""
 
-import json
 import os
 import shutil
 import signal
@@ -9,7 +8,7 @@ import time
 
 import pytest
 import torch
-from conftest import QUIET, run_command, run_folders, start_training
+from conftest import QUIET, run_command, start_training
 
 from digits.run_folder import RunFolder
 
@@ -60,36 +59,6 @@ def weights(path):
 
 def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
-
-
-def test_killed_and_resumed_ends_in_the_same_weights_bit_for_bit(tmp_path):
-    (tmp_path / "whole").mkdir()
-    (tmp_path / "killed").mkdir()
-    done = run_command("train.py", *RUN, cwd=tmp_path / "whole")
-    assert done.returncode == 0, done.stderr
-    (whole,) = run_folders(tmp_path / "whole")
-
-    _, code, _ = signalled(tmp_path / "killed", after="epoch 4:", number=signal.SIGKILL)
-    assert code == -signal.SIGKILL
-    (killed,) = run_folders(tmp_path / "killed")
-    assert json.loads((killed / "run.json").read_text())["status"] == "running"
-    assert torch.load(killed / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] < 5
-    resumed = killed.rename(tmp_path / "moved to another place")
-    read_by_others = [tmp_path / path.name for path in (resumed / ".hydra").iterdir()]
-    for path in read_by_others:
-        path.hardlink_to(resumed / ".hydra" / path.name)
-    before = [path.read_text() for path in read_by_others]
-    done = run_command("train.py", f"resume='{resumed}'", *QUIET, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert len(before) == 3 and [path.read_text() for path in read_by_others] == before, "new files, none emptied first"
-
-    overrides = [(run / ".hydra" / "overrides.yaml").read_text() for run in (whole, resumed)]
-    assert overrides[1].startswith(overrides[0]) and "resume" not in overrides[1], "they repeat the run"
-    for name in ("last.ckpt", "best.ckpt"):
-        assert same(weights(whole / "checkpoints" / name), weights(resumed / "checkpoints" / name)), name
-    first, second = (json.loads((run / "report" / "metrics.json").read_text()) for run in (whole, resumed))
-    assert first["test/accuracy"] == second["test/accuracy"]
-    assert [row["val/loss"] for row in first["history"]] == [row["val/loss"] for row in second["history"]]
 
 
 @pytest.mark.parametrize(
@@ -156,20 +125,6 @@ def test_resume_into_a_run_of_another_length_is_refused(quickstart, command):
     done = command("train.py", "experiment=quickstart", "trainer.max_epochs=3", f"ckpt_path={last}", *QUIET)
     assert done.returncode == 2
     assert "trainer.max_epochs: got a run of 165 steps" in done.stderr
-
-
-@pytest.mark.parametrize(
-    "number, code, word", [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
-)
-def test_signals_end_a_run_with_their_codes_and_say_how_to_go_on(tmp_path, number, code, word):
-    _, found, printed = signalled(tmp_path, *ENDLESS, after="epoch 3:", number=number)
-    assert found == code, printed
-    (run,) = run_folders(tmp_path)
-    assert f"{word}; continue with: python train.py resume=" in printed
-    assert "Traceback" not in printed
-    record = json.loads((run / "run.json").read_text())
-    assert record["status"] == "failed" and record["error"].startswith(f"{word}; continue with: ")
-    assert torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] >= 1
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

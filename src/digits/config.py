@@ -23,14 +23,14 @@ from digits.choices import CONFIGS
 from digits.former import former_line, upgraded
 from digits.ranges import Seed, Text
 from digits.run_folder import RunFolder
-from digits.schema import located, mistakes_in_node, mistakes_in_values, nearest
+from digits.schema import foreign_targets, located, mistakes_in_node, mistakes_in_values, nearest
 from digits.secrets import masked, secret_mistake
 from digits.settings import flat
 from digits.training.ranks import is_distributed
 from plain_errors import ConfigError, DataError, ModelFileError, PlainError, each_once, in_one_line
 
 COMPOSING = (HydraException, OmegaConfBaseException)  # errors of composing a config; one more: NULL_GROUP
-EXTRAS = {"MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
+EXTRAS = {"MLflow": "mlflow", "MLFlowLogger": "mlflow", "WandbLogger": "wandb"}
 NOT_INSTALLED = "{choice}: not installed; pip install -e '.[{extra}]' installs it"
 TOP_LEVEL: dict[str, Any] = {"seed": Seed, **dict.fromkeys(("resume", "ckpt_path", "name"), Text | None)}
 TOP_LEVEL |= {"tags": list[str], "monitor": Text, **dict.fromkeys(("run_folder", "run_label"), Text | None)}
@@ -64,6 +64,8 @@ def mistakes_in(config: DictConfig) -> list[str]:
         plain = resolved(config)
     except OmegaConfBaseException as error:
         return [f"{error.full_key or 'config'}: {in_one_line(error)}"]
+    if removed := [key for key in (*TOP_LEVEL, "data", "model", "trainer") if key not in plain]:
+        return [f"~{key}: each run needs this key; leave it out" for key in removed]
     given = flat({**plain, "hydra": None})
     mistakes = [line for key, value in given.items() if (line := former_line(f"{key}={value}"))]
     plain = upgraded(plain)
@@ -76,6 +78,9 @@ def mistakes_in(config: DictConfig) -> list[str]:
     for group in ("callbacks", "logger"):
         for name, node in (plain.get(group) or {}).items():
             mistakes += [*mistakes_in_node(f"{group}.{name}", node)] or _missing_package(f"{group}={name}", node)
+    told = {line.partition(":")[0] for line in mistakes}
+    foreign = (line for group in GROUPS for line in foreign_targets(group, plain.get(group)))
+    mistakes += [line for line in foreign if line.partition(":")[0] not in told]
     mistakes += _mistakes_in_needs(plain)
     written: Any = OmegaConf.to_container(config)
     mistakes += [line for key, value in flat(written | {"hydra": None}).items() if (line := secret_mistake(key, value))]
@@ -189,7 +194,7 @@ def _mistakes_in_needs(plain: dict[str, Any]) -> list[str]:
         if plain["trainer"].get(key) == 0:
             mistakes.append(f"trainer.{key}: got 0, wanted something to train on; leave this out")
     for key in ("limit_train_batches", "limit_val_batches", "limit_test_batches"):
-        if (value := plain["trainer"].get(key) or 0) < 0:
+        if isinstance(value := plain["trainer"].get(key), int | float) and value < 0:
             mistakes.append(f"trainer.{key}: got {value}, wanted at least 0")
     for name, node in callbacks.items():
         if isinstance(node, dict) and str(node.get("_target_")).endswith(".StochasticWeightAveraging"):
@@ -232,7 +237,8 @@ def _is_interpolated(config: DictConfig, mistake: str) -> bool:
     """Whether a mistake lies in a ${…}. It is then reported at the key where the value comes from."""
     parent, _, key = mistake.partition(":")[0].rpartition(".")
     node = OmegaConf.select(config, parent) if parent else config
-    return isinstance(node, DictConfig) and key in node and OmegaConf.is_interpolation(node, key)
+    is_value = isinstance(node, DictConfig) and key in node and key != "_target_"  # no name may hide in another key
+    return is_value and OmegaConf.is_interpolation(node, key)
 
 
 def _is_value(override: str) -> bool:

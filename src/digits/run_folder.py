@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ValidationError
 
-from atomic_files import write_text
+from atomic_files import delete_unfinished, write_text
 from digits.former import upgraded
 from digits.record import FORMAT, Metrics, RunRecord
 from plain_errors import ConfigError
@@ -110,12 +110,13 @@ class RunFolder:
             folder = wanted.with_name(f"{wanted.name}-{number}")
 
     def hold(self) -> None:
-        """Keep other processes from working in the folder while this object lives; ConfigError if one does."""
+        """Keep other processes out while this object lives; delete what a killed one left. ConfigError: one works."""
         self.lock = FileLock(self.path / ".lock")
         try:
             self.lock.acquire(blocking=False)
         except Timeout:
             raise ConfigError(f"resume: the run in {self} still runs; wait for its end, or stop it first") from None
+        delete_unfinished(self.path)
 
     def record(self) -> RunRecord:
         """What run.json says; without a file, the record of a run that has not begun.

@@ -60,6 +60,15 @@ def mistakes_in_node(
             yield f"{path}.{key}: missing, and {name} needs it"
 
 
+def foreign_targets(path: str, node: Any) -> Iterator[str]:
+    """A line for each _target_ in a node, however deep, that begins with none of ALLOWED_TARGETS."""
+    pairs = node.items() if isinstance(node, Mapping) else enumerate(node) if isinstance(node, list) else ()
+    for key, each in pairs:
+        if key == "_target_" and not str(each).startswith((*ALLOWED_TARGETS, "optuna.")):  # a search's pruner
+            yield f"{path}._target_: got {each}, wanted a class of {', '.join(name + '*' for name in ALLOWED_TARGETS)}"
+        yield from foreign_targets(f"{path}.{key}", each)
+
+
 def mistakes_in_values(values: Mapping[str, Any], types: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """Check values by the types of their keys.
 

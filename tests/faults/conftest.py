@@ -15,15 +15,33 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import run_command
+
+from faults.killing import RUN
 
 WHOLE = "FAULTS" in os.environ  # make faults sets it
 OUTPUT = Path("outputs/faults.json")
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small run, never killed."""
+    cwd = tmp_path_factory.mktemp("whole")
+    done = run_command("train.py", *RUN, cwd=cwd)
+    assert done.returncode == 0, done.stderr
+    return cwd / "run"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give a test its cases."""
     if mark := metafunc.definition.get_closest_marker("fault"):
         metafunc.parametrize("case", range(mark.kwargs["cases" if WHOLE else "short"]))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what has no short form, as others test it already or it takes long."""
+    marks = {item: item.get_closest_marker("fault") for item in items}
+    items[:] = [item for item, mark in marks.items() if WHOLE or not mark or mark.kwargs["short"]]
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -49,7 +67,8 @@ def _rows(reports: list[pytest.TestReport]) -> list[dict[str, Any]]:
     """A row for each fault, in the order in which they ended first."""
     rows: dict[str, dict[str, Any]] = {}
     for report in reports:
-        for fault, seen, each in (value for name, value in report.user_properties if name == "fault"):
+        properties = getattr(report, "user_properties", [])  # a file that cannot be imported has none
+        for fault, seen, each in (value for name, value in properties if name == "fault"):
             row = rows.setdefault(fault, {"fault": fault, "held": 0, "tried": 0, "seen": seen, "seconds": 0.0})
             row["held"] += each * report.passed
             row["tried"] += each

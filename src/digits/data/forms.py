@@ -63,9 +63,9 @@ def forms_in(folders: Iterable[Path]) -> list[tuple[Form, Path]]:
 
 
 def inside(folder: Path) -> list[Path]:
-    """What is in a folder, by name; nothing if it may not be read, like a disk's lost+found."""
+    """What is in a folder, by name, but for hidden files; nothing if it may not be read, like a disk's lost+found."""
     try:
-        return sorted(folder.iterdir())
+        return sorted(path for path in folder.iterdir() if path.name[0] != ".")
     except PermissionError:
         return []
 

@@ -17,7 +17,7 @@ import torch
 from filelock import FileLock
 from torchvision import datasets
 
-from atomic_files import atomic_path
+from atomic_files import atomic_path, delete_unfinished
 from digits.data.datamodule import DigitsData, Splits
 from digits.data.mnist_files import SHA256, MnistFiles
 from plain_errors import DataError
@@ -62,6 +62,7 @@ class Mnist(DigitsData):
             with FileLock(_lock_of(self.raw)):
                 self.files = MnistFiles(self.folder)
                 if self.files.can_be_downloaded:
+                    delete_unfinished(self.raw)
                     log.info(f"{self.folder} lacks {self.files.missing}: downloading 12 MB to {self.raw}")
                     self._download()
                     self.files = MnistFiles(self.folder)

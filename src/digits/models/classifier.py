@@ -175,5 +175,7 @@ def rebuilt(model_class: str, hyper_parameters: Mapping[str, Any]) -> Classifier
     module, _, name = model_class.rpartition(".")
     if not module.startswith("digits.models."):
         raise ImportError(f"model class is {model_class}, wanted one of digits.models")
-    kind: type[Classifier] = getattr(import_module(module), name)
+    kind = getattr(import_module(module), name)
+    if not (isinstance(kind, type) and issubclass(kind, Classifier)):
+        raise ImportError(f"model class is {model_class}, wanted a classifier")
     return kind(**model_settings(hyper_parameters))

@@ -5,6 +5,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,23 @@ class TensorBoard(TensorBoardLogger):
         named = {CHARTS.get(name, name if "/" in name else f"train/{name}"): value for name, value in metrics.items()}
         named.pop("train/epoch", None)
         super().log_metrics(named, step)
+
+
+class MLflow(MLFlowLogger):
+    """Logs each point once: a resumed run repeats those that followed its checkpoint, and MLflow keeps all it gets."""
+
+    @cached_property
+    def _known(self) -> dict[str, int]:  # the last step of each figure that the run had before this process
+        return {}
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add a point to each chart that has none at this step or later."""
+        for name in metrics.keys() - self._known.keys():
+            points = self.experiment.get_metric_history(str(self.run_id), name) or []  # None on ranks above 0
+            self._known[name] = max((point.step for point in points), default=-1)
+        super().log_metrics(
+            {name: each for name, each in metrics.items() if step is None or step > self._known[name]}, step
+        )
 
 
 def loggers_of(config: DictConfig, tracked: Mapping[str, str], step: int | None = None) -> dict[str, Logger]:
@@ -173,7 +191,7 @@ def _log_figures(logger: Logger, figures: Mapping[str, float], step: int) -> Non
         logger.log_metrics({name: value for name, value in figures.items() if "/" in name}, step)
         logger.finalize("success")
     elif isinstance(logger, MLFlowLogger):
-        logger.log_metrics(figures, step)
+        MLFlowLogger.log_metrics(logger, figures, step)  # also where the last epoch has a point
     elif isinstance(logger, WandbLogger):
         logger.experiment.summary.update(figures)
 

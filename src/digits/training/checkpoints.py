@@ -2,9 +2,13 @@
 
 import logging
 import shutil
+import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import torch
 from lightning import Callback, LightningModule, Trainer
@@ -26,8 +30,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path`."""
+        content = BytesIO()
+        torch.save(checkpoint, content)  # on a full disk it would say something else
         with atomic_path(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+            temporary.write_bytes(content.getbuffer())
 
 
 class BestCheckpoint(ModelCheckpoint):
@@ -109,7 +115,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         ModelFileError: the file is absent, cut off, holds pickled code or is no checkpoint of a classifier.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  only weights
+        with zipfile.ZipFile(path) as file, catch_warnings(action="ignore"):  # PyTorch warns of other kinds of files
+            if damaged := file.testzip():  # PyTorch does not compare the checksums that it writes
+                raise ValueError(f"{damaged} is damaged")
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)  # noqa: TID251  only weights
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}; wanted a checkpoint file") from error
     except Exception as error:  # damaged bytes make torch raise almost anything
@@ -123,6 +132,19 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def last_whole(folder: RunFolder) -> Path:
+    """The checkpoint to continue from: last.ckpt, or best.ckpt, which is older; ModelFileError: both are damaged."""
+    try:
+        read_checkpoint(folder.last)
+    except ModelFileError as error:
+        with suppress(ModelFileError):
+            read_checkpoint(folder.best)
+            log.warning("%s; the run goes on from %s", error, folder.best)
+            return folder.best
+        raise
+    return folder.last
+
+
 def load_model(path: Path) -> Classifier:
     """Rebuild a classifier, in evaluation mode on the CPU, from its checkpoint alone.
 
@@ -133,7 +155,7 @@ def load_model(path: Path) -> Classifier:
     try:
         model = rebuilt(checkpoint["model_class"], checkpoint["hyper_parameters"])
         model.load_state_dict(checkpoint["state_dict"])
-    except (ImportError, AttributeError, TypeError, RuntimeError) as error:
+    except Exception as error:  # values of another kind make a constructor raise almost anything
         first_line = str(error).split("\n")[0]
         raise ModelFileError(f"{path}: does not fit its model {checkpoint['model_class']} ({first_line})") from error
     return model.eval()
@@ -150,13 +172,19 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
     """
     checkpoint = read_checkpoint(path)
     stopping = [each.state_key for each in callbacks if isinstance(each, EarlyStopping)]
-    for key, state in checkpoint.get("callbacks", {}).items():
-        if key in stopping and state["stopped_epoch"]:
-            raise ModelFileError(
-                f"{path}: early stopping ended this run after epoch {state['stopped_epoch'] + 1}; to train longer, "
-                "resume without it: ~callbacks.early_stopping"
-            )
-    found = {"sharpness": ()} | {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    try:
+        states = checkpoint.get("callbacks", {}).items()
+        stopped = sum(state["stopped_epoch"] for key, state in states if key in stopping)
+        shapes = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+        step: int = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
+    except (AttributeError, LookupError, TypeError) as error:
+        raise ModelFileError(f"{path}: no state of a training ({error}); wanted a last.ckpt of train.py") from error
+    if stopped:
+        raise ModelFileError(
+            f"{path}: early stopping ended this run after epoch {stopped + 1}; to train longer, "
+            "resume without it: ~callbacks.early_stopping"
+        )
+    found = {"sharpness": ()} | shapes
     wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     if found != wanted or "optimizer_states" not in checkpoint:
         settings = ", ".join(f"{key}={value}" for key, value in checkpoint["hyper_parameters"].items())
@@ -164,5 +192,4 @@ def check_resumable(path: Path, model: Classifier, callbacks: Iterable[Callback]
             f"{path}: of another model ({checkpoint['model_class']}: {settings}); "
             f"wanted one of {type(model).__name__} with the settings of the config; take the model=… of that run"
         )
-    step: int = checkpoint["loops"]["fit_loop"]["epoch_loop.state_dict"]["_batches_that_stepped"]
     return step

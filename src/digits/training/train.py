@@ -21,7 +21,7 @@ from digits.reporting.tracking import begin_tracking, log_settings, log_trial, l
 from digits.run_folder import RunFolder
 from digits.threads import usable_cores
 from digits.training.callbacks import History, KeepSigterm, Progress, SeedEveryEpoch, early_stop
-from digits.training.checkpoints import check_resumable, checkpoints_in, load_model
+from digits.training.checkpoints import check_resumable, checkpoints_in, last_whole, load_model
 from digits.training.finish import data_of, finish
 from digits.training.run import Run
 from digits.training.trainer import Trainer
@@ -115,6 +115,8 @@ def begin_from(
     cluster has put the job back into its queue.
     """
     checkpoint = cfg.ckpt_path or (str(folder.last) if folder.last.exists() else None)
+    if checkpoint == str(folder.last):
+        checkpoint = str(last_whole(folder))
     return checkpoint, 0 if checkpoint is None else check_resumable(Path(checkpoint), model, callbacks)
 
 
