@@ -8,6 +8,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from digits_reader.decode import content_of
 from digits_reader.pictures import read_picture
 from plain_errors import ModelFileError
 
@@ -94,7 +95,7 @@ class Reader:
             OSError: the file cannot be read.
             PictureError: as read_picture.
         """
-        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        content = picture if isinstance(picture, bytes) else content_of(Path(picture))
         return self.answers(read_picture(content)[None])[0]
 
     def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
