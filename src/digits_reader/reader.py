@@ -1,6 +1,7 @@
 """Run a trained model's model.onnx on prepared images."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,13 +40,14 @@ class Answer:
 
 
 class Reader:
-    """A run's model.onnx, ready to read images on one CPU thread. Threads may share one; a copy opens the file again.
+    """A run's model.onnx, ready to read images on one CPU thread. Threads may share one, and a copy needs no file.
 
     Args:
         path: the file, or the folder of its run; without one, the model that comes with the reader.
+        content: of the file, if it has been read already.
 
     Attributes:
-        path: of the file.
+        path, content: of the file.
         name: of the model.
         classes: the digits it knows, in the order of its outputs.
         dataset, test_accuracy: the data it was tested on, and its accuracy there, 0 to 1.
@@ -57,13 +59,14 @@ class Reader:
         ModelFileError: the file is missing or was not written by a run.
     """
 
-    def __init__(self, path: Path | str = SHIPPED) -> None:
+    def __init__(self, path: Path | str = SHIPPED, content: bytes | None = None) -> None:
         path = Path(path)
         self.path = path / "model.onnx" if path.is_dir() else path
-        if not self.path.is_file():
+        if content is None and not self.path.is_file():
             raise ModelFileError(f"{self.path}: no such file; wanted a finished run's folder or its model.onnx")
         try:
-            self._session = _session_of(self.path)
+            self.content = content or self.path.read_bytes()
+            self._session = _session_of(self.content)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.name, self.dataset = metadata["model"], metadata["dataset"]
             self.classes: list[int] = json.loads(metadata["classes"])
@@ -79,8 +82,14 @@ class Reader:
                 f"{self.path}: not a model.onnx that a run wrote ({reason}); digits export RUN writes one"
             ) from error
 
-    def __reduce__(self) -> tuple[type["Reader"], tuple[Path]]:
-        return Reader, (self.path,)
+    def __reduce__(self) -> tuple[type["Reader"], tuple[Path, bytes]]:
+        return Reader, (self.path, self.content)
+
+    def has_its_file(self) -> bool:
+        """Whether the file still holds this model."""
+        with suppress(OSError):
+            return self.path.read_bytes() == self.content
+        return False
 
     def __str__(self) -> str:
         """Which model this is, where from, and how good."""
@@ -122,12 +131,12 @@ class Reader:
         return answers
 
 
-def _session_of(path: Path) -> onnxruntime.InferenceSession:
+def _session_of(content: bytes) -> onnxruntime.InferenceSession:
     """An ONNX file, ready to run on one CPU thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # no error log: the exceptions have the same text
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def default_model() -> Path:
