@@ -42,9 +42,6 @@ test-fast: $(READY)  ## run the tests that need no whole run (a minute or two)
 faults: $(READY)  ## kill, cut off, fill up and flood all parts, in a table and outputs/faults.json (an hour)
 	FAULTS=all $(BIN)/python -m pytest tests/faults --dist worksteal
 
-fuzz: $(READY)  ## send new requests and broken pictures to the server, for some minutes
-	$(BIN)/python -m pytest tests/test_fuzz.py -n 0 -v --hypothesis-profile=long --hypothesis-show-statistics
-
 test-accuracy: $(READY)  ## the tests that train for minutes on full MNIST (MNIST_DIR=…, half an hour)
 	@test -n "$(MNIST_DIR)" || { echo "error: MNIST_DIR is not set; wanted the folder that holds MNIST/raw" >&2; exit 2; }
 	$(BIN)/python -m pytest -m long --timeout 1800
