@@ -133,7 +133,7 @@ def test_a_server_outlives_its_model_file(case: int, model: Path, tmp_path: Path
         if workers == "2":
             kill_workers(server)
             with suppress(*LOST):
-                answers_rightly(server)  # one that was still starting is waited for, for half a minute
+                answers_rightly(server)  # one that was still starting is waited for, for fifteen seconds
             assert answers_rightly(server)
         shutil.copy(SHIPPED / "model.onnx", model)
         assert health(server) == "ok" and answers_rightly(server)
