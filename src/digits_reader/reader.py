@@ -40,11 +40,10 @@ class Answer:
 
 
 class Reader:
-    """A run's model.onnx, ready to read images on one CPU thread. Threads may share one, and a copy needs no file.
+    """A run's model.onnx, ready to read images on one CPU thread. Threads may share one; a copy opens the file again.
 
     Args:
         path: the file, or the folder of its run; without one, the model that comes with the reader.
-        content: of the file, if it has been read already.
 
     Attributes:
         path, content: of the file.
@@ -59,13 +58,13 @@ class Reader:
         ModelFileError: the file is missing or was not written by a run.
     """
 
-    def __init__(self, path: Path | str = SHIPPED, content: bytes | None = None) -> None:
+    def __init__(self, path: Path | str = SHIPPED) -> None:
         path = Path(path)
         self.path = path / "model.onnx" if path.is_dir() else path
-        if content is None and not self.path.is_file():
+        if not self.path.is_file():
             raise ModelFileError(f"{self.path}: no such file; wanted a finished run's folder or its model.onnx")
         try:
-            self.content = content or self.path.read_bytes()
+            self.content = self.path.read_bytes()
             self._session = _session_of(self.content)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.name, self.dataset = metadata["model"], metadata["dataset"]
@@ -82,8 +81,8 @@ class Reader:
                 f"{self.path}: not a model.onnx that a run wrote ({reason}); digits export RUN writes one"
             ) from error
 
-    def __reduce__(self) -> tuple[type["Reader"], tuple[Path, bytes]]:
-        return Reader, (self.path, self.content)
+    def __reduce__(self) -> tuple[type["Reader"], tuple[Path]]:
+        return Reader, (self.path,)
 
     def has_its_file(self) -> bool:
         """Whether the file still holds this model."""
