@@ -34,9 +34,8 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # some tests import ONNX Ru
 
 expect.set_options(timeout=20_000)  # milliseconds; other programs may keep the machine busy
 
-# Tests with generated cases try the same ones each time; `make fuzz` takes the long form, with new ones.
+# Tests with generated cases try the same ones each time; `make faults` tries many more.
 settings.register_profile("short", max_examples=50, derandomize=True, database=None, deadline=None)
-settings.register_profile("long", max_examples=400, database=None, deadline=None, print_blob=True)
 settings.load_profile("short")
 
 # A test that uses one of these runs a whole command; `make test-fast` leaves it out.
@@ -152,6 +151,11 @@ def ipv6() -> None:
     """The address ::1; tests that use it are not collected without one."""
 
 
+@pytest.fixture(scope="session")
+def namespaces() -> None:
+    """A network and mounts of one's own; tests that use them are not collected without."""
+
+
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     """A running Chromium; not for the whole session, as its event loop would be in the way of other tests."""
@@ -198,6 +202,10 @@ def missing() -> dict[str, str]:
             "the static site in a browser: not tested, set ONNXRUNTIME_WEB to onnxruntime-web's dist folder to test it",
         ),
         "ipv6": (has_ipv6(), "the server with IPv6: not tested, this machine has none"),
+        "namespaces": (
+            subprocess.run(["unshare", "-rnm", "ip", "link", "set", "lo", "up"], capture_output=True).returncode == 0,
+            "a full disk, no network: not tested, this machine does not allow unshare -rnm ip link set lo up",
+        ),
         "joblib": (
             find_spec("hydra_plugins.hydra_joblib_launcher"),
             "jobs in parallel: not tested, pip install -e '.[joblib]' to test them",

@@ -5,7 +5,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,10 +54,12 @@ class Server:
         return {each.id: each for each in Drawings(self.drawings).all()}
 
 
-def start(script: str, *arguments: str | Path, cwd: Path, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
-    """Start one of the scripts in `cwd`, with its output as text."""
+def start(
+    script: str, *arguments: str | Path, cwd: Path, stderr: int = subprocess.PIPE, before: Sequence[str | Path] = ()
+) -> subprocess.Popen[str]:
+    """Start one of the scripts in `cwd`, with its output as text; `before` is a command that runs it."""
     return subprocess.Popen(
-        [sys.executable, ROOT / script, *arguments],
+        [*before, sys.executable, ROOT / script, *arguments],
         cwd=cwd,
         stdout=subprocess.PIPE,
         stderr=stderr,
@@ -68,10 +70,11 @@ def start(script: str, *arguments: str | Path, cwd: Path, stderr: int = subproce
 
 
 @contextmanager
-def serving(*arguments: str | Path, cwd: Path) -> Iterator[Server]:
+def serving(*arguments: str | Path, cwd: Path, before: Sequence[str | Path] = ()) -> Iterator[Server]:
     """Run scripts/serve.py on a free port, with its drawings in `cwd`."""
     drawings = cwd / "drawings"
-    with start("scripts/serve.py", *arguments, "--port", "0", "--drawings", drawings, cwd=cwd) as process:
+    words = (*arguments, "--port", "0", "--drawings", drawings)
+    with start("scripts/serve.py", *words, cwd=cwd, before=before) as process:
         assert process.stdout and process.stderr
         try:
             line = process.stdout.readline()

@@ -25,7 +25,6 @@ from PIL import Image as PillowImage
 from playwright.sync_api import Browser
 from served import Server, serving
 
-from digits.data.mnist_5k import Mnist5k
 from digits.pictures.ink import encoded
 from digits.pictures.scenes import picture_of
 from digits_reader.decode import FORMATS
@@ -411,27 +410,6 @@ def test_a_wrong_drawing_is_refused_and_not_saved(server: Server, change: dict[s
     assert server.saved() == before
 
 
-def test_every_drawing_the_server_confirmed_survives_a_kill(quickstart: Path, tmp_path: Path):
-    confirmed = []
-    with serving(quickstart, cwd=tmp_path) as server, ThreadPoolExecutor(4) as people:
-
-        def save(number: int) -> None:
-            given = drawing(label=number % 10)
-            try:
-                if server.ask("POST", "/api/drawings", given).status == 201:
-                    confirmed.append(given["id"])
-            except (OSError, http.client.HTTPException):
-                pass  # the server was killed before it answered
-
-        requests = [people.submit(save, number) for number in range(400)]
-        while len(confirmed) < 100:
-            time.sleep(0.005)
-        server.process.send_signal(signal.SIGKILL)
-        for request in requests:
-            request.result()
-    assert set(confirmed) <= server.saved().keys()
-
-
 def test_clients_save_and_delete_through_two_workers_at_once(quickstart: Path, tmp_path: Path):
     with serving(quickstart, "--workers", "2", cwd=tmp_path) as server, ThreadPoolExecutor(4) as people:
 
@@ -470,18 +448,6 @@ def test_heic_is_read_or_the_extra_is_named(server: Server):
 def test_a_picture_is_known_by_its_content(server: Server, seven: bytes, kind: str):
     reply = server.ask("POST", "/api/predict", seven, kind)
     assert (reply.status, reply.json["digit"], reply.json["pages"]) == (200, 7, 1)
-
-
-def test_sixteen_people_at_once_get_right_answers(server: Server):
-    images = Mnist5k().read().test_images.numpy()[::5, 0] / 255
-    asked = [{"pixels": image.round(4).tolist()} for image in images]
-    alone = [server.ask("POST", "/api/pixels", pixels).json["probabilities"] for pixels in asked[:20]]
-    with ThreadPoolExecutor(16) as people:
-        replies = list(people.map(lambda pixels: server.ask("POST", "/api/pixels", pixels), asked))
-    assert {reply.status for reply in replies} == {200}
-    assert [reply.json["probabilities"] for reply in replies[:20]] == alone
-    for reply, pixels in zip(replies, asked, strict=True):
-        assert np.allclose(reply.json["image"], pixels["pixels"], atol=1e-3)
 
 
 def test_one_request_too_many_is_refused(quickstart: Path, tmp_path: Path):

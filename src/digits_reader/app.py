@@ -47,9 +47,18 @@ def create_app(
     templates = Environment(loader=PackageLoader("digits_reader", "."), autoescape=True, trim_blocks=True)
 
     @app.get("/healthz")
-    async def health() -> dict[str, str]:
-        """Tell whether the server is up."""
-        return {"status": "ok"}
+    def health() -> dict[str, str]:
+        """Tell whether the server is up, and what does not work although it is."""
+        problems = [
+            f"{name}: its file has changed; the model as it was goes on"
+            for name, reader in named.items()
+            if not reader.has_its_file()
+        ]
+        try:
+            drawings.check_writable()
+        except DataError as error:
+            problems.append(f"drawings cannot be saved: {getattr(error.__cause__, 'strerror', None)}")
+        return {"status": "; ".join(problems) or "ok"}
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:

@@ -1,8 +1,11 @@
 """Decode picture files of many kinds to one: upright, in RGB, not too large."""
 
 import io
+import re
+import sys
 import warnings
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -20,6 +23,10 @@ STARTS = {  # of a file of a kind; other files start like a BMP or a WebP too
 }  # fmt: skip
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"mif1")  # the bytes 8 to 12 of a file that starts with ftyp
 MIN_SIDE, MAX_PIXELS = 8, 50_000_000
+MAX_FILE = 200_000_000  # bytes: as many as MAX_PIXELS take in any usual form
+MAX_PAGES = 1000  # of a TIFF file; Pillow counts n pages in n² steps
+MAX_SCANS = 64  # of a JPEG file, which usually has 1 to 12; each scan of a few bytes may change every pixel
+MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])")  # of a part of a JPEG file; those left out have no length
 SOLID = 200  # of 255: what is more opaque belongs to a sheet
 SHEET_SPAN, RIM_SPAN = 64, 32  # levels of 255: a sheet with ink has more, its rim has less
 WORKING_SIDE = 512  # pixels; larger pictures are reduced to this longest side first
@@ -31,8 +38,8 @@ with suppress(ImportError):  # the extra `heic` is not installed; decode() says 
     register_heif_opener()
     FORMATS.append("HEIF")
 
-# decode() refuses pictures above MAX_PIXELS itself, so Pillow's warning about them would be a second message.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+# decode() refuses large and damaged pictures itself, so Pillow's warnings about them would be more messages.
+warnings.filterwarnings("ignore", module=r"PIL\.")
 Image.core.set_blocks_max(4)  # Pillow keeps 4 blocks of 16 MB for reuse: new memory costs a fifth of the time
 
 
@@ -42,6 +49,20 @@ class PictureError(DataError):
     def __init__(self, text: str, code: str = "no_picture") -> None:
         super().__init__(text)
         self.code = code
+
+
+def content_of(path: Path) -> bytes:
+    """What a file holds; - is standard input.
+
+    Raises:
+        OSError: it cannot be read.
+        PictureError: it is too large, or a device that gives bytes without end.
+    """
+    with nullcontext(sys.stdin.buffer) if str(path) == "-" else path.open("rb") as file:
+        content = file.read(MAX_FILE + 1)
+    if len(content) > MAX_FILE:
+        raise PictureError(f"more than {MAX_FILE:,} bytes, or a device that has no end; wanted a picture")
+    return content
 
 
 def is_small(content: bytes) -> bool:
@@ -61,6 +82,8 @@ def decode(content: bytes) -> Image.Image:
     Raises:
         PictureError: as read_picture, except for missing ink.
     """
+    if content.startswith(b"\xff\xd8") and _scans(content) > MAX_SCANS:
+        raise PictureError(f"the JPEG file has more than {MAX_SCANS} scans; save the picture again in a usual way")
     try:
         picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except Image.DecompressionBombError as error:
@@ -79,16 +102,39 @@ def decode(content: bytes) -> Image.Image:
     if min(width, height) < MIN_SIDE:
         raise PictureError(f"the picture has {width}x{height} pixels, wanted at least {MIN_SIDE}x{MIN_SIDE}")
     try:
-        pages = getattr(picture, "n_frames", 1) if picture.format != "MPO" else 1  # a phone's: the rest is its depth
+        pages = _pages(picture)
         picture.draft("RGB", (WORKING_SIDE, WORKING_SIDE))  # a smaller JPEG decodes much faster
         ImageOps.exif_transpose(picture, in_place=True)
         result = _to_rgb(picture)
+    except PictureError:
+        raise
     except Exception as error:  # decoders raise many kinds of error on a damaged file
         raise PictureError(f"the {picture.format} file is damaged or of a kind that cannot be read") from error
     if max(width, height) <= MIN_SIDE and np.asarray(result).max() <= SIXTEEN:
         result = result.point(lambda level: level * 255 // SIXTEEN)
     result.info |= {"pages": pages, "scale": max(width, height) / max(result.size)}
     return result
+
+
+def _scans(content: bytes) -> int:
+    """Count the scans of a JPEG file, each of which is another pass over all pixels."""
+    at, scans = 2, 0
+    while (marker := MARKER.search(content, at)) and marker[1] != b"\xd9":
+        scans += marker[1] == b"\xda"
+        at = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")
+    return scans
+
+
+def _pages(picture: Image.Image) -> int:
+    """Count the pages or frames of a file, and go back to the first."""
+    if picture.format != "TIFF":
+        return 1 if picture.format == "MPO" else getattr(picture, "n_frames", 1)  # a phone's MPO: the rest is its depth
+    with suppress(EOFError):
+        for page in range(MAX_PAGES + 1):
+            picture.seek(page)
+        raise PictureError(f"the TIFF file has more than {MAX_PAGES:,} pages; save the page to be read alone")
+    picture.seek(0)
+    return page
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -53,7 +53,7 @@ def may_show_more(strength: NDArray[np.float32], longest: int) -> bool:
     if longest < LINE_SIDE:
         return False
     height, width = strength.shape
-    half = cv2.resize(strength, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    half = cv2.resize(strength, (max(1, width // 2), max(1, height // 2)), interpolation=cv2.INTER_AREA)
     mask = (half > 0.2).view(np.uint8)  # a line of one pixel stays
     side = int(WIDE * longest / 2) | 1
     if cv2.countNonZero(_opened(mask, (1, side)) & _opened(mask, (side, 1))) >= side**2:

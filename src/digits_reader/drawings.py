@@ -1,12 +1,11 @@
 """Keep drawings with their labels as pictures, 7/<id>.png: the folder's name is the label."""
 
-import errno
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from filelock import FileLock
 from PIL import Image
@@ -14,6 +13,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from atomic_files import atomic_path, delete
 from plain_errors import DataError
+
+BLOCK = 4096  # bytes: as much as a drawing takes on the disk
 
 
 @dataclass(frozen=True)
@@ -43,10 +44,9 @@ class Drawings:
             raise DataError(f"{self.folder}: is a file, wanted a folder; if an older version wrote it: {convert}")
 
     def check_writable(self) -> None:
-        """Make the folder, if there is none."""
-        with self._made():
-            if not os.access(self.folder, os.W_OK):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        """Make the folder, if there is none, and try whether a drawing has room there."""
+        with self._made(), TemporaryFile(dir=self.folder, buffering=0) as file:
+            file.write(bytes(BLOCK))
 
     def add(self, drawing: Drawing) -> bool:
         """Save a drawing; False, and no change, if there is one with its id."""

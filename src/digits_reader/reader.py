@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from digits_reader.decode import content_of
 from digits_reader.pictures import read_picture
 from plain_errors import ModelFileError
 
@@ -45,7 +47,7 @@ class Reader:
         path: the file, or the folder of its run; without one, the model that comes with the reader.
 
     Attributes:
-        path: of the file.
+        path, content: of the file.
         name: of the model.
         classes: the digits it knows, or texts like letters, in the order of its outputs.
         dataset, test_accuracy: the data it was tested on, and its accuracy there, 0 to 1.
@@ -63,7 +65,8 @@ class Reader:
         if not self.path.is_file():
             raise ModelFileError(f"{self.path}: no such file; wanted a finished run's folder or its model.onnx")
         try:
-            self._session = _session_of(self.path)
+            self.content = self.path.read_bytes()
+            self._session = _session_of(self.content)
             metadata = self._session.get_modelmeta().custom_metadata_map
             self.name, self.dataset = metadata["model"], metadata["dataset"]
             self.classes: list[int | str] = json.loads(metadata["classes"])
@@ -85,6 +88,12 @@ class Reader:
     def __reduce__(self) -> tuple[type["Reader"], tuple[Path]]:
         return Reader, (self.path,)
 
+    def has_its_file(self) -> bool:
+        """Whether the file still holds this model."""
+        with suppress(OSError):
+            return self.path.read_bytes() == self.content
+        return False
+
     def __str__(self) -> str:
         """Which model this is, where from, and how good."""
         where = "which comes with digits" if self.path.parent == SHIPPED else str(self.path)
@@ -98,7 +107,7 @@ class Reader:
             OSError: the file cannot be read.
             PictureError: as read_picture.
         """
-        content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+        content = picture if isinstance(picture, bytes) else content_of(Path(picture))
         return self.answers(read_picture(content)[None])[0]
 
     def outputs(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -125,12 +134,12 @@ class Reader:
         return answers
 
 
-def _session_of(path: Path) -> onnxruntime.InferenceSession:
+def _session_of(content: bytes) -> onnxruntime.InferenceSession:
     """An ONNX file, ready to run on one CPU thread."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4  # no error log: the exceptions have the same text
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 
 def default_model() -> Path:

@@ -33,6 +33,7 @@ def serve(
     readers = page_readers(models)
     app = partial(create_app, readers, drawings, hosts, proxies, origins)
     config = uvicorn.Config(app, factory=True, workers=workers, log_level="warning", server_header=False)
+    config.timeout_worker_healthcheck = 15  # seconds; in five, a process cannot start on a busy machine
     received: list[int] = []
     if workers > 1:
         supervisor = Multiprocess(config, [listener])

@@ -4,7 +4,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from digits_reader.decode import FORMATS, PictureError, decode
+from digits_reader.decode import FORMATS, PictureError, content_of, decode
 from digits_reader.numbers import NumberLine, read_lines
 from digits_reader.pictures import prepare
 from digits_reader.reader import Answer, Reader
@@ -133,16 +133,19 @@ def write_sheet(readings: Iterable[Reading], path: Path) -> None:
 def paths_of(name: str) -> list[Path]:
     """Find the files a name stands for; a name without files is returned as it is, and becomes an error later."""
     path = Path(name)
-    if name == "-" or path.is_file():
-        return [path]
-    if path.is_dir():
-        return sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES) or [path]
-    return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) or [path]
+    with suppress(OSError, ValueError):  # its name is too long or no pattern, or its folder may not be looked into
+        if name == "-" or path.is_file():
+            return [path]
+        if path.is_dir():
+            files = (file for file in path.rglob("*") if not file.is_fifo())  # which would wait for a writer
+            return sorted(file for file in files if file.suffix.lower() in SUFFIXES) or [path]
+        return sorted(Path(path.anchor).glob(str(path.relative_to(path.anchor)))) or [path]
+    return [path]
 
 
 def _prepare(path: Path) -> Reading:
     with _reading(path) as reading:
-        picture = decode(_content(path))
+        picture = decode(content_of(path))
         reading.pages = picture.info["pages"]
         reading.image, reading.thumbnail = prepare(picture), ImageOps.contain(picture, (96, 96))
     return reading
@@ -150,19 +153,15 @@ def _prepare(path: Path) -> Reading:
 
 def _number(reader: Reader, path: Path) -> Reading:
     with _reading(path) as reading:
-        picture = decode(_content(path))
+        picture = decode(content_of(path))
         reading.pages, reading.lines = picture.info["pages"], read_lines(reader, picture)
     return reading
-
-
-def _content(path: Path) -> bytes:
-    return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
 
 
 @contextmanager
 def _reading(path: Path) -> Iterator[Reading]:
     """A reading to be completed; why the picture cannot be read is noted down in it."""
-    reading = Reading(str(path))
+    reading = Reading(str(path).encode(errors="backslashreplace").decode())  # a name may be no UTF-8
     try:
         yield reading
     except PictureError as error:
