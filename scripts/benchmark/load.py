@@ -25,7 +25,7 @@ CLIENTS, ROUNDS, SECONDS = (1, 16, 64), 5, 3.0  # at once; for each server; of e
 TOLERANCE = 1e-4  # of probabilities: Gradio's environment may have other versions of Pillow, NumPy and OpenCV
 ROUTES = {"digits": ("/api/predict", "image/png"), "gradio": ("/gradio_api/run/predict", "application/json")}
 
-Question = tuple[dict[str, bytes], dict[int | str, float]]  # the body for each server; the model's probability of each digit
+Question = tuple[dict[str, bytes], dict[int | str, float]]  # the body for each server; each digit's probability
 
 
 def main() -> None:
@@ -96,7 +96,7 @@ def ask(server: str, port: int, questions: list[Question], clients: int, seconds
         return [wait for waits in pool.map(client, range(clients)) for wait in waits]
 
 
-def probabilities(answer: dict[str, Any]) -> dict[int, float]:
+def probabilities(answer: dict[str, Any]) -> dict[int | str, float]:
     """The probability of each digit in the answer of either server; an error has none."""
     if "data" in answer:
         return {int(each["label"]): each["confidence"] for each in answer["data"][0]["confidences"]}
