@@ -252,5 +252,6 @@ def test_what_the_page_on_engines_says_gives_right_probabilities(name, quickstar
 
 
 def test_the_table_of_engines_has_a_row_for_each_section():
-    rows = [line.split(" | ")[0].strip("| ") for line in engines.PAGE.read_text().splitlines() if line.startswith("| ")]
+    first, _, _ = engines.PAGE.read_text().partition("\n## ")
+    rows = [line.split(" | ")[0].strip("| ") for line in first.splitlines() if line.startswith("| ")]
     assert rows == ["engine", "---", *(engine.name for engine in engines.engines())]

@@ -73,7 +73,8 @@ def test_the_reader_works_alone(quickstart: Path, alone: Path, tmp_path: Path):
     assert read.startswith("7 "), errors
     with python(alone, *digits, "serve", "model.onnx", "--port", "0", cwd=tmp_path) as process:
         assert process.stdout
-        server = Server(process, process.stdout.readline().split()[1], tmp_path)
+        said = process.stdout.readline()
+        server = Server(process, said.split()[1], tmp_path, said)
         assert server.ask("POST", "/api/predict", (tmp_path / "7.png").read_bytes(), "image/png").json["digit"] == 7
         assert b"<canvas" in server.ask("GET", "/").content
         process.kill()

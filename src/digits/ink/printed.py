@@ -39,7 +39,7 @@ def _rules(mask: Mask, rng: Rng, signs: list[Sign], both: bool = False) -> None:
     """Lines along the sheet, near to each other or far; or across it too."""
     side = len(mask)
     step = side * np.exp(rng.uniform(np.log(0.03 if both else 0.06), np.log(0.5)))
-    width, dash = int(rng.choice([1, 2, 2, 3, 3, 4, 5, 6, 8])), float(rng.choice([0, 0, 0, 1, 3, 8]))
+    width, dash = int(rng.choice([1, 2, 2, 3, 3, 4, 5])), float(rng.choice([0, 0, 0, 1, 3, 8]))
     across = both or rng.random() < 0.1
     shares = step * rng.uniform(0, 1, 2)
     for place in np.arange(shares[0], side, step):

@@ -112,8 +112,6 @@ def _sheet_colours(rng: Rng, amounts: list[Floats], is_flat: bool) -> Floats:
         darkest = rng.choice([0.0, 0.4, 0.7])
         colour = np.clip(darkest + rng.uniform(0, 0.3, 3), 0, 1) if sign < 0 else rng.uniform(0.4, 1, 3)
         strength = strength if rng.random() < 0.5 else np.exp(rng.uniform(np.log(0.15), 0.6)).clip(0, 1)
-        if rng.random() < (0.5 if is_flat else 0.15):  # printed in the colour of the pen
-            colour, strength = end, 1.0
         picture = picture + (strength * mask)[..., None] * (colour - picture)
     if not is_flat:
         ink = ink * (1 - rng.uniform(0, 0.7) ** 2 * rng.random(ink.shape, np.float32))  # grain of pencil and paper
