@@ -280,6 +280,10 @@ def test_several_digits_are_no_digit_but_one_in_pieces_is():
     amount[40:170, 40:52] = amount[40:170, 100:112] = 1  # eleven
     with pytest.raises(SeveralDigitsError):
         prepare(pictured(amount))
+    tall = np.zeros((280, 280))
+    tall[20:260, 60:76] = tall[20:260, 180:196] = 1  # the same by the page's pen, as high as its pad
+    with pytest.raises(SeveralDigitsError):
+        prepare(pictured(tall))
     amount[:] = 0
     amount[40:170, 40:52] = amount[65:170, 60:72] = 1  # eleven again, close and uneven
     assert len(prepare_number(pictured(amount))[0]) == 2

@@ -106,7 +106,7 @@ def _overlap(start: int, stop: int, other_start: int, other_stop: int) -> float:
 
 def has_several(rows: list[list[Cluster]]) -> bool:
     """Whether these are certainly several digits: not one in pieces, nor one beside dirt or the rest of a frame."""
-    digits = [cluster for row in rows for cluster in row if cluster.width >= 0.08 * cluster.height]
+    digits = [cluster for row in rows for cluster in row if cluster.width >= 0.06 * cluster.height]
     tallest = max((cluster.height for cluster in digits), default=0)
     digits = [cluster for cluster in digits if cluster.height >= 0.5 * tallest]
     return any(_are_apart(a, b, tallest) for a, b in combinations(digits, 2))

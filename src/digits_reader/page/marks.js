@@ -52,7 +52,7 @@ export function rowsOf(marks) {
 
 /** Whether these are certainly several digits: not one in pieces, nor one beside dirt. */
 export function hasSeveral(rows) {
-  const wide = rows.flat().filter((group) => widthOf(group) >= 0.08 * heightOf(group));
+  const wide = rows.flat().filter((group) => widthOf(group) >= 0.06 * heightOf(group));
   const tallest = Math.max(...wide.map(heightOf));
   const digits = wide.filter((group) => heightOf(group) >= 0.5 * tallest);
   return digits.some((a, index) => digits.slice(index + 1).some((b) => areApart(a, b, tallest)));
