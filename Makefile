@@ -89,7 +89,7 @@ ink: $(READY)  ## train the network that finds the ink on photographs, on drawn 
 bench: $(READY)  ## measure speed next to plain reference loops, for the README's table (an hour; on a machine that does nothing else)
 	$(BIN)/python scripts/benchmark/speed.py
 
-pictures: $(READY)  ## make the pictures of README and docs again with full MNIST (needs Chromium; ten minutes the first time)
+pictures: $(READY)  ## make the pictures of README and docs again with full MNIST (needs Chromium; an hour the first time)
 	$(BIN)/python scripts/pictures.py
 
 load: $(READY) $(GRADIO)/.ready  ## measure how many pictures a second the server answers, next to Gradio (RUN=… or the quickstart)

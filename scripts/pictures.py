@@ -12,7 +12,7 @@ from playwright.sync_api import FloatRect, sync_playwright
 from digits.pictures.scenes import picture_of
 
 ROOT = Path(__file__).parents[1]
-CHOICES = ("experiment=reader", "model=svm", "model=pixel_similarity")
+CHOICES = ("experiment=reader", "model=svm", "experiment=pixel_similarity")
 RUNS = {choice: f"outputs/pictures/{choice.partition('=')[2]}" for choice in CHOICES}
 TOP: FloatRect = {"x": 0, "y": 0, "width": 1000, "height": 1180}  # what is shown of the report, in pixels
 FOUR = [[(0.64, 0.2), (0.3, 0.58), (0.48, 0.57), (0.66, 0.63)], [(0.64, 0.2), (0.48, 0.8)]]  # in a square of side 1
