@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from conftest import ROOT
@@ -55,7 +55,11 @@ class Server:
 
 
 def start(
-    script: str, *arguments: str | Path, cwd: Path, stderr: int = subprocess.PIPE, before: Sequence[str | Path] = ()
+    script: str,
+    *arguments: str | Path,
+    cwd: Path,
+    stderr: IO[str] | int = subprocess.PIPE,
+    before: Sequence[str | Path] = (),
 ) -> subprocess.Popen[str]:
     """Start one of the scripts in `cwd`, with its output as text; `before` is a command that runs it."""
     return subprocess.Popen(
@@ -74,13 +78,12 @@ def serving(*arguments: str | Path, cwd: Path, before: Sequence[str | Path] = ()
     """Run scripts/serve.py on a free port, with its drawings in `cwd`."""
     drawings = cwd / "drawings"
     words = (*arguments, "--port", "0", "--drawings", drawings)
-    with start("scripts/serve.py", *words, cwd=cwd, before=before) as process:
-        assert process.stdout and process.stderr
+    said = cwd / "stderr.txt"  # a pipe that nobody reads gets full after some thousand warnings, and the server waits
+    with said.open("w") as file, start("scripts/serve.py", *words, cwd=cwd, stderr=file, before=before) as process:
+        assert process.stdout
         try:
             line = process.stdout.readline()
-            if not line.startswith("digits: http://"):
-                process.kill()  # or its stderr has no end
-                raise AssertionError(line + process.stderr.read())
+            assert line.startswith("digits: http://"), line + said.read_text()
             yield Server(process, line.split()[1], drawings, line)
         finally:
             process.kill()

@@ -78,7 +78,10 @@ def write_prepared(folder: Path, into: Path) -> Iterator[Reading]:
 
 def skipped_files(names: Iterable[str]) -> list[Path]:
     """Find the files in the named folders whose suffix is not that of a picture."""
-    files = (file for name in names if Path(name).is_dir() for file in Path(name).rglob("*"))
+    files: list[Path] = []
+    for path in map(Path, names):
+        with suppress(OSError):  # its name is too long: told as a picture that cannot be read
+            files += path.rglob("*") if path.is_dir() else []
     return sorted(file for file in files if file.is_file() and file.suffix.lower() not in SUFFIXES)
 
 

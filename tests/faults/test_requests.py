@@ -194,7 +194,7 @@ def test_raw_requests(case: int, server: Server, usual: int):
         came.update(found)
 
     ask()
-    assert {200, 400} <= came and is_well(server, usual)
+    assert 400 in came and is_well(server, usual)
 
 
 # Very many
