@@ -176,7 +176,7 @@ def nowhere(folder, images, labels):
         ),
         (
             one_of_a_class,
-            "mine: too few digits of class 2 for training: wanted 2 of each, beside the test split (20%",
+            "mine: too few digits of class 2 for training: wanted 2 of each, beside the test split (20 %",
         ),
     ],
     ids=lambda each: getattr(each, "__name__", ""),
@@ -222,7 +222,7 @@ def test_a_table_is_read_whole(digits, tmp_path, name):
     data.setup()
     every = torch.cat([data.train_images, data.val_images, data.test_images])[:, 0].numpy()
     assert np.array_equal(in_order(every), in_order(digits[0]))
-    assert data.facts()["test_split"] == "20% of the digits, chosen by their pixels"
+    assert data.facts()["test_split"] == "20 % of the pictures, chosen by their pixels"
     write_pictures(tmp_path / "pictures", *digits)
     same = Folder(folder=str(tmp_path / "pictures")).read()
     assert np.array_equal(in_order(same.test_images.numpy()), in_order(data.test_images.numpy())), "whatever the form"
@@ -463,6 +463,7 @@ def test_a_run_on_letters_names_them_everywhere(digits, command, tmp_path):
     right = (table.label == table.prediction).mean()
     assert right == pytest.approx(metrics["test/accuracy"])
     page = (report / "index.html").read_text()
+    assert "to read with it: digits read run photo.jpg" in done.stdout and "digits serve" not in done.stdout + page
     assert '<th scope="row">cat</th>' in page and 'aria-label="what the model looks for in a cat"' in page
     before = (report / "predictions.csv").read_text()
     (report / "predictions.csv").unlink()

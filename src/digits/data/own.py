@@ -49,7 +49,7 @@ class OwnDigits(DigitsData):
         parts = [_paired(self.source, part) for part in self.parts()]
         if any(labels.dtype.kind == "U" for _, labels in parts):
             parts = [(images, labels.astype(str)) for images, labels in parts]
-        chosen = f"{TEST_SHARE:.0%} of the digits, chosen by their pixels"
+        chosen = f"{100 * TEST_SHARE:.0f} % of the pictures, chosen by their pixels"
         self.test_split = chosen if len(parts) == 1 else "the test split that came with the digits"
         if len({images.shape[1:] for images, _ in parts}) > 1:
             raise DataError(f"{self.source}: pictures of one size for training and of another for the test")

@@ -7,8 +7,14 @@ from digits.record import RunRecord
 from digits.run_folder import RunFolder
 
 
-def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str, str]:
-    """The commands, each by a title that says what it does. A model that is fitted in one pass is not `resumable`."""
+def commands(folder: RunFolder, record: RunRecord, resumable: bool, of_digits: bool) -> dict[str, str]:
+    """The commands, each by a title that says what it does.
+
+    Args:
+        folder, record: of the run.
+        resumable: it was not fitted in one pass.
+        of_digits: its classes are numbers; the page to draw on knows no others.
+    """
     run = shlex.quote(str(folder.shown))
     by_title = {"Train it again": _repeat(folder, record)}
     if resumable:
@@ -16,7 +22,8 @@ def commands(folder: RunFolder, record: RunRecord, resumable: bool) -> dict[str,
     by_title["Test it again and write this page again"] = f"digits evaluate {run}"
     if find_spec("digits_reader"):
         by_title["Read pictures with it"] = f"digits read {run} photo.jpg"
-        by_title["Serve a page to draw on"] = f"digits serve {run}"
+        if of_digits:
+            by_title["Serve a page to draw on"] = f"digits serve {run}"
     if "tensorboard" in (record.config.get("logger") or {}):
         by_title["See it in TensorBoard"] = f"tensorboard --logdir {run}"
     return by_title

@@ -62,7 +62,9 @@ def _page(folder: RunFolder, metrics: Metrics, evaluation: Evaluation, record: R
         config=yaml.safe_dump(record.config, sort_keys=False),
         curves=[figures.svg(curve, f"{curve.axes[0].get_title()} of each epoch") for curve in figures.curves(metrics)],
         reliability=figures.svg(figures.reliability(metrics), "accuracy at each level of confidence"),
-        commands=commands(folder, record, resumable=not evaluation.model.fitted_once),
+        commands=commands(
+            folder, record, not evaluation.model.fitted_once, isinstance(metrics.dataset.classes[0], int)
+        ),
         files={path: words for path, words in FILES.items() if (folder.report / path).exists()},
         harder=_harder(evaluation.model),
         warning=warning(metrics, record),
@@ -159,5 +161,7 @@ def print_summary(folder: RunFolder, metrics: Metrics) -> None:
     for file in (folder.page, folder.onnx):
         print(folder.shown / file.relative_to(folder.path))
     if find_spec("digits_reader"):
-        print(f"to draw for it: digits serve {folder.shown}")
+        is_of_digits = isinstance(data.classes[0], int)
+        words = f"to draw for it: digits serve {folder.shown}", f"to read with it: digits read {folder.shown} photo.jpg"
+        print(words[0] if is_of_digits else words[1])
     print("to see its curves: make tensorboard")
