@@ -40,7 +40,7 @@ test: $(READY)  ## run the tests (MNIST_DIR=… adds those on the full set)
 test-fast: $(READY)  ## run the tests that need no whole run (a minute or two)
 	$(BIN)/python -m pytest -m "not slow"
 
-faults: $(READY)  ## kill, cut off, fill up and flood all parts, in a table and outputs/faults.json (an hour)
+faults: $(READY)  ## kill, cut off, fill up and flood all parts, in a table and outputs/faults.json (over an hour)
 	FAULTS=all $(BIN)/python -m pytest tests/faults --dist worksteal
 
 test-accuracy: $(READY)  ## the tests that train for minutes on full MNIST (MNIST_DIR=…, half an hour)
