@@ -463,7 +463,7 @@ def test_a_run_on_letters_names_them_everywhere(digits, command, tmp_path):
     right = (table.label == table.prediction).mean()
     assert right == pytest.approx(metrics["test/accuracy"])
     page = (report / "index.html").read_text()
-    assert "to read with it: digits read run photo.jpg" in done.stdout and "digits serve" not in done.stdout + page
+    assert "to read with it: digits read run" in done.stdout and "digits serve" not in done.stdout + page
     assert '<th scope="row">cat</th>' in page and 'aria-label="what the model looks for in a cat"' in page
     before = (report / "predictions.csv").read_text()
     (report / "predictions.csv").unlink()

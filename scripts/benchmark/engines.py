@@ -70,7 +70,7 @@ def main(*runs: Path) -> None:
             print(f"{engine.name}, {name}: {cell} {why}", flush=True)
             cells.append(cell)
         rows.append(f"| {engine.name} | " + " | ".join(cells) + " |")
-    write_text(PAGE, TABLE.sub("\n".join(rows), PAGE.read_text(encoding="utf-8"), count=1))
+    write_text(PAGE, TABLE.sub("\n".join(rows), PAGE.read_text(encoding="utf-8")))
 
 
 def engines() -> list[Engine]:

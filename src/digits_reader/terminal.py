@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from atomic_files import atomic_path
 from digits_reader.decode import FORMATS, PictureError, content_of, decode
 from digits_reader.numbers import NumberLine, read_lines
 from digits_reader.pictures import prepare
@@ -72,7 +73,8 @@ def write_prepared(folder: Path, into: Path) -> Iterator[Reading]:
             reading.error = f"{target} is there already, from another picture of this name"
         elif reading.image is not None:
             target.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(np.rint(255 * reading.image[0]).astype(np.uint8)).save(target)
+            with atomic_path(target) as temporary:
+                Image.fromarray(np.rint(255 * reading.image[0]).astype(np.uint8)).save(temporary, "PNG")
         yield reading
 
 

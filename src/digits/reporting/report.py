@@ -161,7 +161,7 @@ def print_summary(folder: RunFolder, metrics: Metrics) -> None:
     for file in (folder.page, folder.onnx):
         print(folder.shown / file.relative_to(folder.path))
     if find_spec("digits_reader"):
-        is_of_digits = isinstance(data.classes[0], int)
-        words = f"to draw for it: digits serve {folder.shown}", f"to read with it: digits read {folder.shown} photo.jpg"
-        print(words[0] if is_of_digits else words[1])
+        of_digits = isinstance(data.classes[0], int)  # the page to draw on knows no others
+        next_step = "to draw for it: digits serve" if of_digits else "to read with it: digits read"
+        print(next_step, folder.shown)
     print("to see its curves: make tensorboard")
